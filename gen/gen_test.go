@@ -1,0 +1,143 @@
+package gen_test
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/oapi-codegen/oapi-codegen/v2/pkg/util"
+
+	"github.com/lineoauth/lineoauth/gen"
+)
+
+// oapi-codegen encodes a form body that is a oneOf as the empty string.
+func TestStatelessFormIsNotEmpty(t *testing.T) {
+	for name, tt := range map[string]struct {
+		body gen.IssueStatelessChannelTokenFormdataRequestBody
+		want url.Values
+	}{
+		"by assertion": {
+			gen.IssueStatelessChannelTokenFormdataRequestBody{GrantType: "g", ClientAssertionType: "t", ClientAssertion: "a"},
+			url.Values{"grant_type": {"g"}, "client_assertion_type": {"t"}, "client_assertion": {"a"}},
+		},
+		"by secret": {
+			gen.IssueStatelessChannelTokenFormdataRequestBody{GrantType: "g", ClientID: "i", ClientSecret: "s+/="},
+			url.Values{"grant_type": {"g"}, "client_id": {"i"}, "client_secret": {"s+/="}},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req, err := gen.NewIssueStatelessChannelTokenRequestWithFormdataBody("https://line.example", tt.body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(req.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := url.ParseQuery(string(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("form (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// The overlay replaces the contract's oneOf by one flat form, which must keep
+// up with it.
+func TestStatelessFormHasTheContractsFields(t *testing.T) {
+	doc, err := util.LoadSwagger("../api/channel-access-token.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	media := doc.Paths.Find("/oauth2/v3/token").Post.RequestBody.Value.Content["application/x-www-form-urlencoded"]
+	var want []string
+	for _, one := range media.Schema.Value.OneOf {
+		for name := range one.Value.Properties {
+			want = append(want, name)
+		}
+	}
+	slices.Sort(want)
+	want = slices.Compact(want)
+
+	var got []string
+	for field := range reflect.TypeFor[gen.IssueStatelessChannelTokenFormdataRequestBody]().Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("form"), ",")
+		got = append(got, name)
+	}
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("fields (-contract +generated):\n%s", diff)
+	}
+}
+
+func response(status int, contentType, body string) *http.Response {
+	return &http.Response{
+		StatusCode: status,
+		Header:     http.Header{"Content-Type": {contentType}},
+		Body:       io.NopCloser(strings.NewReader(body)),
+	}
+}
+
+// parsers holds the parser of every operation, behind what they have in common.
+var parsers = map[string]func(*http.Response) (*gen.ErrorResponse, error){
+	"issueStatelessChannelToken":           errorOf(gen.ParseIssueStatelessChannelTokenResponse),
+	"getsAllValidChannelAccessTokenKeyIds": errorOf(gen.ParseGetsAllValidChannelAccessTokenKeyIdsResponse),
+	"issueChannelTokenByJWT":               errorOf(gen.ParseIssueChannelTokenByJWTResponse),
+	"verifyChannelTokenByJWT":              errorOf(gen.ParseVerifyChannelTokenByJWTResponse),
+	"revokeChannelTokenByJWT":              errorOf(gen.ParseRevokeChannelTokenByJWTResponse),
+	"issueChannelToken":                    errorOf(gen.ParseIssueChannelTokenResponse),
+	"verifyChannelToken":                   errorOf(gen.ParseVerifyChannelTokenResponse),
+	"revokeChannelToken":                   errorOf(gen.ParseRevokeChannelTokenResponse),
+}
+
+func errorOf[R interface{ GetJSONDefault() *gen.ErrorResponse }](parse func(*http.Response) (R, error)) func(*http.Response) (*gen.ErrorResponse, error) {
+	return func(rsp *http.Response) (*gen.ErrorResponse, error) {
+		r, err := parse(rsp)
+		if err != nil {
+			return nil, err
+		}
+		return r.GetJSONDefault(), nil
+	}
+}
+
+// The contract declares an error answer for one operation and in one shape.
+func TestEveryOperationReadsBothErrorShapes(t *testing.T) {
+	for op, parse := range parsers {
+		t.Run(op, func(t *testing.T) {
+			got, err := parse(response(500, "application/json", `{"error":"e","error_description":"d"}`))
+			if err != nil || got == nil || got.Error != "e" || got.ErrorDescription != "d" {
+				t.Errorf("OAuth shape: %+v, %v", got, err)
+			}
+			got, err = parse(response(404, "application/json", `{"message":"m","details":[{"message":"dm","property":"dp"}]}`))
+			if err != nil || got == nil || got.Message != "m" || len(got.Details) != 1 || got.Details[0].Property != "dp" {
+				t.Errorf("Messaging API shape: %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestNamesHaveInitialisms(t *testing.T) {
+	bad := regexp.MustCompile(`(Id|Url|Jwt|Http)([A-Z]|$)`)
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[gen.IssueChannelAccessTokenResponse](),
+		reflect.TypeFor[gen.VerifyChannelAccessTokenResponse](),
+		reflect.TypeFor[gen.IssueChannelTokenFormdataBody](),
+		reflect.TypeFor[gen.RevokeChannelTokenByJWTFormdataBody](),
+		reflect.TypeFor[gen.IssueStatelessChannelTokenFormdataBody](),
+	} {
+		for field := range typ.Fields() {
+			if bad.MatchString(field.Name) {
+				t.Errorf("%s.%s", typ, field.Name)
+			}
+		}
+	}
+}
