@@ -1,0 +1,418 @@
+package lineoauth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+func newClient(t *testing.T, cfg lineoauth.Config) *lineoauth.Client {
+	t.Helper()
+	client, err := lineoauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// emulator returns a running emulator and a client of it that has every
+// credential.
+func emulator(t *testing.T) (*lineoauthtest.Server, *lineoauth.Client) {
+	t.Helper()
+	srv := lineoauthtest.NewServer()
+	t.Cleanup(srv.Close)
+	return srv, newClient(t, srv.Config())
+}
+
+// answering returns the base URL of a server that answers as told.
+func answering(t *testing.T, status int, contentType, body string) string {
+	t.Helper()
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contentType)
+		w.Header().Set("X-Line-Request-Id", "req-1")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+const (
+	jws    = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"
+	opaque = "op/aque+token="
+)
+
+func TestWire(t *testing.T) {
+	type wire struct{ Request, ContentType, Body string }
+	const (
+		kind    = "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
+		issued  = `{"access_token":"t","token_type":"Bearer","expires_in":60,"key_id":"k"}`
+		living  = `{"client_id":"123","expires_in":60}`
+		signed  = "a.b+c/d="
+		escaped = "a.b%2Bc%2Fd%3D"
+	)
+	for op, tt := range map[lineoauth.Operation]struct {
+		answer string
+		call   func(context.Context, *lineoauth.Client) error
+		want   wire
+	}{
+		lineoauth.OpIssueStatelessChannelToken: {issued, func(ctx context.Context, c *lineoauth.Client) error {
+			_, err := c.IssueStatelessChannelToken(ctx)
+			return err
+		}, wire{"POST /oauth2/v3/token", form, "client_id=123&client_secret=s%2B%2F%3D%26&grant_type=client_credentials"}},
+		lineoauth.OpGetsAllValidChannelAccessTokenKeyIds: {`{"kids":[]}`, func(ctx context.Context, c *lineoauth.Client) error {
+			_, err := c.WithAssertion(signed).ValidChannelAccessTokenKeyIDs(ctx)
+			return err
+		}, wire{"GET /oauth2/v2.1/tokens/kid?" + kind + "&client_assertion=" + escaped, "", ""}},
+		lineoauth.OpIssueChannelTokenByJWT: {issued, func(ctx context.Context, c *lineoauth.Client) error {
+			_, err := c.WithAssertion(signed).IssueChannelToken(ctx, 0)
+			return err
+		}, wire{"POST /oauth2/v2.1/token", form, "client_assertion=" + escaped + "&" + kind + "&grant_type=client_credentials"}},
+		lineoauth.OpVerifyChannelTokenByJWT: {living, func(ctx context.Context, c *lineoauth.Client) error {
+			_, err := c.VerifyChannelToken(ctx, jws)
+			return err
+		}, wire{"GET /oauth2/v2.1/verify?access_token=" + jws, "", ""}},
+		lineoauth.OpRevokeChannelTokenByJWT: {"", func(ctx context.Context, c *lineoauth.Client) error {
+			return c.RevokeChannelToken(ctx, jws)
+		}, wire{"POST /oauth2/v2.1/revoke", form, "access_token=" + jws + "&client_id=123&client_secret=s%2B%2F%3D%26"}},
+		lineoauth.OpIssueChannelToken: {issued, func(ctx context.Context, c *lineoauth.Client) error {
+			_, err := c.IssueShortLivedChannelToken(ctx)
+			return err
+		}, wire{"POST /v2/oauth/accessToken", form, "client_id=123&client_secret=s%2B%2F%3D%26&grant_type=client_credentials"}},
+		lineoauth.OpVerifyChannelToken: {living, func(ctx context.Context, c *lineoauth.Client) error {
+			_, err := c.VerifyChannelToken(ctx, opaque)
+			return err
+		}, wire{"POST /v2/oauth/verify", form, "access_token=op%2Faque%2Btoken%3D"}},
+		lineoauth.OpRevokeChannelToken: {"", func(ctx context.Context, c *lineoauth.Client) error {
+			return c.RevokeChannelToken(ctx, opaque)
+		}, wire{"POST /v2/oauth/revoke", form, "access_token=op%2Faque%2Btoken%3D"}},
+	} {
+		t.Run(string(op), func(t *testing.T) {
+			var got []wire
+			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				if err != nil {
+					t.Error(err)
+				}
+				got = append(got, wire{r.Method + " " + r.RequestURI, r.Header.Get("Content-Type"), string(body)})
+				if len(got) == 1 && tt.answer != "" {
+					w.Header().Set("Content-Type", "application/json")
+					_, _ = io.WriteString(w, tt.answer)
+				} else if len(got) > 1 {
+					w.WriteHeader(http.StatusInternalServerError) // the verify after a revoke
+				}
+			}))
+			defer srv.Close()
+			cfg := lineoauth.Config{ChannelID: "123", ChannelSecret: lineoauth.NewSecret("s+/=&")}
+			cfg.OperationURLs = map[lineoauth.Operation]string{op: srv.URL}
+			cfg.BaseURL = srv.URL
+			if err := tt.call(t.Context(), newClient(t, cfg)); err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got[0]); diff != "" {
+				t.Errorf("request (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestStatelessByAssertionOnTheWire(t *testing.T) {
+	var got string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got = string(body)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"access_token":"t","token_type":"Bearer","expires_in":899}`)
+	}))
+	defer srv.Close()
+	client := newClient(t, lineoauth.Config{ChannelID: "123", ChannelSecret: lineoauth.NewSecret("s"), BaseURL: srv.URL})
+	token, err := client.WithAssertion("a.b.c").IssueStatelessChannelToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = "client_assertion=a.b.c&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&grant_type=client_credentials"
+	if got != want {
+		t.Errorf("form = %s, want %s", got, want)
+	}
+	if token.Lifetime() != 899*time.Second {
+		t.Errorf("Lifetime = %v; the answer's number is what counts", token.Lifetime())
+	}
+}
+
+func TestIssueEachKind(t *testing.T) {
+	srv, client := emulator(t)
+	for kind, tt := range map[lineoauth.Kind]struct {
+		issue    func(context.Context) (*lineoauth.Token, error)
+		lifetime time.Duration
+	}{
+		lineoauth.Stateless: {client.IssueStatelessChannelToken, 15 * time.Minute},
+		lineoauth.V21: {func(ctx context.Context) (*lineoauth.Token, error) {
+			return client.IssueChannelToken(ctx, time.Hour)
+		}, time.Hour},
+		lineoauth.ShortLived: {client.IssueShortLivedChannelToken, 30 * 24 * time.Hour},
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			before := srv.Now()
+			token, err := tt.issue(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if token.Kind != kind || token.TokenType != "Bearer" || token.Lifetime() != tt.lifetime {
+				t.Errorf("token = %+v", token)
+			}
+			if (token.KeyID != "") != (kind == lineoauth.V21) {
+				t.Errorf("KeyID = %q", token.KeyID)
+			}
+			if at := token.ExpiresAt(); at.Before(before.Add(tt.lifetime)) || at.After(srv.Now().Add(tt.lifetime)) {
+				t.Errorf("ExpiresAt = %v", at)
+			}
+			v, err := client.VerifyChannelToken(t.Context(), token.AccessToken.Reveal())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.ClientID != srv.Channel().ID || v.Remaining() > tt.lifetime || v.Remaining() < tt.lifetime-time.Minute {
+				t.Errorf("verification = %+v", v)
+			}
+			if diff := cmp.Diff([]string{"P", "CM"}, v.Scopes()); diff != "" {
+				t.Errorf("Scopes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestShortLivedByKeyAlone(t *testing.T) {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	cfg := srv.Config()
+	cfg.ChannelSecret = lineoauth.Secret{}
+	token, err := newClient(t, cfg).IssueShortLivedChannelToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if token.Kind != lineoauth.V21 || token.Lifetime() != 30*24*time.Hour || token.KeyID == "" {
+		t.Errorf("token = %+v", token)
+	}
+}
+
+func TestKeyIDs(t *testing.T) {
+	_, client := emulator(t)
+	var want []string
+	for range 3 {
+		token, err := client.IssueChannelToken(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, token.KeyID)
+	}
+	got, err := client.ValidChannelAccessTokenKeyIDs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("key IDs (-want +got):\n%s", diff)
+	}
+}
+
+func TestRevoke(t *testing.T) {
+	_, client := emulator(t)
+	for kind, issue := range map[lineoauth.Kind]func(context.Context) (*lineoauth.Token, error){
+		lineoauth.V21:        func(ctx context.Context) (*lineoauth.Token, error) { return client.IssueChannelToken(ctx, 0) },
+		lineoauth.ShortLived: client.IssueShortLivedChannelToken,
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			token, err := issue(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 2 { // the second time LINE does not know it
+				if err := client.RevokeChannelToken(t.Context(), token.AccessToken.Reveal()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if _, err := client.VerifyChannelToken(t.Context(), token.AccessToken.Reveal()); !errors.Is(err, lineoauth.ErrTokenInvalid) {
+				t.Errorf("verify after revoke: %v", err)
+			}
+		})
+	}
+}
+
+func TestRevokeStateless(t *testing.T) {
+	_, client := emulator(t)
+	token, err := client.IssueStatelessChannelToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = client.RevokeChannelToken(t.Context(), token.AccessToken.Reveal())
+	var e *lineoauth.Error
+	if !errors.Is(err, lineoauth.ErrNotRevocable) || !errors.As(err, &e) || e.Operation != lineoauth.OpRevokeChannelTokenByJWT {
+		t.Errorf("RevokeChannelToken: %v", err)
+	}
+}
+
+func TestTokenValidFor(t *testing.T) {
+	srv, client := emulator(t)
+	token, err := client.IssueStatelessChannelToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := token.AccessToken.Reveal()
+	for d, want := range map[time.Duration]bool{10 * time.Minute: true, 16 * time.Minute: false} {
+		if got, err := client.TokenValidFor(t.Context(), text, d); got != want || err != nil {
+			t.Errorf("TokenValidFor %v = %v, %v", d, got, err)
+		}
+	}
+	srv.Advance(15 * time.Minute)
+	if got, err := client.TokenValidFor(t.Context(), text, 0); got || err != nil {
+		t.Errorf("TokenValidFor of a dead token = %v, %v", got, err)
+	}
+	srv.Close()
+	if got, err := client.TokenValidFor(t.Context(), text, 0); got || err == nil {
+		t.Errorf("TokenValidFor when LINE cannot be asked = %v, %v", got, err)
+	}
+}
+
+func TestWithAssertion(t *testing.T) {
+	srv, client := emulator(t)
+	signed, err := client.Assertion(t.Context(), time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := newClient(t, lineoauth.Config{BaseURL: srv.URL}).WithAssertion(signed.Reveal())
+	token, err := bare.IssueChannelToken(t.Context(), 0)
+	if err != nil || token.Lifetime() != time.Hour {
+		t.Errorf("IssueChannelToken = %+v, %v", token, err)
+	}
+	if _, err := bare.IssueChannelToken(t.Context(), time.Minute); !errors.Is(err, lineoauth.ErrInvalid) {
+		t.Errorf("a lifetime beside the assertion's: %v", err)
+	}
+	if _, err := bare.IssueStatelessChannelToken(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if kids, err := bare.ValidChannelAccessTokenKeyIDs(t.Context()); err != nil || len(kids) != 1 {
+		t.Errorf("key IDs = %q, %v", kids, err)
+	}
+}
+
+func TestAuthorizationHeader(t *testing.T) {
+	var got []string
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		got = append(got, r.Header.Get("Authorization"))
+	}))
+	defer srv.Close()
+	for _, authorization := range []lineoauth.Secret{
+		{}, lineoauth.BearerAuthorization("gateway"), lineoauth.BasicAuthorization("user", "pass"),
+	} {
+		client := newClient(t, lineoauth.Config{BaseURL: srv.URL, Authorization: authorization})
+		if err := client.RevokeChannelToken(t.Context(), opaque); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"", "Bearer gateway", "Basic dXNlcjpwYXNz"}, got); diff != "" {
+		t.Errorf("Authorization (-want +got):\n%s", diff)
+	}
+}
+
+func TestOperationURL(t *testing.T) {
+	_, client := emulator(t)
+	token, err := client.IssueStatelessChannelToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := answering(t, 200, "application/json", `{"client_id":"7","expires_in":1}`)
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	cfg := srv.Config()
+	cfg.OperationURLs = map[lineoauth.Operation]string{lineoauth.OpVerifyChannelTokenByJWT: elsewhere + "/"}
+	client = newClient(t, cfg)
+	v, err := client.VerifyChannelToken(t.Context(), token.AccessToken.Reveal())
+	if err != nil || v.ClientID != "7" {
+		t.Errorf("VerifyChannelToken = %+v, %v", v, err)
+	}
+	if _, err := client.IssueStatelessChannelToken(t.Context()); err != nil {
+		t.Errorf("the other operations: %v", err)
+	}
+}
+
+func TestUnknownFields(t *testing.T) {
+	base := answering(t, 200, "application/json", `{"client_id":"7","expires_in":1,"new":true}`)
+	for strict, wantErr := range map[bool]bool{false: false, true: true} {
+		client := newClient(t, lineoauth.Config{BaseURL: base, DisallowUnknownFields: strict})
+		if _, err := client.VerifyChannelToken(t.Context(), opaque); (err != nil) != wantErr {
+			t.Errorf("DisallowUnknownFields %v: %v", strict, err)
+		}
+	}
+}
+
+func TestTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		never := roundTrip(func(req *http.Request) (*http.Response, error) {
+			<-req.Context().Done()
+			return nil, req.Context().Err()
+		})
+		for timeout, want := range map[time.Duration]time.Duration{0: lineoauth.DefaultTimeout, time.Second: time.Second} {
+			client := newClient(t, lineoauth.Config{Transport: never, Timeout: timeout})
+			start := time.Now()
+			_, err := client.VerifyChannelToken(t.Context(), opaque)
+			if took := time.Since(start); took != want {
+				t.Errorf("Timeout %v: back after %v", timeout, took)
+			}
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), fmt.Sprintf("no answer within %v", want)) {
+				t.Errorf("Timeout %v: %v", timeout, err)
+			}
+		}
+		client := newClient(t, lineoauth.Config{Transport: never, Timeout: -1})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if _, err := client.VerifyChannelToken(ctx, opaque); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("the context's deadline: %v", err)
+		}
+	})
+}
+
+func TestCancel(t *testing.T) {
+	_, client := emulator(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for name, call := range map[string]func() error{
+		"verify":    func() error { _, err := client.VerifyChannelToken(ctx, opaque); return err },
+		"assertion": func() error { _, err := client.Assertion(ctx, 0); return err },
+	} {
+		if err := call(); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestDefaultBaseURLIsLINEs(t *testing.T) {
+	srv := lineoauthtest.NewUnstartedServer()
+	defer srv.Close()
+	cfg := srv.Config()
+	cfg.BaseURL = ""
+	var host string
+	cfg.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
+		host = req.URL.Scheme + "://" + req.URL.Host
+		return srv.Transport().RoundTrip(req)
+	})
+	if _, err := newClient(t, cfg).IssueStatelessChannelToken(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if host != "https://api.line.me" {
+		t.Errorf("the call went to %s", host)
+	}
+}
+
+type roundTrip func(*http.Request) (*http.Response, error)
+
+func (f roundTrip) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }

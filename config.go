@@ -1,0 +1,215 @@
+package lineoauth
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lineoauth/lineoauth/gen"
+	"github.com/lineoauth/lineoauth/internal/assertion"
+)
+
+// DefaultTimeout bounds one call when [Config] does not say otherwise.
+const DefaultTimeout = 10 * time.Second
+
+// Config is what a [Client] is made from. Its zero value makes a client that
+// can verify tokens, and revoke opaque ones; issuing needs a ChannelID with a
+// Key, a ChannelSecret, or both. A Config shows no secret when printed.
+type Config struct {
+	// ChannelID is the channel's number, as a string of digits.
+	ChannelID string
+	// ChannelSecret issues short-lived and stateless tokens, and revokes v2.1
+	// tokens.
+	ChannelSecret Secret
+	// Key signs assertions, which issue v2.1 and stateless tokens and list key
+	// IDs.
+	Key *Key
+	// KeyID is the kid that LINE's console gave to the public key. It may stay
+	// empty when the Key carries it.
+	KeyID string
+	// AssertionLifetime is how far ahead an assertion's exp lies: 1 s to 30
+	// minutes. 0 means 29 minutes, which leaves one for a clock that runs ahead
+	// of LINE's.
+	AssertionLifetime time.Duration
+
+	// BaseURL is where LINE is. Empty means the OpenAPI document's first server
+	// (gen.DefaultServerURL). Plain http is for loopback addresses alone.
+	BaseURL string
+	// OperationURLs gives single operations another base URL.
+	OperationURLs map[Operation]string
+	// Authorization is sent as the Authorization header of every call, for a
+	// gateway in front of LINE; see [BearerAuthorization] and
+	// [BasicAuthorization]. LINE itself needs none.
+	Authorization Secret
+	// Transport carries the requests. nil means [http.DefaultTransport].
+	Transport http.RoundTripper
+	// Timeout bounds one call, from the connection to the answer's last byte.
+	// 0 means DefaultTimeout, a negative one means that only the context ends
+	// the call.
+	Timeout time.Duration
+
+	// DisallowUnknownFields refuses an answer that has a field which the
+	// OpenAPI document does not know. By default such a field is passed over.
+	DisallowUnknownFields bool
+	// SkipChecks sends what LINE would surely refuse: a channel ID that is not
+	// digits, a key of another size, a lifetime beyond LINE's limits, an empty
+	// token. By default it is refused before sending.
+	SkipChecks bool
+	// Now is the clock. nil means [time.Now].
+	Now func() time.Time
+}
+
+// The environment variables that [ConfigFromEnv] reads.
+const (
+	EnvChannelID      = "LINE_CHANNEL_ID"
+	EnvChannelSecret  = "LINE_CHANNEL_SECRET"
+	EnvPrivateKey     = "LINE_PRIVATE_KEY"
+	EnvPrivateKeyFile = "LINE_PRIVATE_KEY_FILE"
+	EnvKeyID          = "LINE_KEY_ID"
+	EnvBaseURL        = "LINE_OAUTH_BASE_URL"
+)
+
+// ConfigFromEnv reads a configuration from environment variables; getenv is
+// usually [os.Getenv].
+//
+//   - LINE_CHANNEL_ID: the channel ID
+//   - LINE_CHANNEL_SECRET: the channel secret
+//   - LINE_PRIVATE_KEY: the private key itself, in any form that [ParseKey] reads
+//   - LINE_PRIVATE_KEY_FILE: or the path of a file that holds it
+//   - LINE_KEY_ID: its key ID; optional when a JWK carries it
+//   - LINE_OAUTH_BASE_URL: the base URL, when it is not LINE's own
+//
+// The channel ID and either a key or a secret must be there. One error names
+// everything that is missing or wrong; it matches [ErrInvalid], and
+// [ErrMissingCredentials] when nothing worse than that is the matter. The
+// configuration holds what was found even then.
+func ConfigFromEnv(getenv func(string) string) (Config, error) {
+	cfg := Config{
+		ChannelID:     getenv(EnvChannelID),
+		ChannelSecret: NewSecret(getenv(EnvChannelSecret)),
+		KeyID:         getenv(EnvKeyID),
+		BaseURL:       getenv(EnvBaseURL),
+	}
+	key, err := keyFromEnv(getenv)
+	if err != nil {
+		return cfg, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
+	}
+	cfg.Key = key
+
+	var missing []string
+	if cfg.ChannelID == "" {
+		missing = append(missing, EnvChannelID)
+	}
+	if cfg.Key == nil && cfg.ChannelSecret.IsZero() {
+		missing = append(missing, EnvChannelSecret+" or "+EnvPrivateKey+" or "+EnvPrivateKeyFile)
+	}
+	if cfg.Key != nil && cfg.KeyID == "" && cfg.Key.ID() == "" {
+		missing = append(missing, EnvKeyID)
+	}
+	if len(missing) > 0 {
+		return cfg, fmt.Errorf("lineoauth: %w: %w: set %s", ErrInvalid, ErrMissingCredentials, strings.Join(missing, ", and "))
+	}
+	return cfg, nil
+}
+
+func keyFromEnv(getenv func(string) string) (*Key, error) {
+	text, path := getenv(EnvPrivateKey), getenv(EnvPrivateKeyFile)
+	source := EnvPrivateKey
+	switch {
+	case text != "" && path != "":
+		return nil, fmt.Errorf("%s and %s are both set; unset one", EnvPrivateKey, EnvPrivateKeyFile)
+	case text == "" && path == "":
+		return nil, nil
+	case path != "":
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", EnvPrivateKeyFile, err)
+		}
+		text, source = string(data), EnvPrivateKeyFile
+	}
+	key, err := assertion.Parse([]byte(text))
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", source, err)
+	}
+	return &Key{key}, nil
+}
+
+// validate returns the configuration with its defaults filled in.
+func (cfg Config) validate() (Config, error) {
+	if cfg.BaseURL == "" {
+		cfg.BaseURL = gen.DefaultServerURL
+	}
+	if cfg.AssertionLifetime == 0 {
+		cfg.AssertionLifetime = assertion.DefaultExpiresIn
+	}
+	if cfg.Transport == nil {
+		cfg.Transport = http.DefaultTransport
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = DefaultTimeout
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	errs := []error{checkBaseURL("BaseURL", cfg.BaseURL)}
+	for op, base := range cfg.OperationURLs {
+		if !slices.Contains(Operations(), op) {
+			errs = append(errs, fmt.Errorf("OperationURLs names the operation %q, which there is not", op))
+		}
+		errs = append(errs, checkBaseURL("OperationURLs["+string(op)+"]", base))
+	}
+	if cfg.Key != nil && cfg.KeyID != "" {
+		errs = append(errs, cfg.Key.key.CheckID(cfg.KeyID))
+	}
+	if !cfg.SkipChecks {
+		if cfg.ChannelID != "" {
+			errs = append(errs, assertion.CheckChannelID(cfg.ChannelID))
+		}
+		if cfg.Key != nil {
+			errs = append(errs, cfg.Key.key.Check())
+		}
+		errs = append(errs, assertion.CheckExpiresIn(cfg.AssertionLifetime))
+	}
+	if err := join(errs); err != nil {
+		return cfg, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
+	}
+	return cfg, nil
+}
+
+// join is errors.Join in one line.
+func join(errs []error) error {
+	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
+	if len(errs) == 0 {
+		return nil
+	}
+	err := errs[0]
+	for _, next := range errs[1:] {
+		err = fmt.Errorf("%w; %w", err, next)
+	}
+	return err
+}
+
+// checkBaseURL does not show the URL in its errors: it may hold a password.
+func checkBaseURL(name, base string) error {
+	u, err := url.Parse(base)
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+		return fmt.Errorf("%s is no absolute https URL, such as %s", name, gen.DefaultServerURL)
+	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+		return errors.New(name + " holds a user name, a query or a fragment; leave them out (Authorization is for a gateway's credentials)")
+	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+		return fmt.Errorf("%s is plain http toward %s; secrets travel over https, except to loopback", name, u.Hostname())
+	}
+	return nil
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}

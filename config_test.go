@@ -1,0 +1,280 @@
+package lineoauth_test
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/lineoauth/lineoauth"
+)
+
+var signerOnce = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+func testSigner(t testing.TB) *rsa.PrivateKey {
+	t.Helper()
+	key, err := signerOnce()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func testPEM(t testing.TB) string {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(testSigner(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+}
+
+func env(pairs ...string) func(string) string {
+	m := make(map[string]string)
+	for i := 0; i < len(pairs); i += 2 {
+		m[pairs[i]] = pairs[i+1]
+	}
+	return func(name string) string { return m[name] }
+}
+
+func TestConfigFromEnv(t *testing.T) {
+	text := testPEM(t)
+	file := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, getenv := range map[string]func(string) string{
+		"key":            env("LINE_CHANNEL_ID", "123", "LINE_PRIVATE_KEY", text, "LINE_KEY_ID", "k"),
+		"key in a line":  env("LINE_CHANNEL_ID", "123", "LINE_PRIVATE_KEY", strings.ReplaceAll(text, "\n", `\n`), "LINE_KEY_ID", "k"),
+		"key file":       env("LINE_CHANNEL_ID", "123", "LINE_PRIVATE_KEY_FILE", file, "LINE_KEY_ID", "k"),
+		"secret":         env("LINE_CHANNEL_ID", "123", "LINE_CHANNEL_SECRET", "s"),
+		"secret and key": env("LINE_CHANNEL_ID", "123", "LINE_CHANNEL_SECRET", "s", "LINE_PRIVATE_KEY", text, "LINE_KEY_ID", "k"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, err := lineoauth.ConfigFromEnv(getenv)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if cfg.ChannelID != "123" || (cfg.Key == nil) != (name == "secret") || cfg.ChannelSecret.IsZero() == strings.HasPrefix(name, "secret") {
+				t.Errorf("config = %+v", cfg)
+			}
+			client := newClient(t, cfg)
+			if cfg.Key != nil {
+				if _, err := client.Assertion(t.Context(), 0); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	cfg, err := lineoauth.ConfigFromEnv(env("LINE_CHANNEL_ID", "123", "LINE_CHANNEL_SECRET", "s", "LINE_OAUTH_BASE_URL", "http://127.0.0.1:1"))
+	if err != nil || cfg.BaseURL != "http://127.0.0.1:1" {
+		t.Errorf("base URL = %q, %v", cfg.BaseURL, err)
+	}
+}
+
+func TestConfigFromEnvRefuses(t *testing.T) {
+	text := testPEM(t)
+	for name, tt := range map[string]struct {
+		getenv  func(string) string
+		want    []string
+		missing bool
+	}{
+		"nothing":   {env(), []string{"LINE_CHANNEL_ID", "LINE_CHANNEL_SECRET", "LINE_PRIVATE_KEY", "LINE_PRIVATE_KEY_FILE"}, true},
+		"key alone": {env("LINE_PRIVATE_KEY", text), []string{"LINE_CHANNEL_ID", "LINE_KEY_ID"}, true},
+		"ID alone":  {env("LINE_CHANNEL_ID", "1"), []string{"LINE_CHANNEL_SECRET"}, true},
+		"two keys": {env("LINE_CHANNEL_ID", "1", "LINE_PRIVATE_KEY", text, "LINE_PRIVATE_KEY_FILE", "x"),
+			[]string{"LINE_PRIVATE_KEY and LINE_PRIVATE_KEY_FILE are both set"}, false},
+		"no file": {env("LINE_CHANNEL_ID", "1", "LINE_PRIVATE_KEY_FILE", "/no/such/file"), []string{"LINE_PRIVATE_KEY_FILE", "/no/such/file"}, false},
+		"bad key": {env("LINE_CHANNEL_ID", "1", "LINE_PRIVATE_KEY", "hunter2"), []string{"LINE_PRIVATE_KEY", "neither a JWK nor PEM"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := lineoauth.ConfigFromEnv(tt.getenv)
+			if !errors.Is(err, lineoauth.ErrInvalid) || errors.Is(err, lineoauth.ErrMissingCredentials) != tt.missing {
+				t.Fatalf("error = %v", err)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error = %v; want %q in it", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error = %q", err)
+			}
+		})
+	}
+}
+
+func TestNewRefuses(t *testing.T) {
+	big, err := rsa.GenerateKey(rand.Reader, 3072)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bigKey, err := lineoauth.NewKey(big, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := lineoauth.NewKey(testSigner(t), "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		cfg  lineoauth.Config
+		want string
+	}{
+		"channel ID":          {lineoauth.Config{ChannelID: "12a"}, "other than digits"},
+		"key size":            {lineoauth.Config{Key: bigKey}, "RSA-3072"},
+		"two key IDs":         {lineoauth.Config{Key: key, KeyID: "l"}, "two key IDs"},
+		"assertion lifetime":  {lineoauth.Config{AssertionLifetime: time.Hour}, "30m0s"},
+		"plain http":          {lineoauth.Config{BaseURL: "http://line.example"}, "plain http toward line.example"},
+		"other scheme":        {lineoauth.Config{BaseURL: "ftp://line.example"}, "no absolute https URL"},
+		"no URL":              {lineoauth.Config{BaseURL: "api"}, "no absolute https URL"},
+		"userinfo":            {lineoauth.Config{BaseURL: "https://user:hunter2@line.example"}, "user name"},
+		"query":               {lineoauth.Config{BaseURL: "https://line.example?a=hunter2"}, "a query"},
+		"fragment":            {lineoauth.Config{BaseURL: "https://line.example#hunter2"}, "fragment"},
+		"operation URL":       {lineoauth.Config{OperationURLs: map[lineoauth.Operation]string{lineoauth.OpIssueChannelToken: "x"}}, "OperationURLs[issueChannelToken]"},
+		"operation unknown":   {lineoauth.Config{OperationURLs: map[lineoauth.Operation]string{"issue": "https://line.example"}}, `"issue"`},
+		"two things, the 1st": {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "other than digits"},
+		"two things, the 2nd": {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "no absolute https URL"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := lineoauth.New(tt.cfg)
+			if !errors.Is(err, lineoauth.ErrInvalid) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("New: %v; want %q in it", err, tt.want)
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("more than one line: %q", err)
+			}
+		})
+	}
+	for _, base := range []string{"http://localhost:1", "http://127.0.0.1", "http://[::1]:8080", "https://line.example/prefix/"} {
+		if _, err := lineoauth.New(lineoauth.Config{BaseURL: base}); err != nil {
+			t.Errorf("%s: %v", base, err)
+		}
+	}
+}
+
+func TestSkipChecks(t *testing.T) {
+	big, err := rsa.GenerateKey(rand.Reader, 1024)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := lineoauth.NewKey(big, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := lineoauth.Config{ChannelID: "abc", Key: key, AssertionLifetime: time.Hour, SkipChecks: true}
+	if _, err := newClient(t, cfg).Assertion(t.Context(), 60*24*time.Hour); err != nil {
+		t.Error(err)
+	}
+	cfg.SkipChecks = false
+	if _, err := lineoauth.New(cfg); err == nil {
+		t.Error("New took what the checks are for")
+	}
+	empty := newClient(t, lineoauth.Config{BaseURL: answering(t, 200, "", ""), SkipChecks: true})
+	if err := empty.RevokeChannelToken(t.Context(), ""); err != nil {
+		t.Errorf("an empty token: %v", err)
+	}
+}
+
+func TestCallsNameWhatIsMissing(t *testing.T) {
+	key, err := lineoauth.NewKey(testSigner(t), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		cfg  lineoauth.Config
+		call func(*lineoauth.Client) error
+		want []string
+	}{
+		"v2.1": {lineoauth.Config{}, func(c *lineoauth.Client) error { _, err := c.IssueChannelToken(t.Context(), 0); return err },
+			[]string{"LINE_CHANNEL_ID", "LINE_PRIVATE_KEY", "LINE_KEY_ID"}},
+		"v2.1 without kid": {lineoauth.Config{ChannelID: "1", Key: key}, func(c *lineoauth.Client) error { _, err := c.IssueChannelToken(t.Context(), 0); return err },
+			[]string{"LINE_KEY_ID"}},
+		"stateless": {lineoauth.Config{}, func(c *lineoauth.Client) error { _, err := c.IssueStatelessChannelToken(t.Context()); return err },
+			[]string{"LINE_CHANNEL_ID", "LINE_CHANNEL_SECRET", "LINE_PRIVATE_KEY"}},
+		"short-lived": {lineoauth.Config{}, func(c *lineoauth.Client) error { _, err := c.IssueShortLivedChannelToken(t.Context()); return err },
+			[]string{"LINE_CHANNEL_ID", "LINE_CHANNEL_SECRET"}},
+		"key IDs": {lineoauth.Config{ChannelID: "1"}, func(c *lineoauth.Client) error { _, err := c.ValidChannelAccessTokenKeyIDs(t.Context()); return err },
+			[]string{"LINE_PRIVATE_KEY"}},
+		"revoke": {lineoauth.Config{}, func(c *lineoauth.Client) error { return c.RevokeChannelToken(t.Context(), jws) },
+			[]string{"LINE_CHANNEL_ID", "LINE_CHANNEL_SECRET"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			err := tt.call(newClient(t, tt.cfg))
+			if !errors.Is(err, lineoauth.ErrMissingCredentials) || !errors.Is(err, lineoauth.ErrInvalid) {
+				t.Fatalf("error = %v", err)
+			}
+			for _, want := range tt.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("error = %v; want %q in it", err, want)
+				}
+			}
+		})
+	}
+	client := newClient(t, lineoauth.Config{})
+	if _, err := client.VerifyChannelToken(t.Context(), ""); !errors.Is(err, lineoauth.ErrInvalid) {
+		t.Errorf("verify of nothing: %v", err)
+	}
+}
+
+// Whatever holds a secret shows none, however it is printed.
+func TestNothingPrintsASecret(t *testing.T) {
+	const secret = "hunter2hunter2"
+	key, err := lineoauth.ParseKey([]byte(testPEM(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret(secret), Key: key, KeyID: "k",
+		Authorization: lineoauth.BearerAuthorization(secret)}
+	client := newClient(t, cfg).WithAssertion(secret)
+	token := lineoauth.Token{AccessToken: lineoauth.NewSecret(secret)}
+	type bot struct {
+		token  lineoauth.Token
+		config lineoauth.Config
+		key    lineoauth.Key
+		client lineoauth.Client
+	}
+	primes := testSigner(t).Primes
+	for name, v := range map[string]any{
+		"secret": cfg.ChannelSecret, "config": cfg, "&config": &cfg, "key": key, "key value": *key, "client": client, "client value": *client,
+		"token": token, "&token": &token, "unexported": bot{token, cfg, *key, *client}, "&unexported": &bot{token, cfg, *key, *client},
+	} {
+		var printed strings.Builder
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&printed, verb, v)
+		}
+		slog.New(slog.NewTextHandler(&printed, nil)).Info("x", "v", v)
+		slog.New(slog.NewJSONHandler(&printed, nil)).Info("x", "v", v)
+		if text, err := json.Marshal(v); err == nil {
+			printed.Write(text)
+		}
+		for _, s := range []string{secret, fmt.Sprintf("%x", secret), primes[0].String(), fmt.Sprintf("%x", primes[0])} {
+			if strings.Contains(printed.String(), s) {
+				t.Errorf("%s shows %.20s…:\n%s", name, s, printed.String())
+			}
+		}
+	}
+}
+
+func TestSecret(t *testing.T) {
+	var s lineoauth.Secret
+	if !s.IsZero() || s.Reveal() != "" || s.String() != "" {
+		t.Error("the zero Secret is not empty")
+	}
+	if err := json.Unmarshal([]byte(`"x"`), &s); err != nil || s.Reveal() != "x" {
+		t.Errorf("Reveal = %q, %v", s.Reveal(), err)
+	}
+	if !s.Equal(lineoauth.NewSecret("x")) || s.Equal(lineoauth.NewSecret("y")) {
+		t.Error("Equal")
+	}
+}

@@ -1,0 +1,88 @@
+package lineoauth_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// What whoever imports the packages compiles. CONTRIBUTING.md says why each.
+var consumerModules = []string{
+	"github.com/apapsch/go-jsonmerge/v2", // with runtime
+	"github.com/go-jose/go-jose/v4",
+	"github.com/golang-jwt/jwt/v5",
+	"github.com/google/uuid", // with runtime
+	"github.com/lineoauth/lineoauth",
+	"github.com/oapi-codegen/runtime",
+}
+
+func TestConsumer(t *testing.T) {
+	dir := t.TempDir()
+	root, err := filepath.Abs(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sums, err := os.ReadFile("go.sum")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"go.mod": "module consumer.example\n\ngo 1.26.0\n\nrequire github.com/lineoauth/lineoauth v0.0.0\n\nreplace github.com/lineoauth/lineoauth => " + root + "\n",
+		"go.sum": string(sums),
+		"main.go": `package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/gen"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+func main() {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		panic(err)
+	}
+	token, err := client.IssueStatelessChannelToken(context.Background())
+	if err != nil {
+		panic(err)
+	}
+	var _ *gen.Client
+	fmt.Println(token.Kind, gen.DefaultServerURL)
+}
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := func(args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd.Dir = dir
+		var stderr strings.Builder
+		cmd.Stderr = &stderr
+		out, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("go %q: %v\n%s", args, err, stderr.String())
+		}
+		return string(out)
+	}
+	if got := run("run", "-mod=mod", "."); got != "stateless https://api.line.me\n" {
+		t.Errorf("the consumer prints %q", got)
+	}
+	got := strings.Fields(run("list", "-mod=mod", "-deps", "-f", "{{with .Module}}{{if ne .Path \"consumer.example\"}}{{.Path}}{{end}}{{end}}", "."))
+	slices.Sort(got)
+	if diff := cmp.Diff(consumerModules, slices.Compact(got)); diff != "" {
+		t.Errorf("modules that a consumer compiles (-want +got):\n%s", diff)
+	}
+}

@@ -1,0 +1,26 @@
+// Package lineoauth issues, verifies and revokes the channel access tokens with
+// which a LINE bot calls the Messaging API.
+//
+// A [Client] is made from a [Config], which [ConfigFromEnv] fills from the
+// environment:
+//
+//	cfg, err := lineoauth.ConfigFromEnv(os.Getenv)
+//	…
+//	client, err := lineoauth.New(cfg)
+//	…
+//	token, err := client.IssueStatelessChannelToken(ctx)
+//
+// LINE has three kinds of token to issue; see [Kind]. A channel proves itself
+// with its secret, or with a JWT assertion (RFC 7523) that the client signs
+// with the channel's [Key].
+//
+// A call that LINE refuses, or that does not come through, ends in an [*Error];
+// errors.Is tells the cases that a program decides on. Tokens, secrets, keys
+// and assertions never show in an error or when printed: a [Secret] is masked
+// until Reveal is called.
+//
+// Package gen is the client that is generated from the OpenAPI document, by
+// itself. Package lineoauthtest is an emulator of LINE's side.
+//
+// https://developers.line.biz/en/docs/basics/channel-access-token/
+package lineoauth

@@ -1,0 +1,208 @@
+package lineoauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// What a program decides on. Test an error for them with [errors.Is].
+var (
+	// ErrInvalid: the configuration or an argument was refused by this package;
+	// nothing was sent.
+	ErrInvalid = errors.New("invalid configuration or argument")
+	// ErrMissingCredentials: the call needs a credential that the configuration
+	// lacks; nothing was sent. It goes together with ErrInvalid.
+	ErrMissingCredentials = errors.New("credentials are missing")
+	// ErrTokenLimit: 30 v2.1 tokens of the channel are alive.
+	ErrTokenLimit = errors.New("the channel has 30 live tokens already")
+	// ErrUnknownKey: the key ID is not registered with the channel.
+	ErrUnknownKey = errors.New("the key ID is not registered with the channel")
+	// ErrInvalidAssertion: LINE did not accept the assertion.
+	ErrInvalidAssertion = errors.New("the assertion is not valid")
+	// ErrBadCredentials: the channel ID or secret is wrong.
+	ErrBadCredentials = errors.New("the channel ID or secret is wrong")
+	// ErrTokenInvalid: the token has expired, was revoked, or never was one.
+	ErrTokenInvalid = errors.New("the token is not valid")
+	// ErrRateLimited: too many requests; see [Error.RetryAfter].
+	ErrRateLimited = errors.New("too many requests")
+	// ErrNotRevocable: the token lives on after its revocation, as stateless
+	// tokens do.
+	ErrNotRevocable = errors.New("the token cannot be revoked")
+)
+
+// Error is a call that failed after the request was made: LINE refused it, or
+// its answer did not come or made no sense. It holds no token, secret or
+// assertion.
+type Error struct {
+	// Operation is the call that failed.
+	Operation Operation
+	// StatusCode is the HTTP status, 0 when no answer came.
+	StatusCode int
+	// Code and Description are LINE's error and error_description.
+	Code, Description string
+	// Message and Details are LINE's message and details, the Messaging API's
+	// shape of an error.
+	Message string
+	Details []ErrorDetail
+	// RequestID is LINE's X-Line-Request-Id; name it when asking LINE.
+	RequestID string
+	// RetryAfter is how long LINE asks to wait; 0 when it does not say.
+	RetryAfter time.Duration
+	// Err is the cause when it is not a refusal by LINE, such as a
+	// [net.OpError] or [context.DeadlineExceeded].
+	Err error
+
+	byAssertion bool
+}
+
+// ErrorDetail says what is wrong with one property of a request.
+type ErrorDetail struct {
+	Message, Property string
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports whether the error is the case that target names.
+func (e *Error) Is(target error) bool {
+	kind := e.kind()
+	return kind != nil && target == kind
+}
+
+// kind maps LINE's answers to the cases of this package.
+func (e *Error) kind() error {
+	switch {
+	case e.StatusCode == http.StatusTooManyRequests:
+		return ErrRateLimited
+	case e.StatusCode == http.StatusNotFound && strings.HasPrefix(e.Message, "Cannot find channel key"):
+		return ErrUnknownKey
+	case e.StatusCode != http.StatusBadRequest:
+		return nil
+	}
+	switch e.Operation {
+	case OpVerifyChannelToken, OpVerifyChannelTokenByJWT, OpRevokeChannelToken:
+		if e.Code == "invalid_request" {
+			return ErrTokenInvalid
+		}
+	case OpRevokeChannelTokenByJWT:
+		switch e.Code {
+		case "invalid_request":
+			return ErrTokenInvalid
+		case "invalid_client":
+			return ErrBadCredentials
+		}
+	case OpIssueChannelToken:
+		if e.Code == "invalid_client" {
+			return ErrBadCredentials
+		}
+	case OpIssueChannelTokenByJWT, OpGetsAllValidChannelAccessTokenKeyIds, OpIssueStatelessChannelToken:
+		switch {
+		case strings.HasPrefix(e.Message, "The maximum number of access tokens"):
+			return ErrTokenLimit
+		case e.byAssertion && e.Code == "invalid_client":
+			return ErrInvalidAssertion
+		case !e.byAssertion && (e.Code == "invalid_client" || e.Description == "Invalid 'client_credentials'."):
+			return ErrBadCredentials
+		}
+	}
+	return nil
+}
+
+// Error says in one line what failed, what LINE said, and what to do next.
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "lineoauth: %s: ", e.Operation)
+	if e.StatusCode != 0 {
+		fmt.Fprintf(&b, "LINE answered %d", e.StatusCode)
+		if said := e.said(); said != "" {
+			b.WriteString(" " + said)
+		}
+		if e.RequestID != "" {
+			b.WriteString(" (request ID " + e.RequestID + ")")
+		}
+	}
+	if e.Err != nil {
+		if e.StatusCode != 0 {
+			b.WriteString(": ")
+		}
+		b.WriteString(e.Err.Error())
+	}
+	if advice := e.advice(); advice != "" {
+		b.WriteString("; " + advice)
+	}
+	return b.String()
+}
+
+func (e *Error) said() string {
+	var parts []string
+	for _, s := range []string{e.Code, e.Description, e.Message} {
+		if s != "" {
+			parts = append(parts, s)
+		}
+	}
+	for _, d := range e.Details {
+		parts = append(parts, strings.TrimSpace(d.Property+" "+d.Message))
+	}
+	return strings.Join(parts, ": ")
+}
+
+func (e *Error) advice() string {
+	switch e.kind() {
+	case ErrTokenLimit:
+		return "reuse a stored token, revoke one, or use stateless tokens, which have no limit"
+	case ErrUnknownKey:
+		return "register the public key in the LINE Developers Console and use the key ID that it shows for this channel"
+	case ErrInvalidAssertion:
+		if e.Description == "Invalid exp" {
+			return "set this machine's clock right"
+		}
+		return "check that the private key, the key ID and the channel ID belong together"
+	case ErrBadCredentials:
+		return "check the channel ID and the channel secret in the LINE Developers Console"
+	case ErrTokenInvalid:
+		return "issue a new token"
+	case ErrRateLimited:
+		if e.RetryAfter > 0 {
+			return fmt.Sprintf("try again in %v", e.RetryAfter)
+		}
+		return "try again later"
+	}
+	switch {
+	case e.StatusCode >= http.StatusInternalServerError:
+		return "LINE has trouble; try again later"
+	case e.StatusCode == 0 && !errors.Is(e.Err, context.Canceled):
+		return "check the network and the base URL"
+	}
+	return ""
+}
+
+const maxSaid = 300
+
+// clean makes what a stranger wrote fit for one line of a log: no control
+// characters, no more than a few hundred letters, and none of our secrets.
+func clean(s string, secrets *strings.Replacer) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+			return ' '
+		}
+		return r
+	}, secrets.Replace(s))
+	if runes := []rune(s); len(runes) > maxSaid {
+		s = string(runes[:maxSaid]) + "…"
+	}
+	return s
+}
+
+// cleanError is a cause whose text is safe to show.
+type cleanError struct {
+	text string
+	err  error
+}
+
+func (e *cleanError) Error() string { return e.text }
+func (e *cleanError) Unwrap() error { return e.err }

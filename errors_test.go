@@ -1,0 +1,396 @@
+package lineoauth_test
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+var sentinels = []error{
+	lineoauth.ErrInvalid, lineoauth.ErrMissingCredentials, lineoauth.ErrTokenLimit, lineoauth.ErrUnknownKey,
+	lineoauth.ErrInvalidAssertion, lineoauth.ErrBadCredentials, lineoauth.ErrTokenInvalid, lineoauth.ErrRateLimited,
+	lineoauth.ErrNotRevocable,
+}
+
+// only fails unless err matches want and no other case.
+func only(t *testing.T, err, want error) {
+	t.Helper()
+	for _, s := range sentinels {
+		if errors.Is(err, s) != (s == want) {
+			t.Errorf("errors.Is(%v, %v) = %v", err, s, s != want)
+		}
+	}
+}
+
+// Each of LINE's error bodies, as the emulator sends it, and what it means.
+func TestErrorBodies(t *testing.T) {
+	srv := lineoauthtest.NewServer()
+	t.Cleanup(srv.Close)
+	good := newClient(t, srv.Config())
+	with := func(change func(*lineoauth.Config)) *lineoauth.Client {
+		cfg := srv.Config()
+		change(&cfg)
+		return newClient(t, cfg)
+	}
+	other, err := srv.AddChannel("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	secretOnly := func(cfg *lineoauth.Config) { cfg.Key = nil }
+	wrongSecret := with(func(cfg *lineoauth.Config) { cfg.Key, cfg.ChannelSecret = nil, lineoauth.NewSecret("wrong") })
+	issue21 := func(c *lineoauth.Client) error { _, err := c.IssueChannelToken(t.Context(), 0); return err }
+	stateless := func(c *lineoauth.Client) error { _, err := c.IssueStatelessChannelToken(t.Context()); return err }
+	keyIDs := func(c *lineoauth.Client) error { _, err := c.ValidChannelAccessTokenKeyIDs(t.Context()); return err }
+	short := func(c *lineoauth.Client) error { _, err := c.IssueShortLivedChannelToken(t.Context()); return err }
+	verify := func(token string) error { _, err := good.VerifyChannelToken(t.Context(), token); return err }
+	reveal := func(token *lineoauth.Token, err error) string {
+		if err != nil {
+			t.Fatal(err)
+		}
+		return token.AccessToken.Reveal()
+	}
+	unknownKey := with(func(cfg *lineoauth.Config) {
+		key, err := lineoauth.NewKey(testSigner(t), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Key, cfg.KeyID = key, "nobody's"
+	})
+	wrongChannel := with(func(cfg *lineoauth.Config) { cfg.ChannelID = other.ID })
+	slow := with(func(cfg *lineoauth.Config) { cfg.Now = func() time.Time { return time.Now().Add(-time.Hour) } })
+	fast := with(func(cfg *lineoauth.Config) { cfg.Now = func() time.Time { return time.Now().Add(2 * time.Minute) } })
+	wrongKey := with(func(cfg *lineoauth.Config) {
+		kid := cfg.Key.ID()
+		key, err := lineoauth.NewKey(testSigner(t), kid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg.Key = key
+	})
+	tooLong := with(func(cfg *lineoauth.Config) { cfg.SkipChecks = true })
+	full, err := srv.AddChannel("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	fullClient := newClient(t, full.Config())
+	for range 30 {
+		if _, err := fullClient.IssueChannelToken(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expired := reveal(good.IssueChannelToken(t.Context(), time.Second))
+	revoked := reveal(good.IssueChannelToken(t.Context(), time.Hour))
+	live := reveal(good.IssueChannelToken(t.Context(), time.Hour))
+	srv.Advance(2 * time.Second)
+	if err := good.RevokeChannelToken(t.Context(), revoked); err != nil {
+		t.Fatal(err)
+	}
+
+	for name, tt := range map[string]struct {
+		err                        error
+		status                     int
+		code, description, message string
+		is                         error
+	}{
+		"30 live tokens": {issue21(fullClient), 400, "", "", "The maximum number of access tokens has already been issued", lineoauth.ErrTokenLimit},
+
+		"issuer not the key's channel, v2.1":      {issue21(wrongChannel), 400, "invalid_client", "iss and clientId of key do not match", "", lineoauth.ErrInvalidAssertion},
+		"issuer not the key's channel, stateless": {stateless(wrongChannel), 400, "invalid_client", "iss and clientId of key do not match", "", lineoauth.ErrInvalidAssertion},
+		"issuer not the key's channel, key IDs":   {keyIDs(wrongChannel), 400, "invalid_client", "iss and clientId of key do not match", "", lineoauth.ErrInvalidAssertion},
+		"assertion expired":                       {issue21(slow), 400, "invalid_client", "Invalid exp", "", lineoauth.ErrInvalidAssertion},
+		"assertion too far ahead":                 {issue21(fast), 400, "invalid_client", "Invalid exp", "", lineoauth.ErrInvalidAssertion},
+		"signature of another key":                {issue21(wrongKey), 400, "invalid_client", "*", "", lineoauth.ErrInvalidAssertion},
+		"token_exp over 30 days": {func() error {
+			_, err := tooLong.IssueChannelToken(t.Context(), 31*24*time.Hour)
+			return err
+		}(), 400, "invalid_client", "*", "", lineoauth.ErrInvalidAssertion},
+		"assertion malformed": {issue21(good.WithAssertion("x.y.z")), 400, "invalid_client", "*", "", lineoauth.ErrInvalidAssertion},
+
+		"kid unknown, v2.1":      {issue21(unknownKey), 404, "", "", "Cannot find channel key that satisfies the conditions", lineoauth.ErrUnknownKey},
+		"kid unknown, stateless": {stateless(unknownKey), 404, "", "", "Cannot find channel key that satisfies the conditions", lineoauth.ErrUnknownKey},
+		"kid unknown, key IDs":   {keyIDs(unknownKey), 404, "", "", "Cannot find channel key that satisfies the conditions", lineoauth.ErrUnknownKey},
+
+		"stateless, wrong secret": {stateless(wrongSecret), 400, "invalid_request", "Invalid 'client_credentials'.", "", lineoauth.ErrBadCredentials},
+		"stateless, unknown channel": {stateless(with(func(cfg *lineoauth.Config) { secretOnly(cfg); cfg.ChannelID = "1" })),
+			400, "invalid_request", "Invalid 'client_credentials'.", "", lineoauth.ErrBadCredentials},
+		"short-lived, unknown channel": {short(with(func(cfg *lineoauth.Config) { secretOnly(cfg); cfg.ChannelID = "1" })),
+			400, "invalid_client", "invalid client_id", "", lineoauth.ErrBadCredentials},
+		"short-lived, wrong secret": {short(wrongSecret), 400, "invalid_client", "invalid client_secret", "", lineoauth.ErrBadCredentials},
+		"parameter missing": {stateless(with(func(cfg *lineoauth.Config) {
+			secretOnly(cfg)
+			cfg.OperationURLs = map[lineoauth.Operation]string{lineoauth.OpIssueStatelessChannelToken: dropForm(t, srv.URL)}
+		})), 400, "invalid_request", "some parameters missed or invalid", "", nil},
+
+		"v2.1 verify, expired":           {verify(expired), 400, "invalid_request", "The access token expired", "", lineoauth.ErrTokenInvalid},
+		"v2.1 verify, revoked":           {verify(revoked), 400, "invalid_request", "*", "", lineoauth.ErrTokenInvalid},
+		"v2.1 verify, not this server's": {verify(jws), 400, "invalid_request", "*", "", lineoauth.ErrTokenInvalid},
+		"v2.1 revoke, wrong secret": {wrongSecret.RevokeChannelToken(t.Context(), live),
+			400, "invalid_client", "invalid client_secret", "", lineoauth.ErrBadCredentials},
+		"v2 verify, unknown":   {verify("AAAA/+=="), 400, "invalid_request", "access_token invalid", "", lineoauth.ErrTokenInvalid},
+		"v2 verify, malformed": {verify("no token"), 400, "invalid_request", "access_token in invalid format", "", lineoauth.ErrTokenInvalid},
+		"v2 revoke, malformed": {good.RevokeChannelToken(t.Context(), "no token"), 400, "invalid_request", "*", "", lineoauth.ErrTokenInvalid},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var e *lineoauth.Error
+			if !errors.As(tt.err, &e) {
+				t.Fatalf("error = %v", tt.err)
+			}
+			if e.StatusCode != tt.status || e.Code != tt.code || e.Message != tt.message ||
+				tt.description != "*" && e.Description != tt.description {
+				t.Errorf("error = %v", e)
+			}
+			if e.RequestID == "" || !strings.Contains(e.Error(), e.RequestID) {
+				t.Errorf("the request ID is missing: %v", e)
+			}
+			if strings.Contains(e.Error(), "\n") {
+				t.Errorf("more than one line: %q", e.Error())
+			}
+			only(t, e, tt.is)
+		})
+	}
+	if _, err := good.VerifyChannelToken(t.Context(), live); err != nil {
+		t.Errorf("the token whose revocation was refused: %v", err)
+	}
+}
+
+// Tokens that the client sends elsewhere by their form still meet these.
+func TestErrorBodiesOfTheOtherForm(t *testing.T) {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	for name, tt := range map[string]struct {
+		path string
+		form string
+		want string
+	}{
+		"v2.1 revoke, not a JWS":     {"/oauth2/v2.1/revoke", "&access_token=opaque", "The access token not JWS"},
+		"v2.1 revoke, malformed JWS": {"/oauth2/v2.1/revoke", "&access_token=a.b.c", "The access token malformed"},
+		"v2.1 verify, not a JWS":     {"/oauth2/v2.1/verify?access_token=opaque", "", "The access token not JWS"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			method, body := http.MethodGet, ""
+			if tt.form != "" {
+				method, body = http.MethodPost, "client_id="+srv.Channel().ID+"&client_secret="+srv.Channel().Secret+tt.form
+			}
+			req, err := http.NewRequestWithContext(t.Context(), method, srv.URL+tt.path, strings.NewReader(body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", form+"; charset=UTF-8")
+			rsp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rsp.Body.Close()
+			var buf strings.Builder
+			if err := rsp.Write(&buf); err != nil {
+				t.Fatal(err)
+			}
+			if rsp.StatusCode != 400 || !strings.Contains(buf.String(), `{"error":"invalid_request","error_description":"`+tt.want+`"}`) {
+				t.Errorf("answer:\n%s", buf.String())
+			}
+		})
+	}
+}
+
+// dropForm is a proxy that loses a request's body.
+func dropForm(t *testing.T, to string) string {
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rsp, err := http.Post(to+r.RequestURI, form, nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer rsp.Body.Close()
+		w.Header().Set("Content-Type", rsp.Header.Get("Content-Type"))
+		w.Header().Set("X-Line-Request-Id", rsp.Header.Get("X-Line-Request-Id"))
+		w.WriteHeader(rsp.StatusCode)
+		_, _ = w.Write([]byte(`{"error":"invalid_request","error_description":"some parameters missed or invalid"}`))
+	}))
+	t.Cleanup(srv.Close)
+	return srv.URL
+}
+
+func TestAnswersThatAreNotLINEs(t *testing.T) {
+	for name, tt := range map[string]struct {
+		status            int
+		contentType, body string
+		want              string
+		is                error
+	}{
+		"login page":        {200, "text/html", "<html>log in</html>", "text/html, not JSON", nil},
+		"JSON under HTML":   {200, "text/html", `{"client_id":"1","expires_in":1}`, "text/html, not JSON", nil},
+		"no content type":   {200, "", "hello", "not JSON", nil},
+		"empty object":      {200, "application/json", "{}", "no client_id", nil},
+		"null":              {200, "application/json", "null", "no client_id", nil},
+		"not JSON":          {200, "application/json", "oops", "not the JSON that was expected", nil},
+		"wrong type":        {200, "application/json", `{"client_id":"1","expires_in":"1"}`, "not the JSON that was expected", nil},
+		"too much":          {200, "application/json", strings.Repeat(" ", 1<<20+1), "more than 1048576 bytes", nil},
+		"no content":        {204, "", "", "no error of LINE's", nil},
+		"HTML 502":          {502, "text/html", "<html>bad gateway</html>", "LINE has trouble; try again later", nil},
+		"500 without body":  {500, "", "", "LINE answered 500", nil},
+		"429 without body":  {429, "", "", "try again later", lineoauth.ErrRateLimited},
+		"Messaging API 400": {400, "application/json", `{"message":"m","details":[{"message":"dm","property":"dp"}]}`, "LINE answered 400 m: dp dm", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, lineoauth.Config{BaseURL: answering(t, tt.status, tt.contentType, tt.body)})
+			v, err := client.VerifyChannelToken(t.Context(), opaque)
+			var e *lineoauth.Error
+			if v != nil || !errors.As(err, &e) || e.StatusCode != tt.status || e.RequestID != "req-1" {
+				t.Fatalf("VerifyChannelToken = %+v, %v", v, err)
+			}
+			if !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error = %v; want %q in it", err, tt.want)
+			}
+			only(t, err, tt.is)
+		})
+	}
+}
+
+func TestTokensThatAreNone(t *testing.T) {
+	for body, want := range map[string]string{
+		`{}`: "no access_token",
+		`{"access_token":"","token_type":"Bearer","expires_in":1}`:       "no access_token",
+		`{"access_token":"t","token_type":"Bearer","expires_in":0}`:      "expires_in 0",
+		`{"access_token":"t","token_type":"Bearer","expires_in":-1}`:     "expires_in -1",
+		`{"access_token":"t","token_type":"Bearer","expires_in":1e30}`:   "not the JSON",
+		`{"access_token":["t"],"token_type":"Bearer","expires_in":3600}`: "not the JSON",
+	} {
+		cfg := lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("hunter2"), BaseURL: answering(t, 200, "application/json", body)}
+		token, err := newClient(t, cfg).IssueStatelessChannelToken(t.Context())
+		if token != nil || err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: token %v, error %v", body, token, err)
+		}
+	}
+	base := answering(t, 200, "application/json", `{}`)
+	client := newClient(t, lineoauth.Config{BaseURL: base}).WithAssertion("a")
+	if kids, err := client.ValidChannelAccessTokenKeyIDs(t.Context()); err == nil {
+		t.Errorf("key IDs of an empty answer = %q", kids)
+	}
+}
+
+func TestRetryAfter(t *testing.T) {
+	now := time.Now().Truncate(time.Second)
+	for header, want := range map[string]time.Duration{
+		"":             0,
+		"7":            7 * time.Second,
+		"-7":           0,
+		"soon":         0,
+		"999999999999": 1<<63 - 1,
+		now.Add(90 * time.Second).UTC().Format(http.TimeFormat): 90 * time.Second,
+		now.Add(-time.Hour).UTC().Format(http.TimeFormat):       0,
+	} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Retry-After", header)
+			w.WriteHeader(http.StatusTooManyRequests)
+		}))
+		client := newClient(t, lineoauth.Config{BaseURL: srv.URL, Now: func() time.Time { return now }})
+		_, err := client.VerifyChannelToken(t.Context(), opaque)
+		srv.Close()
+		var e *lineoauth.Error
+		if !errors.As(err, &e) || e.RetryAfter != want {
+			t.Errorf("Retry-After %q: %v, want %v", header, err, want)
+		}
+	}
+}
+
+// A redirect that is followed takes the secret to a stranger.
+func TestNoRedirect(t *testing.T) {
+	var stranger int
+	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stranger++ }))
+	defer thief.Close()
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, thief.URL+r.RequestURI, status)
+		}))
+		client := newClient(t, lineoauth.Config{BaseURL: srv.URL})
+		for _, token := range []string{opaque, jws} {
+			_, err := client.VerifyChannelToken(t.Context(), token)
+			if err == nil || !strings.Contains(err.Error(), strings.TrimPrefix(thief.URL, "http://")) || strings.Contains(err.Error(), token) {
+				t.Errorf("%d: %v", status, err)
+			}
+		}
+		srv.Close()
+	}
+	if stranger != 0 {
+		t.Errorf("%d requests reached the stranger", stranger)
+	}
+}
+
+// A server that says back what it heard must not get a secret into an error.
+func TestErrorsHoldNoSecret(t *testing.T) {
+	const secret = "s3cr3t+/=&token"
+	echo := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		var heard string
+		for name := range r.Form {
+			heard += r.Form.Get(name) + " "
+		}
+		w.Header().Set("X-Line-Request-Id", strings.TrimSpace(heard))
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = w.Write([]byte(`{"error":"` + heard + `","error_description":"` + heard + r.URL.RawQuery + `","message":"` + heard +
+			`","details":[{"message":"` + heard + `","property":"` + heard + `"}]}`))
+	}))
+	defer echo.Close()
+	broken := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	defer broken.Close()
+	for _, base := range []string{echo.URL, broken.URL, "http://127.0.0.1:1"} {
+		client := newClient(t, lineoauth.Config{BaseURL: base, ChannelID: "1", ChannelSecret: lineoauth.NewSecret(secret)})
+		_, stateless := client.IssueStatelessChannelToken(t.Context())
+		_, shortLived := client.IssueShortLivedChannelToken(t.Context())
+		_, keyIDs := client.WithAssertion(secret).ValidChannelAccessTokenKeyIDs(t.Context())
+		_, v21 := client.WithAssertion(secret).IssueChannelToken(t.Context(), 0)
+		_, verifyOpaque := client.VerifyChannelToken(t.Context(), secret)
+		_, verifyJWS := client.VerifyChannelToken(t.Context(), jws)
+		for name, err := range map[string]error{
+			"stateless": stateless, "short-lived": shortLived, "key IDs": keyIDs, "v2.1": v21, "verify": verifyOpaque, "verify JWS": verifyJWS,
+			"revoke": client.RevokeChannelToken(t.Context(), secret), "revoke JWS": client.RevokeChannelToken(t.Context(), jws),
+		} {
+			if err == nil {
+				t.Errorf("%s at %s: no error", name, base)
+				continue
+			}
+			for _, s := range []string{secret, "s3cr3t", jws} {
+				if strings.Contains(err.Error(), s) {
+					t.Errorf("%s at %s shows %q: %v", name, base, s, err)
+				}
+			}
+		}
+	}
+}
+
+func TestErrorsAreCleanedAndCut(t *testing.T) {
+	base := answering(t, 400, "application/json", `{"error":"a\u001b[31m\nb","error_description":"`+strings.Repeat("x", 5000)+`"}`)
+	_, err := newClient(t, lineoauth.Config{BaseURL: base}).VerifyChannelToken(t.Context(), opaque)
+	if err == nil || strings.ContainsAny(err.Error(), "\x1b\n") || len(err.Error()) > 600 {
+		t.Errorf("error = %q", err)
+	}
+}
+
+func TestNetworkError(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = newClient(t, lineoauth.Config{BaseURL: "http://" + addr}).VerifyChannelToken(t.Context(), jws)
+	var e *lineoauth.Error
+	var op *net.OpError
+	if !errors.As(err, &e) || e.StatusCode != 0 || !errors.As(err, &op) {
+		t.Fatalf("error = %v", err)
+	}
+	for _, want := range []string{"verifyChannelTokenByJWT", addr + "/oauth2/v2.1/verify", "refused", "check the network"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error = %v; want %q in it", err, want)
+		}
+	}
+}

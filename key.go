@@ -1,0 +1,67 @@
+package lineoauth
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"fmt"
+	"io"
+
+	"github.com/lineoauth/lineoauth/internal/assertion"
+)
+
+// Key is the private key with which a channel signs its assertions: RSA,
+// 2048 bits. It is made by [ParseKey] or [NewKey], may serve any number of
+// channels, is safe for concurrent use when its signer is, and shows nothing of
+// itself when printed.
+type Key struct {
+	key *assertion.Key
+}
+
+// ParseKey reads a private key in any form in which LINE's developers come by
+// one:
+//
+//   - a JWK as JSON, from the jwx tool, JWCrypto or a browser's WebCrypto, with
+//     or without its "kid", also wrapped as {"privateKey": …, "publicKey": …};
+//   - PEM, PKCS #8 or PKCS #1, also with \r\n or a literal \n for its line breaks;
+//   - base64 of either, as a whole.
+//
+// The error says what was found and what is needed, holds nothing of the key,
+// and matches [ErrInvalid]. The key's size is checked by [New].
+func ParseKey(data []byte) (*Key, error) {
+	key, err := assertion.Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
+	}
+	return &Key{key}, nil
+}
+
+// NewKey returns the key behind signer, which may be a KMS or HSM that never
+// lets the key out. Its public key must be RSA. The keyID may be empty; then
+// [Config] names it. The error matches [ErrInvalid].
+func NewKey(signer crypto.Signer, keyID string) (*Key, error) {
+	key, err := assertion.NewKey(signer, keyID)
+	if err != nil {
+		return nil, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
+	}
+	return &Key{key}, nil
+}
+
+// ID returns the key ID (kid) that came with the key, or "".
+func (k *Key) ID() string { return k.key.ID() }
+
+// Public returns the public key.
+func (k *Key) Public() *rsa.PublicKey { return k.key.Public() }
+
+// String names the key by its size and ID.
+func (k *Key) String() string {
+	if k == nil || k.key == nil {
+		return "no key"
+	}
+	return fmt.Sprintf("RSA-%d key %q", k.Public().N.BitLen(), k.ID())
+}
+
+// Format prints what String returns, under every verb.
+func (k *Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
+
+// MarshalText returns what String returns.
+func (k *Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }

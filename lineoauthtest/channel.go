@@ -1,0 +1,258 @@
+package lineoauthtest
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/internal/assertion"
+)
+
+const (
+	maxLive  = 30 // of v2.1 and of short-lived tokens
+	maxKeys  = 2
+	lifetime = 30 * 24 * time.Hour // of short-lived tokens
+
+	statelessLifetime = 15 * time.Minute
+)
+
+// Channel is a Messaging API channel of a [Server], as the LINE Developers
+// Console shows it.
+type Channel struct {
+	// ID is the channel ID, Secret the channel secret. They do not change.
+	ID, Secret string
+
+	server *Server
+	ownKey func() (*lineoauth.Key, error)
+
+	// The server's mutex guards what follows. Tokens stand in the order of
+	// their issue.
+	keyIDs []string
+	tokens map[lineoauth.Kind][]*token
+}
+
+type registeredKey struct {
+	public  *rsa.PublicKey
+	channel *Channel
+}
+
+type token struct {
+	channel   *Channel
+	kind      lineoauth.Kind
+	text      string
+	keyID     string
+	expiresAt time.Time
+}
+
+// AddChannel adds a channel with the given ID, which must be digits and new,
+// and secret. What is empty is made up.
+func (s *Server) AddChannel(id, secret string) (*Channel, error) {
+	if id == "" {
+		n, _ := rand.Int(rand.Reader, big.NewInt(1e9)) // never fails
+		id = fmt.Sprintf("2%09d", n)
+	}
+	if secret == "" {
+		secret = strings.ToLower(rand.Text())
+	}
+	if err := assertion.CheckChannelID(id); err != nil {
+		return nil, fmt.Errorf("lineoauthtest: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.channels[id] != nil {
+		return nil, fmt.Errorf("lineoauthtest: there is a channel %s already", id)
+	}
+	c := &Channel{ID: id, Secret: secret, server: s, tokens: make(map[lineoauth.Kind][]*token)}
+	c.ownKey = sync.OnceValues(c.newKey)
+	s.channels[id] = c
+	return c, nil
+}
+
+// Config returns a configuration for this channel: its ID, its secret, a key
+// that was made and registered for it, and the way to this server. The client's
+// clock is the server's. It panics if the channel has two other keys already.
+func (c *Channel) Config() lineoauth.Config {
+	key, err := c.ownKey()
+	if err != nil {
+		panic(err)
+	}
+	cfg := lineoauth.Config{
+		ChannelID:     c.ID,
+		ChannelSecret: lineoauth.NewSecret(c.Secret),
+		Key:           key,
+		BaseURL:       c.server.baseURL(),
+		Now:           c.server.Now,
+	}
+	if c.server.URL == "" {
+		cfg.Transport = c.server.Transport()
+	}
+	return cfg
+}
+
+func (c *Channel) newKey() (*lineoauth.Key, error) {
+	private, err := rsa.GenerateKey(rand.Reader, assertion.KeyBits)
+	if err != nil {
+		return nil, err
+	}
+	public, err := assertion.PublicJWK(&private.PublicKey)
+	if err != nil {
+		return nil, err
+	}
+	keyID, err := c.RegisterKey("", public)
+	if err != nil {
+		return nil, err
+	}
+	return lineoauth.NewKey(private, keyID)
+}
+
+// RegisterKey registers a public key with the channel, as the console does,
+// and returns its key ID, which it makes up when keyID is empty. The key must
+// be a JWK of an RSA-2048 public key with "alg" RS256, either "use" sig or
+// "key_ops" ["verify"], and no "kid". A channel has two keys at most.
+func (c *Channel) RegisterKey(keyID string, publicJWK []byte) (string, error) {
+	public, err := parsePublicJWK(publicJWK)
+	if err != nil {
+		return "", fmt.Errorf("lineoauthtest: the public key is refused: %w", err)
+	}
+	if keyID == "" {
+		keyID = rand.Text()
+	}
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	if len(c.keyIDs) == maxKeys {
+		return "", fmt.Errorf("lineoauthtest: channel %s has %d keys already", c.ID, maxKeys)
+	}
+	if _, taken := c.server.keys[keyID]; taken {
+		return "", fmt.Errorf("lineoauthtest: the key ID %q is taken", keyID)
+	}
+	c.keyIDs = append(c.keyIDs, keyID)
+	c.server.keys[keyID] = registeredKey{public, c}
+	return keyID, nil
+}
+
+func parsePublicJWK(text []byte) (*rsa.PublicKey, error) {
+	var fields struct {
+		Kty    string   `json:"kty"`
+		Alg    string   `json:"alg"`
+		Use    string   `json:"use"`
+		KeyOps []string `json:"key_ops"`
+		Kid    *string  `json:"kid"`
+	}
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, fmt.Errorf("it is no JWK: %w", err)
+	}
+	switch {
+	case fields.Kty != "RSA":
+		return nil, fmt.Errorf(`"kty" is %q, not "RSA"`, fields.Kty)
+	case fields.Alg != "RS256":
+		return nil, fmt.Errorf(`"alg" is %q, not "RS256"`, fields.Alg)
+	case fields.Kid != nil:
+		return nil, errors.New(`it has a "kid", which is LINE's to give`)
+	case (fields.Use == "") == (fields.KeyOps == nil):
+		return nil, errors.New(`it must have one of "use" and "key_ops"`)
+	case fields.Use != "" && fields.Use != "sig":
+		return nil, fmt.Errorf(`"use" is %q, not "sig"`, fields.Use)
+	case fields.KeyOps != nil && !slices.Equal(fields.KeyOps, []string{"verify"}):
+		return nil, fmt.Errorf(`"key_ops" is %q, not ["verify"]`, fields.KeyOps)
+	}
+	var key jose.JSONWebKey
+	if err := key.UnmarshalJSON(text); err != nil {
+		return nil, err
+	}
+	public, ok := key.Key.(*rsa.PublicKey)
+	if !ok {
+		return nil, errors.New("it is a private key; keep that to yourself")
+	}
+	if bits := public.N.BitLen(); bits != assertion.KeyBits {
+		return nil, fmt.Errorf("it has %d bits, not %d", bits, assertion.KeyBits)
+	}
+	return public, nil
+}
+
+// live drops the tokens that have expired and returns the others.
+func (c *Channel) live(kind lineoauth.Kind, now time.Time) []*token {
+	expired := func(t *token) bool { return !now.Before(t.expiresAt) }
+	tokens := c.tokens[kind]
+	if kind == lineoauth.Stateless {
+		// All live equally long, so the first to be issued is the first to go.
+		for len(tokens) > 0 && expired(tokens[0]) {
+			delete(c.server.byText, tokens[0].text)
+			tokens = tokens[1:]
+		}
+	} else {
+		tokens = slices.DeleteFunc(tokens, func(t *token) bool {
+			if expired(t) {
+				delete(c.server.byText, t.text)
+			}
+			return expired(t)
+		})
+	}
+	c.tokens[kind] = tokens
+	return tokens
+}
+
+func (c *Channel) issue(kind lineoauth.Kind, now time.Time, validFor time.Duration) *token {
+	t := &token{channel: c, kind: kind, expiresAt: now.Add(validFor)}
+	switch kind {
+	case lineoauth.V21:
+		t.keyID = rand.Text()
+		t.text = c.jws(t)
+	case lineoauth.Stateless:
+		t.text = c.jws(t)
+	default:
+		t.text = opaque()
+	}
+	c.tokens[kind] = append(c.live(kind, now), t)
+	c.server.byText[t.text] = t
+	return t
+}
+
+func (c *Channel) revoke(t *token) {
+	delete(c.server.byText, t.text)
+	c.tokens[t.kind] = slices.DeleteFunc(c.tokens[t.kind], func(other *token) bool { return other == t })
+}
+
+// find returns the record of a live token, or nil.
+func (s *Server) find(text string) *token {
+	t := s.byText[text]
+	if t == nil || !s.now().Before(t.expiresAt) {
+		return nil
+	}
+	return t
+}
+
+func (c *Channel) jws(t *token) string {
+	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
+		"sub": c.ID,
+		"jti": rand.Text(),
+		"exp": t.expiresAt.Unix(),
+	}).SignedString(c.server.signingKey)
+	if err != nil {
+		panic(err) // HMAC of a map of strings and numbers
+	}
+	return signed
+}
+
+// opaque returns a token with all the letters that careless encoding breaks.
+func opaque() string {
+	random := make([]byte, 128)
+	for {
+		_, _ = rand.Read(random) // never fails
+		text := base64.StdEncoding.EncodeToString(random)
+		if strings.Contains(text, "+") && strings.Contains(text, "/") && strings.HasSuffix(text, "=") {
+			return text
+		}
+	}
+}

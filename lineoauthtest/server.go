@@ -1,0 +1,212 @@
+package lineoauthtest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"time"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/gen"
+	"github.com/lineoauth/lineoauth/lineoauthtest/internal/api"
+)
+
+// Server is the emulator. It is made by [NewServer] or [NewUnstartedServer] and
+// safe for concurrent use.
+type Server struct {
+	// URL is the base URL, "http://host:port", once the server is started.
+	URL string
+	// Listener is where Start listens. nil means a free port of 127.0.0.1.
+	Listener net.Listener
+
+	mux    *http.ServeMux
+	http   *http.Server
+	pipe   *pipeListener
+	memory *http.Transport
+	served sync.WaitGroup
+
+	signingKey []byte // of the JWS tokens
+
+	mu       sync.Mutex
+	offset   time.Duration
+	channels map[string]*Channel
+	keys     map[string]registeredKey // by kid
+	byText   map[string]*token        // the live tokens, and some that expired
+
+	ownChannel func() *Channel
+}
+
+// NewServer returns a running server on a free port of 127.0.0.1. Close
+// ends it. NewServer panics if it cannot listen, as
+// [httptest.NewServer] does.
+func NewServer() *Server {
+	s := NewUnstartedServer()
+	s.Start()
+	return s
+}
+
+// NewUnstartedServer returns a server that no socket leads to yet. It answers
+// through [Server.Transport], which is all that a test inside a
+// [testing/synctest] bubble can use; Start adds a listener.
+func NewUnstartedServer() *Server {
+	s := &Server{
+		mux:        http.NewServeMux(),
+		pipe:       newPipeListener(),
+		signingKey: []byte(rand.Text()),
+		channels:   make(map[string]*Channel),
+		keys:       make(map[string]registeredKey),
+		byText:     make(map[string]*token),
+	}
+	s.ownChannel = sync.OnceValue(s.newChannel)
+	api.HandlerWithOptions(handler{s}, api.StdHTTPServerOptions{BaseRouter: s.mux, ErrorHandlerFunc: badParameter})
+	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
+	s.memory = &http.Transport{
+		DialContext:    s.pipe.dial,
+		DialTLSContext: s.pipe.dial,
+	}
+	s.serve(s.pipe)
+	return s
+}
+
+// Start listens. It panics if it cannot, or if the server is started already.
+func (s *Server) Start() {
+	if s.URL != "" {
+		panic("lineoauthtest: the server is started already")
+	}
+	if s.Listener == nil {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			panic(fmt.Sprintf("lineoauthtest: cannot listen: %v", err))
+		}
+		s.Listener = l
+	}
+	s.URL = "http://" + s.Listener.Addr().String()
+	s.serve(s.Listener)
+}
+
+func (s *Server) serve(l net.Listener) {
+	s.served.Go(func() {
+		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			panic(fmt.Sprintf("lineoauthtest: %v", err))
+		}
+	})
+}
+
+// Close ends the server and all its connections, and waits until its
+// goroutines are gone.
+func (s *Server) Close() {
+	s.memory.CloseIdleConnections()
+	_ = s.http.Close()
+	s.served.Wait()
+}
+
+// Transport returns an [http.RoundTripper] that leads every request to this
+// server, whatever its host, without a socket.
+func (s *Server) Transport() http.RoundTripper { return s.memory }
+
+// Channel returns the server's own channel, which it makes on the first call.
+func (s *Server) Channel() *Channel { return s.ownChannel() }
+
+// Config returns a configuration for the server's own channel, with its secret
+// and a key; see [Channel.Config].
+func (s *Server) Config() lineoauth.Config { return s.Channel().Config() }
+
+func (s *Server) newChannel() *Channel {
+	for {
+		// The ID that is made up may be taken.
+		if c, err := s.AddChannel("", ""); err == nil {
+			return c
+		}
+	}
+}
+
+// Now returns the server's time.
+func (s *Server) Now() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.now()
+}
+
+func (s *Server) now() time.Time { return time.Now().Add(s.offset) }
+
+// Advance moves the server's time on by d: tokens age at once.
+func (s *Server) Advance(d time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offset += d
+}
+
+// ServeHTTP answers one request.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Line-Request-Id", rand.Text())
+	w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
+	handler, pattern := s.mux.Handler(r)
+	if pattern != "" {
+		s.mux.ServeHTTP(w, r)
+		return
+	}
+	// The mux says 404 or 405, but in plain text.
+	rec := httptest.NewRecorder()
+	handler.ServeHTTP(rec, r)
+	if allow := rec.Header().Get("Allow"); allow != "" {
+		w.Header().Set("Allow", allow)
+	}
+	refuseMessage(w, rec.Code, http.StatusText(rec.Code))
+}
+
+// baseURL is where a client of this server sends its requests.
+func (s *Server) baseURL() string {
+	if s.URL != "" {
+		return s.URL
+	}
+	return gen.DefaultServerURL
+}
+
+// pipeListener accepts connections made in memory.
+type pipeListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newPipeListener() *pipeListener {
+	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+}
+
+func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
+	server, client := net.Pipe()
+	select {
+	case l.conns <- server:
+		return client, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	select {
+	case c := <-l.conns:
+		return c, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *pipeListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *pipeListener) Addr() net.Addr { return pipeAddr{} }
+
+type pipeAddr struct{}
+
+func (pipeAddr) Network() string { return "memory" }
+func (pipeAddr) String() string  { return "memory" }

@@ -1,0 +1,260 @@
+package lineoauthtest_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m)
+}
+
+func newServer(t *testing.T) *lineoauthtest.Server {
+	t.Helper()
+	srv := lineoauthtest.NewServer()
+	t.Cleanup(func() {
+		srv.Close()
+		http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	})
+	return srv
+}
+
+func newClient(t *testing.T, cfg lineoauth.Config) *lineoauth.Client {
+	t.Helper()
+	client, err := lineoauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
+
+// Real time is what a token's life waits for inside a bubble, and no socket.
+func TestInMemory(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := lineoauthtest.NewUnstartedServer()
+		defer srv.Close()
+		client := newClient(t, srv.Config())
+		token, err := client.IssueStatelessChannelToken(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(15*time.Minute - time.Second)
+		if _, err := client.VerifyChannelToken(t.Context(), token.AccessToken.Reveal()); err != nil {
+			t.Errorf("a second before its end: %v", err)
+		}
+		time.Sleep(time.Second)
+		if _, err := client.VerifyChannelToken(t.Context(), token.AccessToken.Reveal()); !errors.Is(err, lineoauth.ErrTokenInvalid) {
+			t.Errorf("at its end: %v", err)
+		}
+	})
+}
+
+func TestLimits(t *testing.T) {
+	srv := newServer(t)
+	client := newClient(t, srv.Config())
+	var v21, short []string
+	for range 30 {
+		token, err := client.IssueChannelToken(t.Context(), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		v21 = append(v21, token.AccessToken.Reveal())
+		token, err = client.IssueShortLivedChannelToken(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		short = append(short, token.AccessToken.Reveal())
+	}
+	alive := func(token string) bool {
+		ok, err := client.TokenValidFor(t.Context(), token, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ok
+	}
+	if _, err := client.IssueChannelToken(t.Context(), 0); !errors.Is(err, lineoauth.ErrTokenLimit) {
+		t.Errorf("the 31st v2.1 token: %v", err)
+	}
+	if _, err := client.IssueShortLivedChannelToken(t.Context()); err != nil {
+		t.Errorf("the 31st short-lived token: %v", err)
+	}
+	if alive(short[0]) || !alive(short[1]) {
+		t.Error("the oldest short-lived token, and it alone, should be revoked")
+	}
+	for range 40 {
+		if _, err := client.IssueStatelessChannelToken(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := client.RevokeChannelToken(t.Context(), v21[7]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.IssueChannelToken(t.Context(), 0); err != nil {
+		t.Errorf("after a revocation: %v", err)
+	}
+	srv.Advance(time.Hour)
+	for range 29 {
+		if _, err := client.IssueChannelToken(t.Context(), 0); err != nil {
+			t.Fatalf("after the others expired: %v", err)
+		}
+	}
+}
+
+func TestHTTP(t *testing.T) {
+	srv := newServer(t)
+	const form = "application/x-www-form-urlencoded"
+	good := "grant_type=client_credentials&client_id=" + srv.Channel().ID + "&client_secret=" + srv.Channel().Secret
+	for name, tt := range map[string]struct {
+		method, path, contentType, body string
+		status                          int
+		want                            string
+	}{
+		"form":                  {"POST", "/oauth2/v3/token", form, good, 200, `"expires_in":900`},
+		"form with charset":     {"POST", "/oauth2/v3/token", form + "; charset=UTF-8", good, 200, `"token_type":"Bearer"`},
+		"JSON":                  {"POST", "/oauth2/v3/token", "application/json", `{"grant_type":"client_credentials"}`, 400, "some parameters missed or invalid"},
+		"no type":               {"POST", "/oauth2/v3/token", "", good, 400, "some parameters missed or invalid"},
+		"fields in the query":   {"POST", "/oauth2/v3/token?" + good, form, "", 400, "some parameters missed or invalid"},
+		"both credentials":      {"POST", "/oauth2/v3/token", form, good + "&client_assertion=x&client_assertion_type=y", 400, "some parameters missed or invalid"},
+		"the other left empty":  {"POST", "/oauth2/v3/token", form, good + "&client_assertion=&client_assertion_type=", 400, "some parameters missed or invalid"},
+		"grant type":            {"POST", "/v2/oauth/accessToken", form, strings.Replace(good, "client_credentials", "password", 1), 400, "some parameters missed or invalid"},
+		"camelCase":             {"GET", "/oauth2/v2.1/verify?accessToken=x", "", "", 400, "some parameters missed or invalid"},
+		"+ not encoded":         {"POST", "/v2/oauth/verify", form, "access_token=a+b/c=", 400, "access_token in invalid format"},
+		"empty 200 of a revoke": {"POST", "/v2/oauth/revoke", form, "access_token=AAAA", 200, ""},
+		"unknown path":          {"GET", "/oauth2/v9", "", "", 404, `"message"`},
+		"wrong method":          {"GET", "/oauth2/v3/token", "", "", 405, `"message"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			req, err := http.NewRequestWithContext(t.Context(), tt.method, srv.URL+tt.path, strings.NewReader(tt.body))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Content-Type", tt.contentType)
+			rsp, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer rsp.Body.Close()
+			body, err := io.ReadAll(rsp.Body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if rsp.StatusCode != tt.status || !strings.Contains(string(body), tt.want) || tt.want == "" && len(body) > 0 {
+				t.Errorf("answer: %d %s", rsp.StatusCode, body)
+			}
+			if rsp.Header.Get("X-Line-Request-Id") == "" {
+				t.Error("no X-Line-Request-Id")
+			}
+			if tt.status == 405 && rsp.Header.Get("Allow") != "POST" {
+				t.Errorf("Allow = %q", rsp.Header.Get("Allow"))
+			}
+		})
+	}
+}
+
+func TestRegisterKey(t *testing.T) {
+	srv := newServer(t)
+	const n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw"
+	jwk := func(fields string) []byte { return fmt.Appendf(nil, `{"kty":"RSA","n":%q,"e":"AQAB"%s}`, n, fields) }
+	for name, tt := range map[string]struct {
+		jwk  []byte
+		want string
+	}{
+		"use":             {jwk(`,"alg":"RS256","use":"sig"`), ""},
+		"key_ops":         {jwk(`,"alg":"RS256","key_ops":["verify"]`), ""},
+		"kid":             {jwk(`,"alg":"RS256","use":"sig","kid":"x"`), `"kid"`},
+		"empty kid":       {jwk(`,"alg":"RS256","use":"sig","kid":""`), `"kid"`},
+		"use and key_ops": {jwk(`,"alg":"RS256","use":"sig","key_ops":["verify"]`), "one of"},
+		"neither":         {jwk(`,"alg":"RS256"`), "one of"},
+		"use enc":         {jwk(`,"alg":"RS256","use":"enc"`), `"use" is "enc"`},
+		"key_ops sign":    {jwk(`,"alg":"RS256","key_ops":["sign"]`), `"key_ops" is`},
+		"no alg":          {jwk(`,"use":"sig"`), `"alg"`},
+		"alg RS512":       {jwk(`,"alg":"RS512","use":"sig"`), `"alg"`},
+		"EC":              {[]byte(`{"kty":"EC","alg":"RS256","use":"sig"}`), `"kty"`},
+		"other size":      {[]byte(`{"kty":"RSA","alg":"RS256","use":"sig","n":"AQAB","e":"AQAB"}`), "bits"},
+		"no JSON":         {[]byte("hello"), "no JWK"},
+		"a third":         {jwk(`,"alg":"RS256","use":"sig"`), "2 keys already"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			channel, err := srv.AddChannel("", "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if name == "a third" {
+				for range 2 {
+					if _, err := channel.RegisterKey("", tt.jwk); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			kid, err := channel.RegisterKey("", tt.jwk)
+			if (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) || (kid == "") != (err != nil) {
+				t.Errorf("RegisterKey = %q, %v; want %q in it", kid, err, tt.want)
+			}
+		})
+	}
+	if _, err := srv.Channel().RegisterKey("mine", jwk(`,"alg":"RS256","use":"sig"`)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := srv.Channel().RegisterKey("mine", jwk(`,"alg":"RS256","use":"sig"`)); err == nil {
+		t.Error("a key ID was given twice")
+	}
+}
+
+func TestChannelsAreApart(t *testing.T) {
+	srv := newServer(t)
+	other, err := srv.AddChannel("1234567890", "secret")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := srv.AddChannel("1234567890", "secret"); err == nil {
+		t.Error("a channel ID was given twice")
+	}
+	if _, err := srv.AddChannel("12a", ""); err == nil {
+		t.Error("a channel ID with a letter")
+	}
+	mine, theirs := newClient(t, srv.Config()), newClient(t, other.Config())
+	token, err := mine.IssueChannelToken(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := theirs.RevokeChannelToken(t.Context(), token.AccessToken.Reveal()); !errors.Is(err, lineoauth.ErrNotRevocable) {
+		t.Errorf("revoking another channel's token: %v", err)
+	}
+	if kids, err := theirs.ValidChannelAccessTokenKeyIDs(t.Context()); err != nil || len(kids) != 0 {
+		t.Errorf("the other channel's key IDs = %q, %v", kids, err)
+	}
+}
+
+func TestConcurrentUse(t *testing.T) {
+	srv := newServer(t)
+	client := newClient(t, srv.Config())
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for range 5 {
+				token, err := client.IssueShortLivedChannelToken(t.Context())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				srv.Advance(time.Second)
+				if _, err := client.VerifyChannelToken(t.Context(), token.AccessToken.Reveal()); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}

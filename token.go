@@ -1,0 +1,97 @@
+package lineoauth
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"math"
+	"strings"
+	"time"
+)
+
+// Kind is one of LINE's types of channel access token.
+//
+// https://developers.line.biz/en/docs/basics/channel-access-token/
+type Kind string
+
+// The kinds of token that LINE issues over its API. (A long-lived token comes
+// from the LINE Developers Console alone; it can be verified and revoked like
+// a short-lived one.)
+const (
+	// Stateless tokens live 15 minutes and cannot be revoked; a channel may
+	// have any number of them.
+	Stateless Kind = "stateless"
+	// V21 tokens have a user-specified expiration, up to 30 days, and a key ID.
+	// A channel has at most 30 of them alive; LINE refuses the next one.
+	V21 Kind = "v2.1"
+	// ShortLived tokens live 30 days. A channel has at most 30 of them alive;
+	// LINE revokes the oldest for the next one.
+	ShortLived Kind = "short-lived"
+)
+
+// Token is a channel access token as LINE issued it.
+type Token struct {
+	// AccessToken is the token itself; Reveal returns it for the wire.
+	AccessToken Secret
+	// TokenType is OAuth's token_type, always "Bearer".
+	TokenType string
+	// Kind tells how the token lives and dies.
+	Kind Kind
+	// KeyID names a V21 token in LINE's list of live ones; keep it with the
+	// token. Empty for the other kinds.
+	KeyID string
+	// ExpiresIn is the lifetime in seconds, from IssuedAt, as LINE sent it.
+	ExpiresIn int64
+	// IssuedAt is when the token was asked for, by the client's clock. LINE
+	// starts to count a little later, so ExpiresAt is never too late.
+	IssuedAt time.Time
+}
+
+// Lifetime is ExpiresIn as a duration.
+func (t *Token) Lifetime() time.Duration { return seconds(t.ExpiresIn) }
+
+// ExpiresAt is when the token dies.
+func (t *Token) ExpiresAt() time.Time { return t.IssuedAt.Add(t.Lifetime()) }
+
+// Verification is what LINE says of a live token.
+type Verification struct {
+	// ClientID is the channel ID that the token was issued for.
+	ClientID string
+	// ExpiresIn is how long the token still lives, in seconds, from VerifiedAt,
+	// as LINE sent it.
+	ExpiresIn int64
+	// Scope holds the token's permissions, separated by spaces. LINE does not
+	// always send it.
+	Scope string
+	// VerifiedAt is when LINE was asked, by the client's clock.
+	VerifiedAt time.Time
+}
+
+// Remaining is ExpiresIn as a duration.
+func (v *Verification) Remaining() time.Duration { return seconds(v.ExpiresIn) }
+
+// ExpiresAt is when the token dies.
+func (v *Verification) ExpiresAt() time.Time { return v.VerifiedAt.Add(v.Remaining()) }
+
+// Scopes is Scope, split at its spaces.
+func (v *Verification) Scopes() []string { return strings.Fields(v.Scope) }
+
+// seconds stops at the longest duration that there is, some 292 years.
+func seconds(n int64) time.Duration {
+	if n > int64(math.MaxInt64/time.Second) {
+		return math.MaxInt64
+	}
+	return time.Duration(n) * time.Second
+}
+
+// isJWS tells v2.1 and stateless tokens, which are JWS, from opaque ones.
+func isJWS(token string) bool {
+	header, rest, ok := strings.Cut(token, ".")
+	if !ok || strings.Count(rest, ".") != 1 {
+		return false
+	}
+	decoded, err := base64.RawURLEncoding.DecodeString(header)
+	var fields struct {
+		Alg string `json:"alg"`
+	}
+	return err == nil && json.Unmarshal(decoded, &fields) == nil && fields.Alg != ""
+}
