@@ -258,6 +258,9 @@ func TestKeysOfTools(t *testing.T) {
 		"WebCrypto of Node": func(t *testing.T, file string) {
 			tool(t, "node", "-e", "const crypto = require('node:crypto');"+webCrypto, file)
 		},
+		"lineoauth keygen": func(t *testing.T, file string) {
+			tool(t, "go", "run", "github.com/lineoauth/lineoauth/cmd/lineoauth", "keygen", "--private-key", file, "--public-key", file+".pub")
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+func (a *app) demoCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "demo",
+		Short: "Show the whole life of a token, against an emulator in this process",
+		Args:  cobra.NoArgs,
+		RunE: runs(func(ctx context.Context, _ []string) error {
+			srv := lineoauthtest.NewServer()
+			defer srv.Close()
+			return demo(ctx, a.stdout, srv, srv.URL)
+		}),
+	}
+}
+
+// demo goes through the life of every type of token on a channel of srv, which
+// it reaches at baseURL, and fails at the first step that is not as it should.
+func demo(ctx context.Context, out io.Writer, srv *lineoauthtest.Server, baseURL string) error {
+	channel := srv.Channel()
+	say := func(what, format string, args ...any) {
+		_, _ = fmt.Fprintf(out, "%-10s %s\n", what, fmt.Sprintf(format, args...))
+	}
+	private, public, err := newKeyPair()
+	if err != nil {
+		return fmt.Errorf("key pair: %w", err)
+	}
+	key, err := lineoauth.ParseKey(private)
+	if err != nil {
+		return err
+	}
+	keyID, err := channel.RegisterKey("", public)
+	if err != nil {
+		return err
+	}
+	say("channel", "%s, on an emulator of LINE at %s", channel.ID, baseURL)
+	say("key pair", "RSA-2048, public key registered as %s", keyID)
+
+	client, err := lineoauth.New(lineoauth.Config{
+		ChannelID:     channel.ID,
+		ChannelSecret: lineoauth.NewSecret(channel.Secret),
+		Key:           key,
+		KeyID:         keyID,
+		BaseURL:       baseURL,
+		Now:           srv.Now,
+	})
+	if err != nil {
+		return err
+	}
+	assertion, err := client.Assertion(ctx, 0)
+	if err != nil {
+		return err
+	}
+	say("assertion", "%s", shortened(assertion))
+
+	issue := []func() (*lineoauth.Token, error){
+		func() (*lineoauth.Token, error) { return client.IssueStatelessChannelToken(ctx) },
+		func() (*lineoauth.Token, error) { return client.IssueChannelToken(ctx, 24*time.Hour) },
+		func() (*lineoauth.Token, error) { return client.IssueShortLivedChannelToken(ctx) },
+	}
+	kinds := []lineoauth.Kind{lineoauth.Stateless, lineoauth.V21, lineoauth.ShortLived}
+	var tokens []*lineoauth.Token
+	var liveKeyIDs []string
+	for i, kind := range kinds {
+		token, err := issue[i]()
+		if err != nil {
+			return err
+		}
+		if token.Kind != kind {
+			return fmt.Errorf("a %s token was asked for, a %s one came", kind, token.Kind)
+		}
+		say("issue", "%-11s %s, valid for %v", kind, shortened(token.AccessToken), token.Lifetime())
+		tokens = append(tokens, token)
+		if token.KeyID != "" {
+			liveKeyIDs = append(liveKeyIDs, token.KeyID)
+		}
+	}
+	for _, token := range tokens {
+		v, err := client.VerifyChannelToken(ctx, token.AccessToken.Reveal())
+		if err != nil {
+			return err
+		}
+		if v.ClientID != channel.ID || v.Remaining() > token.Lifetime() || v.Remaining() < token.Lifetime()-time.Minute {
+			return fmt.Errorf("verify: the %s token is channel %s's for %v", token.Kind, v.ClientID, v.Remaining())
+		}
+		say("verify", "%-11s alive, channel %s", token.Kind, v.ClientID)
+	}
+	if err := expectKeyIDs(ctx, client, liveKeyIDs); err != nil {
+		return err
+	}
+	say("key IDs", "%q", liveKeyIDs)
+
+	for _, token := range tokens {
+		err := client.RevokeChannelToken(ctx, token.AccessToken.Reveal())
+		switch {
+		case token.Kind == lineoauth.Stateless && errors.Is(err, lineoauth.ErrNotRevocable):
+			say("revoke", "%-11s cannot be revoked, as it should be", token.Kind)
+			srv.Advance(token.Lifetime())
+			say("wait", "%v pass on the emulator's clock", token.Lifetime())
+		case token.Kind == lineoauth.Stateless && err == nil:
+			return errors.New("revoke: a stateless token was revoked, which LINE does not do")
+		case err != nil:
+			return err
+		default:
+			say("revoke", "%-11s done", token.Kind)
+		}
+	}
+	for _, token := range tokens {
+		_, err := client.VerifyChannelToken(ctx, token.AccessToken.Reveal())
+		switch {
+		case err == nil:
+			return fmt.Errorf("verify: the %s token is still alive", token.Kind)
+		case !errors.Is(err, lineoauth.ErrTokenInvalid):
+			return err
+		}
+		say("verify", "%-11s dead, as it should be", token.Kind)
+	}
+	if err := expectKeyIDs(ctx, client, nil); err != nil {
+		return err
+	}
+	say("key IDs", "none")
+	return nil
+}
+
+func expectKeyIDs(ctx context.Context, client *lineoauth.Client, want []string) error {
+	kids, err := client.ValidChannelAccessTokenKeyIDs(ctx)
+	if err == nil && !slices.Equal(kids, want) {
+		err = fmt.Errorf("key IDs: LINE says %q, but %q are alive", kids, want)
+	}
+	return err
+}
+
+func shortened(s lineoauth.Secret) string { return s.Reveal()[:min(8, len(s.Reveal()))] + "…" }

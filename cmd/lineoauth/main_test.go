@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+// The demo must not be content with an emulator that errs in any one step.
+func TestDemoFindsFaults(t *testing.T) {
+	answer := func(status int, body string) func(http.ResponseWriter, *http.Request) bool {
+		return func(w http.ResponseWriter, _ *http.Request) bool {
+			w.Header().Set("Content-Type", "application/json")
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, body)
+			return true
+		}
+	}
+	for name, tt := range map[string]struct {
+		path  string
+		fault func(http.ResponseWriter, *http.Request) bool
+		want  string
+	}{
+		"no fault":                     {"", nil, ""},
+		"stateless refused":            {"/oauth2/v3/token", answer(500, "{}"), "issueStatelessChannelToken"},
+		"v2.1 refused":                 {"/oauth2/v2.1/token", answer(500, "{}"), "issueChannelTokenByJWT"},
+		"short-lived refused":          {"/v2/oauth/accessToken", answer(500, "{}"), "issueChannelToken"},
+		"another channel's token":      {"/oauth2/v2.1/verify", answer(200, `{"client_id":"1","expires_in":900}`), "verify"},
+		"opaque of another channel":    {"/v2/oauth/verify", answer(200, `{"client_id":"1","expires_in":900}`), "verify"},
+		"key IDs empty":                {"/oauth2/v2.1/tokens/kid", answer(200, `{"kids":[]}`), "key IDs"},
+		"v2.1 revoke without effect":   {"/oauth2/v2.1/revoke", answer(200, ""), "cannot be revoked"},
+		"opaque revoke without effect": {"/v2/oauth/revoke", answer(200, ""), "short-lived token is still alive"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := lineoauthtest.NewServer()
+			defer srv.Close()
+			target, err := url.Parse(srv.URL)
+			if err != nil {
+				t.Fatal(err)
+			}
+			proxy := httputil.NewSingleHostReverseProxy(target)
+			broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path != tt.path || !tt.fault(w, r) {
+					proxy.ServeHTTP(w, r)
+				}
+			}))
+			defer broken.Close()
+			err = demo(t.Context(), io.Discard, srv, broken.URL)
+			if (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("demo: %v; want %q in it", err, tt.want)
+			}
+		})
+	}
+}
+
+// Ctrl-C ends a call at once, also one that waits for standard input.
+func TestInterrupt(t *testing.T) {
+	asked := make(chan struct{}, 1)
+	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	defer hanging.Close()
+	cmd := exec.Command("lineoauth", "verify", "--base-url", hanging.URL, "eyJhbGciOiJIUzI1NiJ9.e30.c2ln")
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	<-asked
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	exit := new(exec.ExitError)
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
+		t.Errorf("verify: %v\n%s", err, stderr.String())
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	never, _ := io.Pipe()
+	if _, err := (&app{stdin: never}).token(ctx, "-"); !errors.Is(err, context.Canceled) {
+		t.Errorf("token from a silent standard input: %v", err)
+	}
+}

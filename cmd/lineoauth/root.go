@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"regexp"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lineoauth/lineoauth"
+)
+
+const (
+	exitDone        = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitDeadToken   = 3
+	exitInterrupted = 130
+)
+
+// errDeadToken ends verify after the answer is printed.
+var errDeadToken = errors.New("the token is not valid")
+
+// app is where a command gets its input and puts its output.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+}
+
+// run is main without the process around it.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+
+	root := (&app{stdin, stdout, stderr, getenv}).command()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+
+	var failed *failedError
+	switch {
+	case err == nil:
+		return exitDone
+	case errors.Is(err, errDeadToken):
+		return exitDeadToken
+	case ctx.Err() != nil:
+		return exitInterrupted
+	case errors.As(err, &failed) && !errors.Is(err, lineoauth.ErrInvalid):
+		report(stderr, failed.err.Error())
+		return exitFailed
+	case errors.As(err, &failed):
+		report(stderr, failed.err.Error())
+		return exitUsage
+	}
+	report(stderr, maskLongWords(err.Error())+"; see lineoauth --help")
+	return exitUsage
+}
+
+// failedError is an error of a command that ran, unlike one of its usage.
+type failedError struct{ err error }
+
+func (e *failedError) Error() string { return e.err.Error() }
+func (e *failedError) Unwrap() error { return e.err }
+
+// report prints an error in one line.
+func report(w io.Writer, text string) {
+	text = strings.Join(strings.Fields(strings.TrimPrefix(text, "lineoauth: ")), " ")
+	_, _ = fmt.Fprintln(w, "lineoauth: "+text)
+}
+
+var longWord = regexp.MustCompile(`[^\s"']{24,}`)
+
+// maskLongWords takes tokens out of an error that repeats the command line.
+func maskLongWords(text string) string { return longWord.ReplaceAllString(text, "[redacted]") }
+
+func (a *app) command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "lineoauth",
+		Short:         "Channel access tokens for LINE bots",
+		Long:          environmentHelp,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+	}
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.AddCommand(
+		a.issueCommand(),
+		a.verifyCommand(),
+		a.revokeCommand(),
+		a.keyIDsCommand(),
+		a.assertionCommand(),
+		a.keygenCommand(),
+		a.serveCommand(),
+		a.demoCommand(),
+		a.versionCommand(),
+	)
+	return root
+}
+
+const environmentHelp = `Channel access tokens for LINE bots: issue, verify and revoke them, and test
+without LINE.
+
+Credentials come from the environment:
+  LINE_CHANNEL_ID        channel ID
+  LINE_CHANNEL_SECRET    channel secret
+  LINE_PRIVATE_KEY       private key: JWK or PEM, also with literal \n, also base64
+  LINE_PRIVATE_KEY_FILE  or the path of a file that holds it
+  LINE_KEY_ID            key ID, when the key's JWK does not carry it
+  LINE_OAUTH_BASE_URL    base URL, when it is not LINE's own
+
+Exit codes: 0 done, 1 the call failed, 2 wrong usage or configuration,
+3 the verified token is not valid, 130 interrupted.`
+
+// runs adapts a command's function; what it returns is no usage error.
+func runs(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := f(cmd.Context(), args); err != nil {
+			return &failedError{err}
+		}
+		return nil
+	}
+}
+
+// usagef is an error of how a command was called.
+func usagef(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", lineoauth.ErrInvalid, fmt.Errorf(format, args...))
+}
+
+// clientFlags are the flags that win over the environment.
+type clientFlags struct {
+	channelID, privateKeyFile, keyID, baseURL string
+
+	timeout time.Duration
+}
+
+func (a *app) clientFlags(cmd *cobra.Command) *clientFlags {
+	f := &clientFlags{}
+	cmd.Flags().StringVar(&f.channelID, "channel-id", "", "channel ID")
+	cmd.Flags().StringVar(&f.privateKeyFile, "private-key-file", "", "`file` with the private key")
+	cmd.Flags().StringVar(&f.keyID, "key-id", "", "key ID of the private key")
+	cmd.Flags().StringVar(&f.baseURL, "base-url", "", "base `URL` of LINE's API, or of what stands in for it")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", lineoauth.DefaultTimeout, "longest time that a call may take")
+	return f
+}
+
+// client is made from the environment as the flags change it. Credentials that
+// are missing are left to the call, which knows what it needs.
+func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoauth.Client, error) {
+	if f.timeout <= 0 {
+		return nil, usagef("--timeout must be more than 0")
+	}
+	cfg, err := lineoauth.ConfigFromEnv(func(name string) string {
+		switch {
+		case name == lineoauth.EnvChannelID && f.channelID != "":
+			return f.channelID
+		case name == lineoauth.EnvKeyID && f.keyID != "":
+			return f.keyID
+		case name == lineoauth.EnvBaseURL && f.baseURL != "":
+			return f.baseURL
+		case name == lineoauth.EnvPrivateKeyFile && f.privateKeyFile != "":
+			return f.privateKeyFile
+		case name == lineoauth.EnvPrivateKey && f.privateKeyFile != "":
+			return ""
+		}
+		return a.getenv(name)
+	})
+	if err != nil && !errors.Is(err, lineoauth.ErrMissingCredentials) {
+		return nil, err
+	}
+	cfg.Timeout = f.timeout
+	for _, c := range change {
+		c(&cfg)
+	}
+	return lineoauth.New(cfg)
+}
+
+// token takes a token from the command line or, for "-", from standard input.
+func (a *app) token(ctx context.Context, arg string) (string, error) {
+	if arg != "-" {
+		return strings.TrimSpace(arg), nil
+	}
+	type result struct {
+		data []byte
+		err  error
+	}
+	read := make(chan result, 1)
+	// A read from a terminal cannot be cancelled; the process ends it.
+	go func() {
+		data, err := io.ReadAll(io.LimitReader(a.stdin, 1<<20))
+		read <- result{data, err}
+	}()
+	select {
+	case r := <-read:
+		if r.err != nil {
+			return "", fmt.Errorf("cannot read the token from standard input: %w", r.err)
+		}
+		return strings.TrimSpace(string(r.data)), nil
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+}
+
+// print writes one JSON object on one line.
+func (a *app) print(v any) error {
+	e := json.NewEncoder(a.stdout)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+func (a *app) printLine(s string) error {
+	_, err := fmt.Fprintln(a.stdout, s)
+	return err
+}
+
+func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"syscall"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"lineoauth": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			// No script may reach LINE itself.
+			env.Setenv("LINE_OAUTH_BASE_URL", "http://127.0.0.1:1")
+			// Else a process under the race detector takes a second to end.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits,
+			"mode":  mode,
+			"serve": serve,
+		},
+	})
+}
+
+// exits runs a program and fails unless it ends with the given exit code.
+func exits(ts *testscript.TestScript, _ bool, args []string) {
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	err = ts.Exec(args[1], args[2:]...)
+	if exit := new(exec.ExitError); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, not %d", got, want)
+	}
+}
+
+// mode fails unless a file has the given permissions.
+func mode(ts *testscript.TestScript, _ bool, args []string) {
+	info, err := os.Stat(ts.MkAbs(args[1]))
+	ts.Check(err)
+	if got := fmt.Sprintf("%04o", info.Mode().Perm()); got != args[0] {
+		ts.Fatalf("%s has mode %s, not %s", args[1], got, args[0])
+	}
+}
+
+// serve runs "lineoauth serve" until the script ends, and sets the environment
+// variables with which the other commands reach it.
+func serve(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := exec.Command("lineoauth", append([]string{"serve"}, args...)...)
+	cmd.Dir = ts.MkAbs(".")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	ts.Check(err)
+	var ready serving
+	ts.Check(json.Unmarshal(line, &ready))
+	ts.Defer(func() {
+		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+		if err := cmd.Wait(); err != nil {
+			ts.Fatalf("serve: %v", err)
+		}
+		if ready.PrivateKeyFile == "" {
+			return
+		}
+		if _, err := os.Stat(ready.PrivateKeyFile); !errors.Is(err, os.ErrNotExist) {
+			ts.Fatalf("serve left its private key behind: %v", err)
+		}
+	})
+	ts.Setenv("LINE_OAUTH_BASE_URL", ready.URL)
+	ts.Setenv("LINE_CHANNEL_ID", ready.ChannelID)
+	ts.Setenv("LINE_CHANNEL_SECRET", ready.ChannelSecret)
+	ts.Setenv("LINE_KEY_ID", ready.KeyID)
+	ts.Setenv("LINE_PRIVATE_KEY_FILE", ready.PrivateKeyFile)
+}
