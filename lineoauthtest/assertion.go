@@ -13,11 +13,11 @@ import (
 
 // claims is what an assertion says.
 type claims struct {
-	Issuer   string `json:"iss"`
-	Subject  string `json:"sub"`
-	Audience string `json:"aud"`
-	Expiry   int64  `json:"exp"`
-	TokenExp int64  `json:"token_exp"`
+	Issuer   string  `json:"iss"`
+	Subject  string  `json:"sub"`
+	Audience string  `json:"aud"`
+	Expiry   float64 `json:"exp"`
+	TokenExp int64   `json:"token_exp"`
 }
 
 // LINE's rules are not those of golang-jwt, so it gets nothing to check.
@@ -27,14 +27,6 @@ func (claims) GetNotBefore() (*jwt.NumericDate, error)      { return nil, nil }
 func (claims) GetIssuer() (string, error)                   { return "", nil }
 func (claims) GetSubject() (string, error)                  { return "", nil }
 func (claims) GetAudience() (jwt.ClaimStrings, error)       { return nil, nil }
-
-// checkTokenExp is for v2.1 tokens; the others have no use for token_exp.
-func (c *claims) checkTokenExp() *refusal {
-	if c.TokenExp < 1 || c.TokenExp > int64(assertion.MaxValidFor/time.Second) {
-		return oauthRefusal(invalidClient, "Invalid token_exp")
-	}
-	return nil
-}
 
 var errUnknownKey = errors.New("unknown key")
 
@@ -70,8 +62,10 @@ func (s *Server) checkAssertion(kind, text string) (*Channel, *claims, *refusal)
 		return nil, nil, oauthRefusal(invalidClient, "Invalid sub")
 	case said.Audience != gen.DefaultServerURL+"/":
 		return nil, nil, oauthRefusal(invalidClient, "Invalid aud")
-	case said.Expiry <= now.Unix() || said.Expiry > now.Add(assertion.MaxExpiresIn).Unix():
+	case said.Expiry <= float64(now.Unix()) || said.Expiry > float64(now.Add(assertion.MaxExpiresIn).Unix()):
 		return nil, nil, oauthRefusal(invalidClient, "Invalid exp")
+	case said.TokenExp < 0 || said.TokenExp > int64(assertion.MaxValidFor/time.Second):
+		return nil, nil, oauthRefusal(invalidClient, "Invalid token_exp")
 	}
 	return key.channel, &said, nil
 }

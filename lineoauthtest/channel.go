@@ -20,12 +20,18 @@ import (
 	"github.com/lineoauth/lineoauth/internal/assertion"
 )
 
+// LongLived is the kind of token that the LINE Developers Console issues; see
+// [Channel.IssueLongLivedToken].
+const LongLived lineoauth.Kind = "long-lived"
+
 const (
-	maxLive  = 30 // of v2.1 and of short-lived tokens
-	maxKeys  = 2
-	lifetime = 30 * 24 * time.Hour // of short-lived tokens
+	maxLive = 30 // of v2.1 and of short-lived tokens
+	maxKeys = 2
 
 	statelessLifetime = 15 * time.Minute
+	shortLifetime     = 30 * 24 * time.Hour
+	// A long-lived token has no end, but LINE answers with a number of seconds.
+	longLifetime = 3_138_007_490 * time.Second
 )
 
 // Channel is a Messaging API channel of a [Server], as the LINE Developers
@@ -53,6 +59,7 @@ type token struct {
 	kind      lineoauth.Kind
 	text      string
 	keyID     string
+	issuedAt  time.Time
 	expiresAt time.Time
 }
 
@@ -181,6 +188,18 @@ func parsePublicJWK(text []byte) (*rsa.PublicKey, error) {
 	return public, nil
 }
 
+// IssueLongLivedToken issues a token that does not expire, as the console does.
+// A channel has one; the one before is revoked.
+func (c *Channel) IssueLongLivedToken() lineoauth.Secret {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	for _, t := range c.tokens[LongLived] {
+		delete(c.server.byText, t.text)
+	}
+	c.tokens[LongLived] = nil
+	return lineoauth.NewSecret(c.issue(LongLived, c.server.now(), longLifetime).text)
+}
+
 // live drops the tokens that have expired and returns the others.
 func (c *Channel) live(kind lineoauth.Kind, now time.Time) []*token {
 	expired := func(t *token) bool { return !now.Before(t.expiresAt) }
@@ -203,15 +222,16 @@ func (c *Channel) live(kind lineoauth.Kind, now time.Time) []*token {
 	return tokens
 }
 
+func (t *token) isJWS() bool { return t.kind == lineoauth.V21 || t.kind == lineoauth.Stateless }
+
 func (c *Channel) issue(kind lineoauth.Kind, now time.Time, validFor time.Duration) *token {
-	t := &token{channel: c, kind: kind, expiresAt: now.Add(validFor)}
-	switch kind {
-	case lineoauth.V21:
+	t := &token{channel: c, kind: kind, issuedAt: now, expiresAt: now.Add(validFor)}
+	if kind == lineoauth.V21 {
 		t.keyID = rand.Text()
+	}
+	if t.isJWS() {
 		t.text = c.jws(t)
-	case lineoauth.Stateless:
-		t.text = c.jws(t)
-	default:
+	} else {
 		t.text = opaque()
 	}
 	c.tokens[kind] = append(c.live(kind, now), t)

@@ -48,10 +48,6 @@ func messageRefusal(status int, message string) *refusal {
 
 func (r *refusal) write(w http.ResponseWriter) { writeJSON(w, r.status, r.body) }
 
-func refuseMessage(w http.ResponseWriter, status int, message string) {
-	messageRefusal(status, message).write(w)
-}
-
 func badParameter(w http.ResponseWriter, _ *http.Request, _ error) {
 	oauthRefusal(invalidRequest, missing).write(w)
 }
@@ -60,6 +56,23 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body) // the client may have gone
+}
+
+// answer writes what decide says, or refuses at once. Only decide runs under
+// the server's lock: a slow client must not hold up the others.
+func (s *Server) answer(w http.ResponseWriter, bad *refusal, decide func() (any, *refusal)) {
+	var body any
+	if bad == nil {
+		s.mu.Lock()
+		body, bad = decide()
+		s.mu.Unlock()
+	}
+	switch {
+	case bad != nil:
+		bad.write(w)
+	case body != nil:
+		writeJSON(w, http.StatusOK, body)
+	}
 }
 
 // readForm returns the named fields of a form, all of which must be there.
@@ -74,7 +87,7 @@ func readForm(w http.ResponseWriter, r *http.Request, names ...string) (url.Valu
 		return nil, bad
 	}
 	for _, name := range names {
-		if r.PostForm.Get(name) == "" {
+		if value := r.PostForm.Get(name); value == "" || name == "grant_type" && value != grantType {
 			return nil, bad
 		}
 	}
@@ -84,209 +97,181 @@ func readForm(w http.ResponseWriter, r *http.Request, names ...string) (url.Valu
 // IssueStatelessChannelToken takes an assertion or a channel secret.
 func (h handler) IssueStatelessChannelToken(w http.ResponseWriter, r *http.Request) {
 	form, bad := readForm(w, r, "grant_type")
-	if bad != nil {
-		bad.write(w)
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	var c *Channel
-	byAssertion := form.Has("client_assertion") || form.Has("client_assertion_type")
-	bySecret := form.Has("client_id") || form.Has("client_secret")
-	switch {
-	case byAssertion == bySecret || form.Get("grant_type") != grantType:
-		bad = oauthRefusal(invalidRequest, missing)
-	case byAssertion:
-		c, _, bad = h.checkAssertion(form.Get("client_assertion_type"), form.Get("client_assertion"))
-	case form.Get("client_id") == "" || form.Get("client_secret") == "":
-		bad = oauthRefusal(invalidRequest, missing)
-	default:
-		if c = h.channels[form.Get("client_id")]; c == nil || c.Secret != form.Get("client_secret") {
-			bad = oauthRefusal(invalidRequest, "Invalid 'client_credentials'.")
+	h.answer(w, bad, func() (any, *refusal) {
+		c, bad := h.authenticate(form)
+		if bad != nil {
+			return nil, bad
 		}
-	}
-	if bad != nil {
-		bad.write(w)
-		return
-	}
-	t := c.issue(lineoauth.Stateless, h.now(), statelessLifetime)
-	writeJSON(w, http.StatusOK, api.IssueStatelessChannelAccessTokenResponse{
-		AccessToken: t.text,
-		ExpiresIn:   int32(statelessLifetime / time.Second),
-		TokenType:   "Bearer",
+		t := c.issue(lineoauth.Stateless, h.now(), statelessLifetime)
+		return api.IssueStatelessChannelAccessTokenResponse{
+			AccessToken: t.text,
+			ExpiresIn:   int32(statelessLifetime / time.Second),
+			TokenType:   "Bearer",
+		}, nil
 	})
 }
 
-// IssueChannelTokenByJWT issues a v2.1 token.
+// authenticate takes exactly one of the two credentials, and no field of the
+// other.
+func (h handler) authenticate(form url.Values) (*Channel, *refusal) {
+	byAssertion := form.Has("client_assertion") || form.Has("client_assertion_type")
+	bySecret := form.Has("client_id") || form.Has("client_secret")
+	if byAssertion == bySecret {
+		return nil, oauthRefusal(invalidRequest, missing)
+	}
+	if byAssertion {
+		c, _, bad := h.checkAssertion(form.Get("client_assertion_type"), form.Get("client_assertion"))
+		return c, bad
+	}
+	if form.Get("client_id") == "" || form.Get("client_secret") == "" {
+		return nil, oauthRefusal(invalidRequest, missing)
+	}
+	c := h.channels[form.Get("client_id")]
+	if c == nil || c.Secret != form.Get("client_secret") {
+		return nil, oauthRefusal(invalidRequest, "Invalid 'client_credentials'.")
+	}
+	return c, nil
+}
+
+// IssueChannelTokenByJWT issues a v2.1 token, unless there are too many.
 func (h handler) IssueChannelTokenByJWT(w http.ResponseWriter, r *http.Request) {
 	form, bad := readForm(w, r, "grant_type", "client_assertion_type", "client_assertion")
-	if bad == nil && form.Get("grant_type") != grantType {
-		bad = oauthRefusal(invalidRequest, missing)
-	}
-	if bad != nil {
-		bad.write(w)
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	c, claims, bad := h.checkAssertion(form.Get("client_assertion_type"), form.Get("client_assertion"))
-	if bad == nil {
-		bad = claims.checkTokenExp()
-	}
-	if bad == nil && len(c.live(lineoauth.V21, h.now())) == maxLive {
-		bad = messageRefusal(http.StatusBadRequest, "The maximum number of access tokens has already been issued")
-	}
-	if bad != nil {
-		bad.write(w)
-		return
-	}
-	t := c.issue(lineoauth.V21, h.now(), time.Duration(claims.TokenExp)*time.Second)
-	writeJSON(w, http.StatusOK, api.IssueChannelAccessTokenResponse{
-		AccessToken: t.text,
-		ExpiresIn:   int32(claims.TokenExp),
-		TokenType:   "Bearer",
-		KeyID:       t.keyID,
+	h.answer(w, bad, func() (any, *refusal) {
+		c, said, bad := h.checkAssertion(form.Get("client_assertion_type"), form.Get("client_assertion"))
+		switch {
+		case bad != nil:
+			return nil, bad
+		case said.TokenExp < 1:
+			return nil, oauthRefusal(invalidClient, "Invalid token_exp")
+		case len(c.live(lineoauth.V21, h.now())) == maxLive:
+			return nil, messageRefusal(http.StatusBadRequest, "The maximum number of access tokens has already been issued")
+		}
+		t := c.issue(lineoauth.V21, h.now(), time.Duration(said.TokenExp)*time.Second)
+		return api.IssueChannelAccessTokenResponse{
+			AccessToken: t.text,
+			ExpiresIn:   int32(said.TokenExp),
+			TokenType:   "Bearer",
+			KeyID:       t.keyID,
+		}, nil
 	})
 }
 
 // GetsAllValidChannelAccessTokenKeyIds lists the live v2.1 tokens.
 func (h handler) GetsAllValidChannelAccessTokenKeyIds(w http.ResponseWriter, _ *http.Request, params api.GetsAllValidChannelAccessTokenKeyIdsParams) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	c, _, bad := h.checkAssertion(params.ClientAssertionType, params.ClientAssertion)
-	if bad != nil {
-		bad.write(w)
-		return
-	}
-	kids := []string{}
-	for _, t := range c.live(lineoauth.V21, h.now()) {
-		kids = append(kids, t.keyID)
-	}
-	writeJSON(w, http.StatusOK, api.ChannelAccessTokenKeyIdsResponse{Kids: kids})
+	h.answer(w, nil, func() (any, *refusal) {
+		c, _, bad := h.checkAssertion(params.ClientAssertionType, params.ClientAssertion)
+		if bad != nil {
+			return nil, bad
+		}
+		kids := []string{}
+		for _, t := range c.live(lineoauth.V21, h.now()) {
+			kids = append(kids, t.keyID)
+		}
+		return api.ChannelAccessTokenKeyIdsResponse{Kids: kids}, nil
+	})
 }
 
 // VerifyChannelTokenByJWT answers for v2.1 and stateless tokens.
 func (h handler) VerifyChannelTokenByJWT(w http.ResponseWriter, _ *http.Request, params api.VerifyChannelTokenByJWTParams) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	expired, bad := h.readJWS(params.AccessToken)
-	if bad != nil {
-		bad.write(w)
-		return
-	}
-	if expired {
-		oauthRefusal(invalidRequest, "The access token expired").write(w)
-		return
-	}
-	t := h.find(params.AccessToken)
-	if t == nil {
-		oauthRefusal(invalidRequest, "The access token is not known").write(w)
-		return
-	}
-	h.writeVerification(w, t)
+	h.answer(w, nil, func() (any, *refusal) {
+		if t := h.find(params.AccessToken); t != nil && t.isJWS() {
+			return h.verification(t), nil
+		}
+		expired, bad := h.readJWS(params.AccessToken)
+		switch {
+		case bad != nil:
+			return nil, bad
+		case expired:
+			return nil, oauthRefusal(invalidRequest, "The access token expired")
+		}
+		return nil, oauthRefusal(invalidRequest, "The access token is not known")
+	})
 }
 
 // RevokeChannelTokenByJWT revokes a v2.1 token.
 func (h handler) RevokeChannelTokenByJWT(w http.ResponseWriter, r *http.Request) {
 	form, bad := readForm(w, r, "client_id", "client_secret", "access_token")
-	if bad != nil {
-		bad.write(w)
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	c := h.channels[form.Get("client_id")]
-	if c == nil || c.Secret != form.Get("client_secret") {
-		oauthRefusal(invalidClient, "invalid client_secret").write(w)
-		return
-	}
-	if _, bad := h.readJWS(form.Get("access_token")); bad != nil {
-		bad.write(w)
-		return
-	}
-	if t := h.find(form.Get("access_token")); t != nil && t.channel == c && t.kind == lineoauth.V21 {
-		c.revoke(t)
-	}
+	h.answer(w, bad, func() (any, *refusal) {
+		c := h.channels[form.Get("client_id")]
+		if c == nil || c.Secret != form.Get("client_secret") {
+			return nil, oauthRefusal(invalidClient, "invalid client_secret")
+		}
+		if _, bad := h.readJWS(form.Get("access_token")); bad != nil {
+			return nil, bad
+		}
+		if t := h.find(form.Get("access_token")); t != nil && t.channel == c && t.kind == lineoauth.V21 {
+			c.revoke(t)
+		}
+		return nil, nil
+	})
 }
 
 // IssueChannelToken issues a short-lived token; it revokes the oldest one when
 // there are too many.
 func (h handler) IssueChannelToken(w http.ResponseWriter, r *http.Request) {
 	form, bad := readForm(w, r, "grant_type", "client_id", "client_secret")
-	if bad == nil && form.Get("grant_type") != grantType {
-		bad = oauthRefusal(invalidRequest, missing)
-	}
-	if bad != nil {
-		bad.write(w)
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	c := h.channels[form.Get("client_id")]
-	if c == nil {
-		oauthRefusal(invalidClient, "invalid client_id").write(w)
-		return
-	}
-	if c.Secret != form.Get("client_secret") {
-		oauthRefusal(invalidClient, "invalid client_secret").write(w)
-		return
-	}
-	if live := c.live(lineoauth.ShortLived, h.now()); len(live) == maxLive {
-		c.revoke(live[0])
-	}
-	t := c.issue(lineoauth.ShortLived, h.now(), lifetime)
-	writeJSON(w, http.StatusOK, api.IssueShortLivedChannelAccessTokenResponse{
-		AccessToken: t.text,
-		ExpiresIn:   int32(lifetime / time.Second),
-		TokenType:   "Bearer",
+	h.answer(w, bad, func() (any, *refusal) {
+		c := h.channels[form.Get("client_id")]
+		if c == nil {
+			return nil, oauthRefusal(invalidClient, "invalid client_id")
+		}
+		if c.Secret != form.Get("client_secret") {
+			return nil, oauthRefusal(invalidClient, "invalid client_secret")
+		}
+		if live := c.live(lineoauth.ShortLived, h.now()); len(live) == maxLive {
+			c.revoke(live[0])
+		}
+		t := c.issue(lineoauth.ShortLived, h.now(), shortLifetime)
+		return api.IssueShortLivedChannelAccessTokenResponse{
+			AccessToken: t.text,
+			ExpiresIn:   int32(shortLifetime / time.Second),
+			TokenType:   "Bearer",
+		}, nil
 	})
 }
 
 // VerifyChannelToken answers for opaque tokens.
 func (h handler) VerifyChannelToken(w http.ResponseWriter, r *http.Request) {
-	form, bad := readOpaque(w, r)
-	if bad != nil {
-		bad.write(w)
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	t := h.find(form.Get("access_token"))
-	if t == nil {
-		oauthRefusal(invalidRequest, "access_token invalid").write(w)
-		return
-	}
-	h.writeVerification(w, t)
+	token, bad := readOpaque(w, r)
+	h.answer(w, bad, func() (any, *refusal) {
+		t := h.find(token)
+		if t == nil {
+			return nil, oauthRefusal(invalidRequest, "access_token invalid")
+		}
+		return h.verification(t), nil
+	})
 }
 
 // RevokeChannelToken revokes an opaque token.
 func (h handler) RevokeChannelToken(w http.ResponseWriter, r *http.Request) {
-	form, bad := readOpaque(w, r)
-	if bad != nil {
-		bad.write(w)
-		return
-	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if t := h.find(form.Get("access_token")); t != nil {
-		t.channel.revoke(t)
-	}
-}
-
-func (h handler) writeVerification(w http.ResponseWriter, t *token) {
-	writeJSON(w, http.StatusOK, api.VerifyChannelAccessTokenResponse{
-		ClientID:  t.channel.ID,
-		ExpiresIn: int64(t.expiresAt.Sub(h.now()) / time.Second),
-		Scope:     "P CM",
+	token, bad := readOpaque(w, r)
+	h.answer(w, bad, func() (any, *refusal) {
+		if t := h.find(token); t != nil {
+			t.channel.revoke(t)
+		}
+		return nil, nil
 	})
 }
 
-func readOpaque(w http.ResponseWriter, r *http.Request) (url.Values, *refusal) {
-	form, bad := readForm(w, r, "access_token")
-	if bad == nil && strings.Trim(strings.TrimRight(form.Get("access_token"), "="), base64Letters) != "" {
-		bad = oauthRefusal(invalidRequest, "access_token in invalid format")
+func (h handler) verification(t *token) api.VerifyChannelAccessTokenResponse {
+	return api.VerifyChannelAccessTokenResponse{
+		ClientID:  t.channel.ID,
+		ExpiresIn: int64(t.expiresAt.Sub(h.now()) / time.Second),
+		Scope:     "P CM",
 	}
-	return form, bad
+}
+
+// readOpaque returns the token of a form that holds nothing else.
+func readOpaque(w http.ResponseWriter, r *http.Request) (string, *refusal) {
+	form, bad := readForm(w, r, "access_token")
+	if bad != nil {
+		return "", bad
+	}
+	token := form.Get("access_token")
+	if strings.Trim(strings.TrimRight(token, "="), base64Letters) != "" {
+		return "", oauthRefusal(invalidRequest, "access_token in invalid format")
+	}
+	return token, nil
 }
 
 const base64Letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"

@@ -1,7 +1,6 @@
 package lineoauthtest
 
 import (
-	"context"
 	"crypto/rand"
 	"errors"
 	"fmt"
@@ -37,6 +36,9 @@ type Server struct {
 	channels map[string]*Channel
 	keys     map[string]registeredKey // by kid
 	byText   map[string]*token        // the live tokens, and some that expired
+	faults   []*Fault
+	calls    map[lineoauth.Operation]int
+	requests []Request // the last ones, oldest first
 
 	ownChannel func() *Channel
 }
@@ -61,9 +63,12 @@ func NewUnstartedServer() *Server {
 		channels:   make(map[string]*Channel),
 		keys:       make(map[string]registeredKey),
 		byText:     make(map[string]*token),
+		calls:      make(map[lineoauth.Operation]int),
 	}
 	s.ownChannel = sync.OnceValue(s.newChannel)
 	api.HandlerWithOptions(handler{s}, api.StdHTTPServerOptions{BaseRouter: s.mux, ErrorHandlerFunc: badParameter})
+	s.routeMessaging()
+	s.routeAdmin()
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
 	s.memory = &http.Transport{
 		DialContext:    s.pipe.dial,
@@ -143,20 +148,26 @@ func (s *Server) Advance(d time.Duration) {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("X-Line-Request-Id", rand.Text())
+	requestID := rand.Text()
+	w.Header().Set("X-Line-Request-Id", requestID)
 	w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
+
 	handler, pattern := s.mux.Handler(r)
-	if pattern != "" {
-		s.mux.ServeHTTP(w, r)
-		return
+	op, ok := operations[pattern]
+	switch {
+	case ok:
+		s.observe(w, r, op, requestID)
+	case pattern != "":
+		s.mux.ServeHTTP(w, r) // /_emulator/
+	default:
+		// The mux says 404 or 405, but in plain text.
+		rec := httptest.NewRecorder()
+		handler.ServeHTTP(rec, r)
+		if allow := rec.Header().Get("Allow"); allow != "" {
+			w.Header().Set("Allow", allow)
+		}
+		messageRefusal(rec.Code, http.StatusText(rec.Code)).write(w)
 	}
-	// The mux says 404 or 405, but in plain text.
-	rec := httptest.NewRecorder()
-	handler.ServeHTTP(rec, r)
-	if allow := rec.Header().Get("Allow"); allow != "" {
-		w.Header().Set("Allow", allow)
-	}
-	refuseMessage(w, rec.Code, http.StatusText(rec.Code))
 }
 
 // baseURL is where a client of this server sends its requests.
@@ -166,47 +177,3 @@ func (s *Server) baseURL() string {
 	}
 	return gen.DefaultServerURL
 }
-
-// pipeListener accepts connections made in memory.
-type pipeListener struct {
-	conns  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func newPipeListener() *pipeListener {
-	return &pipeListener{conns: make(chan net.Conn), closed: make(chan struct{})}
-}
-
-func (l *pipeListener) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	server, client := net.Pipe()
-	select {
-	case l.conns <- server:
-		return client, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-func (l *pipeListener) Accept() (net.Conn, error) {
-	select {
-	case c := <-l.conns:
-		return c, nil
-	case <-l.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (l *pipeListener) Close() error {
-	l.once.Do(func() { close(l.closed) })
-	return nil
-}
-
-func (l *pipeListener) Addr() net.Addr { return pipeAddr{} }
-
-type pipeAddr struct{}
-
-func (pipeAddr) Network() string { return "memory" }
-func (pipeAddr) String() string  { return "memory" }

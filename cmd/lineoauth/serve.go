@@ -26,7 +26,11 @@ func (a *app) serveCommand() *cobra.Command {
 		Short: "Run an emulator of LINE's token platform",
 		Long: `Run an emulator of LINE's token platform in the foreground, until SIGINT or
 SIGTERM. Once it listens it prints one line of JSON that says where and with
-which credentials. What is not given is made up.`,
+which credentials. What is not given is made up.
+
+Beside LINE's paths it has GET /_emulator/state, POST /_emulator/clock (such as
+{"advance":"15m"}), and POST and DELETE /_emulator/faults (such as
+{"fault":"rate-limited","times":3}).`,
 		Example: `  lineoauth serve --listen 127.0.0.1:8080`,
 		Args:    cobra.NoArgs,
 	}

@@ -1,0 +1,222 @@
+package lineoauthtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/lineoauth/lineoauth"
+)
+
+// FaultKind is a way in which an answer goes wrong.
+type FaultKind string
+
+// The ways in which an answer goes wrong. Those up to Redirect come instead of
+// what was asked for; with the others it takes place.
+const (
+	// ServerError is status 500.
+	ServerError FaultKind = "server-error"
+	// RateLimited is status 429, with Fault.RetryAfter.
+	RateLimited FaultKind = "rate-limited"
+	// NotJSON is status 200 with a page of HTML, as from a proxy's login.
+	NotJSON FaultKind = "not-json"
+	// Endless is status 200 with a body that does not end.
+	Endless FaultKind = "endless"
+	// Redirect is status 307 toward Fault.Location.
+	Redirect FaultKind = "redirect"
+	// ResetBefore breaks the connection before anything took place.
+	ResetBefore FaultKind = "reset-before"
+
+	// ResetAfter breaks the connection after it took place: the token was
+	// issued, but the answer is lost.
+	ResetAfter FaultKind = "reset-after"
+	// CutBody breaks the connection in the middle of the answer's body.
+	CutBody FaultKind = "cut-body"
+	// Delayed waits for Fault.Delay, then goes on. Nothing takes place if the
+	// client goes first.
+	Delayed FaultKind = "delayed"
+	// WrongDate answers with a Date header that is off by Fault.Skew.
+	WrongDate FaultKind = "wrong-date"
+)
+
+// Fault makes answers go wrong.
+type Fault struct {
+	Kind FaultKind
+	// Operation is the one whose answers go wrong. Empty means any.
+	Operation lineoauth.Operation
+	// Times is how many answers go wrong. 0 means 1; a negative number means
+	// all, until [Server.ClearFaults].
+	Times int
+	// RetryAfter is the Retry-After header of RateLimited, as it is. Empty
+	// means none.
+	RetryAfter string
+	// Location is where Redirect points. Empty means the same path and query at
+	// https://elsewhere.invalid.
+	Location string
+	// Delay is how long Delayed waits.
+	Delay time.Duration
+	// Skew is how far the Date header of WrongDate is ahead, or behind.
+	Skew time.Duration
+}
+
+// strikes tells how each kind of fault answers.
+var strikes = map[FaultKind]func(f Fault, w *watchedWriter, r *http.Request, s *Server){
+	ServerError: func(_ Fault, w *watchedWriter, _ *http.Request, _ *Server) {
+		messageRefusal(http.StatusInternalServerError, "Internal server error").write(w)
+	},
+	RateLimited: func(f Fault, w *watchedWriter, _ *http.Request, _ *Server) {
+		if f.RetryAfter != "" {
+			w.Header().Set("Retry-After", f.RetryAfter)
+		}
+		messageRefusal(http.StatusTooManyRequests, "The API rate limit has been exceeded. Try again later.").write(w)
+	},
+	NotJSON: func(_ Fault, w *watchedWriter, _ *http.Request, _ *Server) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		_, _ = io.WriteString(w, "<!DOCTYPE html><title>Log in</title><p>Log in to use this network.")
+	},
+	Endless: func(_ Fault, w *watchedWriter, r *http.Request, _ *Server) {
+		readBody(w, r)
+		w.Header().Set("Content-Type", "application/json")
+		chunk := bytes.Repeat([]byte(" "), 32<<10)
+		for r.Context().Err() == nil {
+			if _, err := w.Write(chunk); err != nil {
+				return
+			}
+		}
+	},
+	Redirect: func(f Fault, w *watchedWriter, r *http.Request, _ *Server) {
+		if f.Location == "" {
+			f.Location = "https://elsewhere.invalid" + r.URL.RequestURI()
+		}
+		w.Header().Set("Location", f.Location)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	},
+	ResetBefore: func(_ Fault, w *watchedWriter, _ *http.Request, _ *Server) {
+		reset(w)
+	},
+	ResetAfter: func(_ Fault, w *watchedWriter, r *http.Request, s *Server) {
+		s.mux.ServeHTTP(httptest.NewRecorder(), r)
+		reset(w)
+	},
+	CutBody: func(_ Fault, w *watchedWriter, r *http.Request, s *Server) {
+		rec := httptest.NewRecorder()
+		s.mux.ServeHTTP(rec, r)
+		maps.Copy(w.Header(), rec.Header())
+		// At least one byte is missing, also from an empty body.
+		body := rec.Body.Bytes()
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)+1))
+		w.WriteHeader(rec.Code)
+		_, _ = w.Write(body[:len(body)/2])
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	},
+	Delayed: func(f Fault, w *watchedWriter, r *http.Request, s *Server) {
+		readBody(w, r)
+		wait := time.NewTimer(f.Delay)
+		defer wait.Stop()
+		select {
+		case <-wait.C:
+			s.mux.ServeHTTP(w, r)
+		case <-r.Context().Done():
+			w.end(0)
+		}
+	},
+	WrongDate: func(f Fault, w *watchedWriter, r *http.Request, s *Server) {
+		w.Header().Set("Date", s.Now().Add(f.Skew).UTC().Format(http.TimeFormat))
+		s.mux.ServeHTTP(w, r)
+	},
+}
+
+// readBody takes the body into memory: only then does net/http notice that the
+// client goes.
+func readBody(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage)) // what is missing is refused later
+	r.Body = io.NopCloser(bytes.NewReader(body))
+}
+
+// reset breaks the connection without an answer.
+func reset(w *watchedWriter) {
+	w.end(0)
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // RST instead of FIN
+	}
+	_ = conn.Close()
+}
+
+// check refuses what would never strike.
+func (f *Fault) check() error {
+	if strikes[f.Kind] == nil {
+		return fmt.Errorf("there is no fault %q; there are %q", f.Kind, slices.Sorted(maps.Keys(strikes)))
+	}
+	for _, op := range operations {
+		if f.Operation == "" || f.Operation == op {
+			return nil
+		}
+	}
+	return fmt.Errorf("there is no operation %q; there are %q", f.Operation, slices.Sorted(maps.Values(operations)))
+}
+
+// Inject makes the next answers go wrong. Faults strike in the order in which
+// they were injected, one an answer. It panics if there is no such kind of
+// fault, or no such operation.
+func (s *Server) Inject(f Fault) {
+	if err := f.check(); err != nil {
+		panic("lineoauthtest: " + err.Error())
+	}
+	if f.Times == 0 {
+		f.Times = 1
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, &f)
+}
+
+// ClearFaults takes back the faults that have not struck yet.
+func (s *Server) ClearFaults() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = nil
+}
+
+// faultJSON is a fault as /_emulator/ reads and shows it, with durations as in
+// "1m30s".
+type faultJSON struct {
+	Kind       FaultKind           `json:"fault"`
+	Operation  lineoauth.Operation `json:"operation,omitempty"`
+	Times      int                 `json:"times,omitempty"`
+	RetryAfter string              `json:"retry_after,omitempty"`
+	Location   string              `json:"location,omitempty"`
+	Delay      duration            `json:"delay,omitzero"`
+	Skew       duration            `json:"skew,omitzero"`
+}
+
+func (f faultJSON) fault() Fault {
+	return Fault{f.Kind, f.Operation, f.Times, f.RetryAfter, f.Location, time.Duration(f.Delay), time.Duration(f.Skew)}
+}
+
+// MarshalJSON is for State, as /_emulator/state shows it.
+func (f Fault) MarshalJSON() ([]byte, error) {
+	return json.Marshal(faultJSON{f.Kind, f.Operation, f.Times, f.RetryAfter, f.Location, duration(f.Delay), duration(f.Skew)})
+}
+
+type duration time.Duration
+
+func (d duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+func (d *duration) UnmarshalText(text []byte) error {
+	parsed, err := time.ParseDuration(string(text))
+	*d = duration(parsed)
+	return err
+}

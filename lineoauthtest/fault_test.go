@@ -1,0 +1,357 @@
+package lineoauthtest_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+// What each fault looks like to a client, over a socket and in memory, and
+// whether the token was issued all the same.
+func TestFaults(t *testing.T) {
+	for kind, tt := range map[lineoauthtest.FaultKind]struct {
+		fault  lineoauthtest.Fault
+		issued bool
+		check  func(t *testing.T, rsp *http.Response, body []byte, err error)
+	}{
+		lineoauthtest.ServerError: {lineoauthtest.Fault{}, false, func(t *testing.T, rsp *http.Response, _ []byte, err error) {
+			if err != nil || rsp.StatusCode != 500 {
+				t.Errorf("answer: %v, %v", rsp, err)
+			}
+		}},
+		lineoauthtest.RateLimited: {lineoauthtest.Fault{RetryAfter: "7"}, false, func(t *testing.T, rsp *http.Response, _ []byte, err error) {
+			if err != nil || rsp.StatusCode != 429 || rsp.Header.Get("Retry-After") != "7" {
+				t.Errorf("answer: %v, %v", rsp, err)
+			}
+		}},
+		lineoauthtest.NotJSON: {lineoauthtest.Fault{}, false, func(t *testing.T, rsp *http.Response, body []byte, err error) {
+			if err != nil || rsp.StatusCode != 200 || !strings.HasPrefix(rsp.Header.Get("Content-Type"), "text/html") || json.Valid(body) {
+				t.Errorf("answer: %v, %s, %v", rsp, body, err)
+			}
+		}},
+		lineoauthtest.Endless: {lineoauthtest.Fault{}, false, func(t *testing.T, rsp *http.Response, body []byte, err error) {
+			if err != nil || rsp.StatusCode != 200 || len(body) != readLimit {
+				t.Errorf("answer: %v, %d bytes, %v", rsp, len(body), err)
+			}
+		}},
+		lineoauthtest.Redirect: {lineoauthtest.Fault{}, false, func(t *testing.T, rsp *http.Response, _ []byte, err error) {
+			if err != nil || rsp.StatusCode != 307 || rsp.Header.Get("Location") != "https://elsewhere.invalid/v2/oauth/accessToken" {
+				t.Errorf("answer: %v, %v", rsp, err)
+			}
+		}},
+		lineoauthtest.ResetBefore: {lineoauthtest.Fault{}, false, func(t *testing.T, rsp *http.Response, _ []byte, err error) {
+			if err == nil || rsp != nil {
+				t.Errorf("answer: %v, %v", rsp, err)
+			}
+		}},
+		lineoauthtest.ResetAfter: {lineoauthtest.Fault{}, true, func(t *testing.T, rsp *http.Response, _ []byte, err error) {
+			if err == nil || rsp != nil {
+				t.Errorf("answer: %v, %v", rsp, err)
+			}
+		}},
+		lineoauthtest.CutBody: {lineoauthtest.Fault{}, true, func(t *testing.T, rsp *http.Response, body []byte, err error) {
+			if !errors.Is(err, io.ErrUnexpectedEOF) || rsp == nil || rsp.StatusCode != 200 || len(body) == 0 || json.Valid(body) {
+				t.Errorf("answer: %v, %s, %v", rsp, body, err)
+			}
+		}},
+		lineoauthtest.WrongDate: {lineoauthtest.Fault{Skew: -5 * time.Minute}, true, func(t *testing.T, rsp *http.Response, _ []byte, err error) {
+			date, parseErr := http.ParseTime(rsp.Header.Get("Date"))
+			if off := time.Since(date); err != nil || parseErr != nil || off < 5*time.Minute || off > 6*time.Minute {
+				t.Errorf("Date is %v, %v, %v behind", date, err, off)
+			}
+		}},
+		lineoauthtest.Delayed: {lineoauthtest.Fault{Delay: time.Millisecond}, true, func(t *testing.T, rsp *http.Response, _ []byte, err error) {
+			if err != nil || rsp.StatusCode != 200 {
+				t.Errorf("answer: %v, %v", rsp, err)
+			}
+		}},
+	} {
+		tt.fault.Kind = kind
+		for _, inMemory := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, in memory %v", kind, inMemory), func(t *testing.T) {
+				srv := newServer(t)
+				client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+				if inMemory {
+					client.Transport = srv.Transport()
+				}
+				form := "grant_type=client_credentials&client_id=" + srv.Channel().ID + "&client_secret=" + srv.Channel().Secret
+				issue := func() (*http.Response, []byte, error) {
+					rsp, err := client.Post(srv.URL+"/v2/oauth/accessToken", formType, strings.NewReader(form))
+					if err != nil {
+						return nil, nil, err
+					}
+					defer rsp.Body.Close()
+					body, err := io.ReadAll(io.LimitReader(rsp.Body, readLimit))
+					return rsp, body, err
+				}
+				srv.Inject(tt.fault)
+				rsp, body, err := issue()
+				tt.check(t, rsp, body, err)
+				if got := len(srv.State().Tokens) == 1; got != tt.issued {
+					t.Errorf("a token was issued: %v", got)
+				}
+				if rsp, _, err := issue(); err != nil || rsp.StatusCode != 200 {
+					t.Errorf("the next answer: %v, %v", rsp, err)
+				}
+				state := srv.State()
+				if n := state.Calls[lineoauth.OpIssueChannelToken]; n != 2 || len(state.Faults) != 0 {
+					t.Errorf("%d calls, faults %+v", n, state.Faults)
+				}
+				if got := state.Requests[0].Fault; len(state.Requests) != 2 || got != kind || state.Requests[1].Fault != "" {
+					t.Errorf("requests = %+v", state.Requests)
+				}
+			})
+		}
+	}
+}
+
+const readLimit = 4 << 20
+
+func TestFaultsPerOperationAndCounted(t *testing.T) {
+	srv := newServer(t)
+	client := newClient(t, srv.Config())
+	srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Operation: lineoauth.OpIssueChannelToken, Times: 2})
+	srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, Operation: lineoauth.OpIssueStatelessChannelToken, Times: -1})
+	var got []int
+	for range 4 {
+		for _, issue := range []func(context.Context) (*lineoauth.Token, error){client.IssueShortLivedChannelToken, client.IssueStatelessChannelToken} {
+			_, err := issue(t.Context())
+			status := 200
+			if e := new(lineoauth.Error); errors.As(err, &e) {
+				status = e.StatusCode
+			}
+			got = append(got, status)
+		}
+	}
+	if diff := cmp.Diff([]int{500, 429, 500, 429, 200, 429, 200, 429}, got); diff != "" {
+		t.Errorf("statuses (-want +got):\n%s", diff)
+	}
+	srv.ClearFaults()
+	if _, err := client.IssueStatelessChannelToken(t.Context()); err != nil {
+		t.Errorf("after ClearFaults: %v", err)
+	}
+}
+
+func TestInjectPanics(t *testing.T) {
+	srv := newServer(t)
+	for _, f := range []lineoauthtest.Fault{{}, {Kind: "x"}, {Kind: lineoauthtest.Endless, Operation: "x"}} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("Inject took %+v", f)
+				}
+			}()
+			srv.Inject(f)
+		}()
+	}
+}
+
+// A delay passes in the bubble's time; a client that goes leaves nothing behind.
+func TestDelayInBubble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		srv := lineoauthtest.NewUnstartedServer()
+		defer srv.Close()
+		client := newClient(t, srv.Config())
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: 5 * time.Second})
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: time.Hour})
+		start := time.Now()
+		if _, err := client.IssueShortLivedChannelToken(t.Context()); err != nil || time.Since(start) != 5*time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		start = time.Now()
+		if _, err := client.IssueShortLivedChannelToken(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != lineoauth.DefaultTimeout {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		time.Sleep(2 * time.Hour)
+		if n := len(srv.State().Tokens); n != 1 {
+			t.Errorf("%d tokens are alive; the one whose client went should not have been issued", n)
+		}
+	})
+}
+
+func TestStateHoldsNoSecret(t *testing.T) {
+	srv := newServer(t)
+	client := newClient(t, srv.Config())
+	assertion, err := client.Assertion(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client = client.WithAssertion(assertion.Reveal())
+	v21, err := client.IssueChannelToken(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	short, err := client.IssueShortLivedChannelToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	secrets := []string{srv.Channel().Secret, assertion.Reveal(), v21.AccessToken.Reveal(), short.AccessToken.Reveal()}
+	for _, token := range secrets[2:] {
+		if _, err := client.VerifyChannelToken(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.RevokeChannelToken(t.Context(), token); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := client.ValidChannelAccessTokenKeyIDs(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rsp, err := http.Get(srv.URL + "/_emulator/state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rsp.Body.Close()
+	text, err := io.ReadAll(rsp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range secrets {
+		if strings.Contains(string(text), secret) || strings.Contains(fmt.Sprintf("%+v", srv.State()), secret) {
+			t.Errorf("the state shows %.12s…", secret)
+		}
+	}
+	var state lineoauthtest.State
+	if err := json.Unmarshal(text, &state); err != nil {
+		t.Fatal(err)
+	}
+	if len(state.Requests) != 8 || state.Requests[0].Operation != lineoauth.OpIssueChannelTokenByJWT ||
+		state.Requests[0].Fields.Get("client_assertion") != "[redacted]" || state.Requests[0].Fields.Get("grant_type") != "client_credentials" ||
+		state.Requests[0].Status != 200 || state.Requests[0].RequestID == "" {
+		t.Errorf("requests = %+v", state.Requests)
+	}
+	if state.Calls[lineoauth.OpVerifyChannelTokenByJWT] != 2 { // once by the revoke
+		t.Errorf("calls = %v", state.Calls)
+	}
+}
+
+func TestLastRequestsAreKept(t *testing.T) {
+	l := newLine(t)
+	for range 120 {
+		l.revokeV2("AAAA")
+	}
+	l.verifyV2("AAAA")
+	state := l.srv.State()
+	if n := len(state.Requests); n != 100 || state.Requests[99].Operation != lineoauth.OpVerifyChannelToken {
+		t.Errorf("%d requests, the last %+v", n, state.Requests[n-1])
+	}
+	if state.Calls[lineoauth.OpRevokeChannelToken] != 120 {
+		t.Errorf("calls = %v", state.Calls)
+	}
+}
+
+func TestAdmin(t *testing.T) {
+	l := newLine(t)
+	ask := func(method, path, body string) (int, map[string]any) {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), method, l.srv.URL+"/_emulator/"+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := l.send(req)
+		state, _ := got.Body.(map[string]any)
+		return got.Status, state
+	}
+	fault := `{"fault":"delayed","operation":"verifyChannelToken","times":3,"delay":"1ms"}`
+	status, state := ask("POST", "faults", fault)
+	want := map[string]any{"fault": "delayed", "operation": "verifyChannelToken", "times": 3.0, "delay": "1ms"}
+	if diff := cmp.Diff([]any{want}, state["faults"]); status != 200 || diff != "" {
+		t.Errorf("faults, %d (-want +got):\n%s", status, diff)
+	}
+	l.verifyV2("AAAA")
+	if _, state = ask("GET", "state", ""); !bytes.Contains(mustJSON(t, state["faults"]), []byte(`"times":2`)) {
+		t.Errorf("after one: %v", state["faults"])
+	}
+	if _, state = ask("DELETE", "faults", ""); !cmp.Equal(state["faults"], []any{}) {
+		t.Errorf("after DELETE: %v", state["faults"])
+	}
+	before := l.srv.Now()
+	if status, _ = ask("POST", "clock", `{"advance":"15m"}`); status != 200 || l.srv.Now().Sub(before) < 15*time.Minute {
+		t.Errorf("clock: %d, moved %v", status, l.srv.Now().Sub(before))
+	}
+	for _, bad := range []string{"faults {", `faults {"fault":"x"}`, `faults {"fault":"endless","operation":"x"}`, `faults {"fault":"endless","retryAfter":"1"}`, `clock {"advance":"soon"}`} {
+		path, body, _ := strings.Cut(bad, " ")
+		if status, state := ask("POST", path, body); status != 400 || state["message"] == "" {
+			t.Errorf("%s: %d %v", bad, status, state)
+		}
+	}
+	if status, _ := ask("GET", "nothing", ""); status != 404 {
+		t.Errorf("unknown path: %d", status)
+	}
+}
+
+func mustJSON(t *testing.T, v any) []byte {
+	t.Helper()
+	text, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+// Every operation of the OpenAPI document is counted and can go wrong.
+func TestEveryOperationIsObserved(t *testing.T) {
+	srv := newServer(t)
+	for _, op := range slices.Concat(lineoauth.Operations(), []lineoauth.Operation{lineoauthtest.OpGetBotInfo, lineoauthtest.OpPushMessage}) {
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Operation: op})
+	}
+	l := newLine(t)
+	l.srv = srv
+	l.issueStateless("x")
+	l.keyIDs("x")
+	l.issueV21("x")
+	l.verifyV21("x")
+	l.revokeV21("x", "x", "x")
+	l.issueShort("x", "x")
+	l.verifyV2("x")
+	l.revokeV2("x")
+	l.do("GET", "/v2/bot/info")
+	l.do("POST", "/v2/bot/message/push")
+	state := srv.State()
+	if len(state.Faults) != 0 || len(state.Calls) != 10 {
+		t.Errorf("faults left %+v, calls %v", state.Faults, state.Calls)
+	}
+	for _, r := range state.Requests {
+		if r.Status != 500 {
+			t.Errorf("%s: %d", r.Operation, r.Status)
+		}
+	}
+}
+
+func BenchmarkVerify(b *testing.B) {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	for _, issue := range []func(context.Context) (*lineoauth.Token, error){client.IssueStatelessChannelToken, client.IssueShortLivedChannelToken} {
+		token, err := issue(b.Context())
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.Run(string(token.Kind), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := client.VerifyChannelToken(b.Context(), token.AccessToken.Reveal()); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
+		})
+	}
+}

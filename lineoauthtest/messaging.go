@@ -1,0 +1,93 @@
+package lineoauthtest
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/lineoauthtest/internal/api"
+)
+
+// The operations of the Messaging API that the server answers, so that a whole
+// bot can be tested. They take a live token of any kind.
+//
+// https://developers.line.biz/en/reference/messaging-api/
+const (
+	OpGetBotInfo  lineoauth.Operation = "getBotInfo"
+	OpPushMessage lineoauth.Operation = "pushMessage"
+)
+
+const maxMessage = 1 << 20
+
+func (s *Server) routeMessaging() {
+	s.mux.HandleFunc("GET /v2/bot/info", s.getBotInfo)
+	s.mux.HandleFunc("POST /v2/bot/message/push", s.pushMessage)
+}
+
+// bearer returns the live token of a request's Authorization header.
+func (s *Server) bearer(r *http.Request) (*token, *refusal) {
+	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if t := s.find(text); t != nil && strings.EqualFold(scheme, "Bearer") {
+		return t, nil
+	}
+	return nil, messageRefusal(http.StatusUnauthorized,
+		"Authentication failed. Confirm that the access token in the authorization header is valid.")
+}
+
+func (s *Server) getBotInfo(w http.ResponseWriter, r *http.Request) {
+	s.answer(w, nil, func() (any, *refusal) {
+		t, bad := s.bearer(r)
+		if bad != nil {
+			return nil, bad
+		}
+		return map[string]string{
+			"userId":         "U" + t.channel.ID,
+			"basicId":        "@" + t.channel.ID,
+			"displayName":    "Emulated bot " + t.channel.ID,
+			"chatMode":       "bot",
+			"markAsReadMode": "auto",
+		}, nil
+	})
+}
+
+func (s *Server) pushMessage(w http.ResponseWriter, r *http.Request) {
+	var push struct {
+		To       string            `json:"to"`
+		Messages []json.RawMessage `json:"messages"`
+	}
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))
+	if err == nil {
+		err = json.Unmarshal(text, &push)
+	}
+	s.answer(w, nil, func() (any, *refusal) {
+		if _, bad := s.bearer(r); bad != nil {
+			return nil, bad
+		}
+		switch {
+		case err != nil:
+			return nil, messageRefusal(http.StatusBadRequest, "The request body could not be parsed as JSON")
+		case push.To == "":
+			return nil, badProperty("to", "May not be empty")
+		case len(push.Messages) < 1 || len(push.Messages) > 5:
+			return nil, badProperty("messages", "Size must be between 1 and 5")
+		}
+		sent := make([]map[string]string, len(push.Messages))
+		for i := range sent {
+			sent[i] = map[string]string{"id": rand.Text()}
+		}
+		return map[string]any{"sentMessages": sent}, nil
+	})
+}
+
+func badProperty(property, message string) *refusal {
+	bad := messageRefusal(http.StatusBadRequest, "The request body has 1 error(s)")
+	detail := struct {
+		Message  string `json:"message,omitempty"`
+		Property string `json:"property,omitempty"`
+	}{message, property}
+	bad.body.Details = append(api.ErrorResponse{}.Details, detail)
+	return bad
+}

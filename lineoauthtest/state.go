@@ -1,0 +1,196 @@
+package lineoauthtest
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/lineoauth/lineoauth"
+)
+
+const (
+	maxRequests = 100 // that are remembered
+	maskedValue = "[redacted]"
+)
+
+// operations maps the server's routes to the names of their operations.
+var operations = map[string]lineoauth.Operation{
+	"POST /oauth2/v3/token":       lineoauth.OpIssueStatelessChannelToken,
+	"GET /oauth2/v2.1/tokens/kid": lineoauth.OpGetsAllValidChannelAccessTokenKeyIds,
+	"POST /oauth2/v2.1/token":     lineoauth.OpIssueChannelTokenByJWT,
+	"GET /oauth2/v2.1/verify":     lineoauth.OpVerifyChannelTokenByJWT,
+	"POST /oauth2/v2.1/revoke":    lineoauth.OpRevokeChannelTokenByJWT,
+	"POST /v2/oauth/accessToken":  lineoauth.OpIssueChannelToken,
+	"POST /v2/oauth/verify":       lineoauth.OpVerifyChannelToken,
+	"POST /v2/oauth/revoke":       lineoauth.OpRevokeChannelToken,
+	"GET /v2/bot/info":            OpGetBotInfo,
+	"POST /v2/bot/message/push":   OpPushMessage,
+}
+
+// State is what the server knows at one moment. It holds no secret.
+type State struct {
+	// Now is the server's time.
+	Now time.Time `json:"now"`
+	// Calls counts the requests to each operation, faulty ones included.
+	Calls map[lineoauth.Operation]int `json:"calls"`
+	// Tokens are the tokens that are alive, by channel, kind and time of issue.
+	Tokens []LiveToken `json:"tokens"`
+	// Requests are the last 100 requests to operations, oldest first.
+	Requests []Request `json:"requests"`
+	// Faults are the faults that are still to come, in order.
+	Faults []Fault `json:"faults"`
+}
+
+// LiveToken is a token without its text.
+type LiveToken struct {
+	ChannelID string         `json:"channel_id"`
+	Kind      lineoauth.Kind `json:"kind"`
+	KeyID     string         `json:"key_id,omitempty"`
+	IssuedAt  time.Time      `json:"issued_at"`
+	ExpiresAt time.Time      `json:"expires_at"`
+}
+
+// Request is one request to an operation, and its answer.
+type Request struct {
+	Time      time.Time           `json:"time"`
+	Operation lineoauth.Operation `json:"operation"`
+	// Fields are the query or form, with tokens, secrets and assertions masked.
+	Fields url.Values `json:"fields,omitempty"`
+	// Status is the answer's HTTP status; 0 when there was none.
+	Status    int    `json:"status"`
+	RequestID string `json:"request_id"`
+	// Fault is what went wrong on purpose, if anything.
+	Fault FaultKind `json:"fault,omitempty"`
+}
+
+// State returns what the server knows now.
+func (s *Server) State() State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	state := State{
+		Now:      now,
+		Calls:    maps.Clone(s.calls),
+		Tokens:   []LiveToken{},
+		Requests: slices.Clone(s.requests),
+		Faults:   []Fault{},
+	}
+	for _, f := range s.faults {
+		state.Faults = append(state.Faults, *f)
+	}
+	for _, c := range s.channels {
+		for kind := range c.tokens {
+			for _, t := range c.live(kind, now) {
+				state.Tokens = append(state.Tokens, LiveToken{
+					ChannelID: c.ID,
+					Kind:      kind,
+					KeyID:     t.keyID,
+					IssuedAt:  t.issuedAt,
+					ExpiresAt: t.expiresAt,
+				})
+			}
+		}
+	}
+	slices.SortStableFunc(state.Tokens, func(a, b LiveToken) int {
+		return cmp.Or(cmp.Compare(a.ChannelID, b.ChannelID), cmp.Compare(a.Kind, b.Kind), a.IssuedAt.Compare(b.IssuedAt))
+	})
+	return state
+}
+
+// observe answers a request to an operation, with the fault that is due, and
+// takes note of it before the client can see the answer.
+func (s *Server) observe(w http.ResponseWriter, r *http.Request, op lineoauth.Operation, requestID string) {
+	fault := s.begin(op)
+	noted := Request{Operation: op, RequestID: requestID}
+	if fault != nil {
+		noted.Fault = fault.Kind
+	}
+	watched := &watchedWriter{ResponseWriter: w, note: func(status int) {
+		noted.Status = status
+		s.note(noted, r)
+	}}
+	if fault == nil {
+		s.mux.ServeHTTP(watched, r)
+	} else {
+		strikes[fault.Kind](*fault, watched, r, s)
+	}
+	watched.end(http.StatusOK) // an empty answer
+}
+
+// begin counts a call and takes the fault that is due.
+func (s *Server) begin(op lineoauth.Operation) *Fault {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls[op]++
+	for i, f := range s.faults {
+		if f.Operation != "" && f.Operation != op {
+			continue
+		}
+		fault := *f
+		if f.Times > 0 {
+			if f.Times--; f.Times == 0 {
+				s.faults = slices.Delete(s.faults, i, i+1)
+			}
+		}
+		return &fault
+	}
+	return nil
+}
+
+func (s *Server) note(noted Request, r *http.Request) {
+	noted.Fields = masked(r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	noted.Time = s.now()
+	if len(s.requests) == maxRequests {
+		s.requests = slices.Delete(s.requests, 0, 1)
+	}
+	s.requests = append(s.requests, noted)
+}
+
+// masked returns the query and the form, as far as it was read.
+func masked(r *http.Request) url.Values {
+	fields := make(url.Values)
+	for _, values := range []url.Values{r.URL.Query(), r.PostForm} {
+		for name := range values {
+			switch name {
+			case "grant_type", "client_assertion_type", "client_id":
+				fields[name] = slices.Clone(values[name])
+			default:
+				fields.Set(name, maskedValue)
+			}
+		}
+	}
+	return fields
+}
+
+// watchedWriter takes note of a request once its status is known.
+type watchedWriter struct {
+	http.ResponseWriter
+	note func(status int)
+}
+
+// Unwrap lets a fault take the connection.
+func (w *watchedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w *watchedWriter) WriteHeader(status int) {
+	w.end(status)
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *watchedWriter) Write(p []byte) (int, error) {
+	w.end(http.StatusOK)
+	return w.ResponseWriter.Write(p)
+}
+
+// end takes note of the status, unless that was done. It is 0 when there is no
+// answer.
+func (w *watchedWriter) end(status int) {
+	if w.note != nil {
+		w.note(status)
+		w.note = nil
+	}
+}
