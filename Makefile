@@ -4,6 +4,9 @@ FUZZTIME ?= 5m
 # The race detector needs a C compiler.
 RACE = $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
+# The modules of this repository, each with a go.mod of its own.
+MODULES = . internal/strangers
+
 # What a person writes.
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go' | grep -v '\.gen\.go$$')
 
@@ -14,7 +17,21 @@ help: ## list the targets
 .PHONY: test
 test: fmt vet check ## everything that must pass: format, vet, regeneration, tests with the race detector
 	@[ -n "$(RACE)" ] || echo "no C compiler here, so the tests run without the race detector"
-	$(GO) test $(RACE) -timeout 4m ./...
+	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module test $(RACE) -timeout 4m ./...); done
+
+.PHONY: test-node
+test-node: ## LINE's SDK for JavaScript against the emulator (Node 20 or newer)
+	@if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then \
+		echo "test-node: skipped, there is no Node 20 here"; exit 0; fi; \
+	set -ex; bin=$$(mktemp -d); trap 'rm -rf "$$bin"' EXIT; \
+	$(GO) build -o "$$bin/lineoauth" ./cmd/lineoauth; \
+	cd internal/strangers/node; \
+	npm ci --no-audit --no-fund --loglevel=error; \
+	LINEOAUTH="$$bin/lineoauth" node --test
+
+.PHONY: bench
+bench: ## how many calls a second the emulator answers on one core
+	$(GO) test -run '^$$' -bench . -cpu 1 ./lineoauthtest
 
 .PHONY: fmt
 fmt: ## fail if gofmt would change a file
@@ -22,9 +39,8 @@ fmt: ## fail if gofmt would change a file
 	if [ -n "$$unformatted" ]; then echo "gofmt -w would change:"; echo "$$unformatted"; exit 1; fi
 
 .PHONY: vet
-vet: ## go vet, and a go.mod that is tidy
-	$(GO) vet ./...
-	$(GO) mod tidy -diff
+vet: ## go vet, and go.mod files that are tidy
+	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module vet ./...; $(GO) -C $$module mod tidy -diff); done
 
 .PHONY: generate
 generate: ## compile the OpenAPI document into Go
