@@ -2,7 +2,7 @@ GO ?= go
 FUZZTIME ?= 5m
 
 # The race detector needs a C compiler.
-RACE = $(shell command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
+RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
 # The modules of this repository, each with a go.mod of its own.
 MODULES = . internal/strangers
@@ -35,7 +35,8 @@ bench: ## how many calls a second the emulator answers on one core
 
 .PHONY: fmt
 fmt: ## fail if gofmt would change a file
-	@unformatted=$$(gofmt -l $(GOFILES)); \
+	@files="$(GOFILES)"; [ -n "$$files" ] || { echo "git lists no Go files; this needs a git checkout"; exit 1; }; \
+	unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$files) || exit 1; \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w would change:"; echo "$$unformatted"; exit 1; fi
 
 .PHONY: vet
@@ -48,7 +49,7 @@ generate: ## compile the OpenAPI document into Go
 
 .PHONY: check
 check: generate ## fail if the committed code is not what the OpenAPI document generates
-	@changed=$$(git diff --name-only -- '*.gen.go'; git ls-files --others --exclude-standard -- '*.gen.go'); \
+	@changed=$$(git diff --name-only -- '*.gen.go' && git ls-files --others --exclude-standard -- '*.gen.go') || exit 1; \
 	if [ -n "$$changed" ]; then \
 		git --no-pager diff -- '*.gen.go'; \
 		echo "Not what the OpenAPI document generates:"; echo "$$changed"; \

@@ -8,17 +8,31 @@ import (
 	"fmt"
 	"io"
 	"mime"
+	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/cenkalti/backoff/v5"
+
 	"github.com/lineoauth/lineoauth/gen"
 )
 
-// LINE's answers have a few hundred bytes.
-const maxAnswer = 1 << 20
+const (
+	// LINE's answers have a few hundred bytes.
+	maxAnswer = 1 << 20
+
+	// What is shorter is no secret, and stands in too many words.
+	minSecret = 6
+
+	// The first wait before another try is half of this on average; a wait that
+	// would be longer than the maximum is not worth it.
+	firstRetry = 500 * time.Millisecond
+	maxRetry   = 30 * time.Second
+)
 
 // call is what the way of a request depends on.
 type call struct {
@@ -36,6 +50,7 @@ type answer struct {
 	*http.Response
 	body    []byte
 	askedAt time.Time
+	tries   int
 }
 
 // parsed is a generated response type whose 200 answer is a T.
@@ -65,8 +80,62 @@ func fetch[T any, R parsed[T]](ctx context.Context, c *Client, cl call, do send,
 	return result, ans, nil
 }
 
-// exchange sends one request; the answer that it returns has status 200.
+// exchange sends a request, again if that may help; the answer that it returns
+// has status 200.
 func (c *Client) exchange(ctx context.Context, cl call, do send) (*answer, error) {
+	delays := backoff.ExponentialBackOff{
+		InitialInterval:     firstRetry,
+		RandomizationFactor: 1, // full jitter
+		Multiplier:          2,
+		MaxInterval:         maxRetry,
+	}
+	if authorization := c.cfg.Authorization.Reveal(); authorization != "" {
+		_, credential, _ := strings.Cut(authorization, " ")
+		cl.secrets = append(slices.Clip(cl.secrets), authorization, credential)
+	}
+	for try := 1; ; try++ {
+		ans, failed := c.try(ctx, cl, do)
+		if failed == nil {
+			ans.tries = try
+			return ans, nil
+		}
+		failed.Tries = try
+		if try >= c.maxTries || ctx.Err() != nil || !failed.temporary(cl) {
+			return nil, failed
+		}
+		delay := max(delays.NextBackOff(), failed.RetryAfter)
+		if deadline, ok := ctx.Deadline(); delay > maxRetry || ok && time.Until(deadline) < delay {
+			return nil, failed
+		}
+		c.emit(Event{Kind: EventRetried, Err: failed, Wait: delay})
+		wait := time.NewTimer(delay)
+		select {
+		case <-wait.C:
+		case <-ctx.Done():
+			wait.Stop()
+			failed.Err = join([]error{failed.Err, fmt.Errorf("while waiting to try again: %w", ctx.Err())})
+			return nil, failed
+		}
+	}
+}
+
+// temporary reports whether the same request may succeed later.
+func (e *Error) temporary(cl call) bool {
+	switch {
+	case e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= http.StatusInternalServerError:
+		return true
+	case e.StatusCode != 0:
+		return false
+	}
+	// Without an answer nobody knows whether a token was issued, unless the
+	// request never left; a second one may be lost, not a third.
+	dial := new(net.OpError)
+	takesSlot := cl.op == OpIssueChannelTokenByJWT || cl.op == OpIssueChannelToken
+	return !takesSlot || e.Tries == 1 || errors.As(e.Err, &dial) && dial.Op == "dial"
+}
+
+// try sends a request once.
+func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 	var timeout error
 	if c.cfg.Timeout > 0 {
 		timeout = fmt.Errorf("no answer within %v: %w", c.cfg.Timeout, context.DeadlineExceeded)
@@ -78,7 +147,7 @@ func (c *Client) exchange(ctx context.Context, cl call, do send) (*answer, error
 	if api == nil {
 		api = c.api
 	}
-	askedAt := c.cfg.Now()
+	askedAt := c.cfg.Now().Round(0) // wall time goes on while a machine is suspended
 	rsp, err := do(ctx, api)
 	if err != nil {
 		if context.Cause(ctx) == timeout {
@@ -110,7 +179,7 @@ func (a *answer) refusal() *Error {
 		return a.bad(fmt.Errorf("a redirect to %s, which is not followed, for it would carry the secret along; check the base URL", a.redirectHost()))
 	}
 	var said gen.ErrorResponse
-	if json.Unmarshal(a.body, &said) != nil {
+	if len(a.body) > 0 && json.Unmarshal(a.body, &said) != nil {
 		return a.bad(fmt.Errorf("%s that is no error of LINE's; something between this machine and LINE may have given it", a.mediaType()))
 	}
 	e := a.bad(nil)
@@ -131,9 +200,16 @@ func (a *answer) bad(err error) *Error {
 		StatusCode:  a.StatusCode,
 		RequestID:   clean(a.Header.Get("X-Line-Request-Id"), a.redactor()),
 		RetryAfter:  retryAfter(a.Header.Get("Retry-After"), a.askedAt),
+		Tries:       a.tries,
 		Err:         a.cleanError(err),
 		byAssertion: a.byAssertion,
+		serverTime:  serverTime(a.Header.Get("Date")),
 	}
+}
+
+func serverTime(date string) time.Time {
+	t, _ := http.ParseTime(date) // zero if there is none
+	return t
 }
 
 // token returns the token of the answer, unless it is none.
@@ -143,6 +219,13 @@ func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresI
 		return nil, a.bad(errors.New("the answer holds no access_token"))
 	case expiresIn <= 0:
 		return nil, a.bad(fmt.Errorf("the answer says expires_in %d, which is not in the future", expiresIn))
+	case tokenType == "":
+		tokenType = "Bearer" // as the OpenAPI document has it
+	case !strings.EqualFold(tokenType, "Bearer"):
+		return nil, a.bad(errors.New("the answer's token_type is not Bearer"))
+	}
+	if kind == V21 && keyID == "" {
+		return nil, a.bad(errors.New("the answer holds no key_id"))
 	}
 	return &Token{
 		AccessToken: NewSecret(accessToken),
@@ -190,7 +273,7 @@ func (cl call) cleanError(err error) error {
 func (cl call) redactor() *strings.Replacer {
 	var pairs []string
 	for _, s := range cl.secrets {
-		if s != "" {
+		if len(s) >= minSecret {
 			pairs = append(pairs, s, masked, url.QueryEscape(s), masked, url.PathEscape(s), masked)
 		}
 	}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/lineoauth/lineoauth/gen"
@@ -22,19 +24,32 @@ const (
 // Client issues, verifies and revokes channel access tokens. It is made by
 // [New], never changes, and is safe for concurrent use.
 //
-// A call's error is an [*Error] when the request was made, and matches
-// [ErrInvalid] when it was not.
+// A call's error is an [*Error] when a request was made. When none was, it
+// matches [ErrInvalid], the context's error, or the error of the key's signer.
 type Client struct {
 	// Behind a pointer, so that printing a struct with a client in it does not
 	// walk the transport's live data.
 	*shared
-	assertion Secret // from WithAssertion
+	assertion *Secret // from WithAssertion
+	maxTries  int
 }
 
 type shared struct {
 	cfg  Config
 	api  *gen.Client
 	apis map[Operation]*gen.Client // from OperationURLs
+
+	host string // of the base URL
+
+	signed atomic.Pointer[signedAssertion]
+	skew   atomic.Int64 // how far LINE's clock is ahead of ours, in nanoseconds
+}
+
+// signedAssertion serves all calls until it is old.
+type signedAssertion struct {
+	text     Secret
+	validFor time.Duration
+	until    int64 // Unix nanoseconds
 }
 
 // New returns a client for cfg. The error matches [ErrInvalid] and names
@@ -49,11 +64,18 @@ func New(cfg Config) (*Client, error) {
 		// A followed redirect would hand the secret to whoever it points at.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
-	s := &shared{cfg: cfg, api: newAPI(cfg, hc, cfg.BaseURL), apis: make(map[Operation]*gen.Client)}
+	base, err := url.Parse(cfg.BaseURL)
+	if err != nil {
+		return nil, fmt.Errorf("lineoauth: %w: BaseURL is no URL", ErrInvalid)
+	}
+	s := &shared{cfg: cfg, api: newAPI(cfg, hc, cfg.BaseURL), host: base.Host}
+	if len(cfg.OperationURLs) > 0 {
+		s.apis = make(map[Operation]*gen.Client)
+	}
 	for op, base := range cfg.OperationURLs {
 		s.apis[op] = newAPI(cfg, hc, base)
 	}
-	return &Client{shared: s}, nil
+	return &Client{shared: s, maxTries: cfg.MaxTries}, nil
 }
 
 func newAPI(cfg Config, hc *http.Client, base string) *gen.Client {
@@ -70,7 +92,13 @@ func newAPI(cfg Config, hc *http.Client, base string) *gen.Client {
 // WithAssertion returns a copy of the client that sends the given assertion,
 // which somebody else signed, where it would sign one itself.
 func (c *Client) WithAssertion(assertion string) *Client {
-	return &Client{shared: c.shared, assertion: NewSecret(assertion)}
+	given := NewSecret(assertion)
+	return &Client{shared: c.shared, assertion: &given, maxTries: c.maxTries}
+}
+
+// once returns a client that tries its calls once.
+func (c *Client) once() *Client {
+	return &Client{shared: c.shared, assertion: c.assertion, maxTries: 1}
 }
 
 // Format prints the client without its secrets, under every verb.
@@ -78,32 +106,46 @@ func (c *Client) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "lineoauth client of channel %q at %s", c.cfg.ChannelID, c.cfg.BaseURL)
 }
 
-// Assertion signs a client assertion (RFC 7523) that expires in
-// AssertionLifetime. Its token_exp asks for a v2.1 token that is valid for
-// validFor: whole seconds, 1 s to 30 days; 0 means 30 days. It needs a
-// ChannelID, a Key and a key ID, and no network, unless the key's signer does.
+// Assertion returns a client assertion (RFC 7523) whose token_exp asks for a
+// v2.1 token that is valid for validFor: whole seconds, 1 s to 30 days; 0 means
+// 30 days. It needs a ChannelID, a Key and a key ID, and no network, unless the
+// key's signer does.
+//
+// An assertion expires AssertionLifetime after it was signed. The same one is
+// returned until nine tenths of that have passed.
 //
 // https://developers.line.biz/en/docs/messaging-api/generate-json-web-token/
 func (c *Client) Assertion(ctx context.Context, validFor time.Duration) (Secret, error) {
+	if validFor == 0 {
+		validFor = assertion.DefaultValidFor
+	}
+	now := c.cfg.Now()
+	if a := c.signed.Load(); a != nil && a.validFor == validFor && now.UnixNano() < a.until {
+		return a.text, nil
+	}
 	if err := ctx.Err(); err != nil {
 		return Secret{}, fmt.Errorf("lineoauth: assertion: %w", err)
 	}
 	if err := c.require("assertion", needChannelID, needKey, needKeyID); err != nil {
 		return Secret{}, err
 	}
-	signed, err := c.cfg.Key.key.Sign(assertion.Claims{
+	text, err := c.cfg.Key.key.Sign(assertion.Claims{
 		ChannelID: c.cfg.ChannelID,
 		Audience:  audience,
 		KeyID:     c.cfg.KeyID,
-		Now:       c.cfg.Now(),
+		Now:       now.Add(time.Duration(c.skew.Load())),
 		ExpiresIn: c.cfg.AssertionLifetime,
 		ValidFor:  validFor,
 		Unchecked: c.cfg.SkipChecks,
 	})
-	if err != nil {
+	if errors.Is(err, assertion.ErrSigner) {
+		return Secret{}, fmt.Errorf("lineoauth: %w", err)
+	} else if err != nil {
 		return Secret{}, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
 	}
-	return NewSecret(signed), nil
+	a := &signedAssertion{NewSecret(text), validFor, now.Add(c.cfg.AssertionLifetime * 9 / 10).UnixNano()}
+	c.signed.Store(a)
+	return a.text, nil
 }
 
 // IssueChannelToken issues a v2.1 token, with a user-specified expiration, by
@@ -116,23 +158,21 @@ func (c *Client) Assertion(ctx context.Context, validFor time.Duration) (Secret,
 //
 // https://developers.line.biz/en/reference/messaging-api/#issue-channel-access-token-v2-1
 func (c *Client) IssueChannelToken(ctx context.Context, validFor time.Duration) (*Token, error) {
-	a, err := c.assert(ctx, validFor)
-	if err != nil {
-		return nil, err
-	}
-	body := gen.IssueChannelTokenByJWTFormdataRequestBody{
-		GrantType:           grantType,
-		ClientAssertionType: assertionType,
-		ClientAssertion:     a,
-	}
-	rsp, ans, err := fetch(ctx, c, call{op: OpIssueChannelTokenByJWT, byAssertion: true, secrets: []string{a}},
-		func(ctx context.Context, api *gen.Client) (*http.Response, error) {
-			return api.IssueChannelTokenByJWTWithFormdataBody(ctx, body)
-		}, gen.ParseIssueChannelTokenByJWTResponse)
-	if err != nil {
-		return nil, err
-	}
-	return ans.token(V21, rsp.AccessToken, rsp.TokenType, rsp.KeyID, rsp.ExpiresIn)
+	return withAssertion(ctx, c, validFor, func(a string) (*Token, error) {
+		body := gen.IssueChannelTokenByJWTFormdataRequestBody{
+			GrantType:           grantType,
+			ClientAssertionType: assertionType,
+			ClientAssertion:     a,
+		}
+		rsp, ans, err := fetch(ctx, c, call{op: OpIssueChannelTokenByJWT, byAssertion: true, secrets: []string{a}},
+			func(ctx context.Context, api *gen.Client) (*http.Response, error) {
+				return api.IssueChannelTokenByJWTWithFormdataBody(ctx, body)
+			}, gen.ParseIssueChannelTokenByJWTResponse)
+		if err != nil {
+			return nil, err
+		}
+		return ans.token(V21, rsp.AccessToken, rsp.TokenType, rsp.KeyID, rsp.ExpiresIn)
+	})
 }
 
 // IssueShortLivedChannelToken issues a token that lives 30 days: a short-lived
@@ -144,7 +184,7 @@ func (c *Client) IssueChannelToken(ctx context.Context, validFor time.Duration) 
 //
 // https://developers.line.biz/en/reference/messaging-api/#issue-shortlived-channel-access-token
 func (c *Client) IssueShortLivedChannelToken(ctx context.Context) (*Token, error) {
-	if c.cfg.ChannelSecret.IsZero() && (c.cfg.Key != nil || !c.assertion.IsZero()) {
+	if c.cfg.ChannelSecret.IsZero() && (c.cfg.Key != nil || c.assertion != nil) {
 		return c.IssueChannelToken(ctx, 0)
 	}
 	if err := c.require(string(OpIssueChannelToken), needChannelID, needSecret); err != nil {
@@ -173,24 +213,27 @@ func (c *Client) IssueShortLivedChannelToken(ctx context.Context) (*Token, error
 func (c *Client) IssueStatelessChannelToken(ctx context.Context) (*Token, error) {
 	// The two credentials exclude each other; LINE takes no empty fields either.
 	body := gen.IssueStatelessChannelTokenFormdataRequestBody{GrantType: grantType}
-	byAssertion := c.cfg.Key != nil || !c.assertion.IsZero()
-	if byAssertion {
-		a, err := c.assert(ctx, 0)
-		if err != nil {
-			return nil, err
-		}
-		body.ClientAssertionType, body.ClientAssertion = assertionType, a
-	} else {
-		if err := c.require(string(OpIssueStatelessChannelToken), needChannelID, needSecretOrKey); err != nil {
-			return nil, err
-		}
-		body.ClientID, body.ClientSecret = c.cfg.ChannelID, c.cfg.ChannelSecret.Reveal()
+	if c.cfg.Key != nil || c.assertion != nil {
+		return withAssertion(ctx, c, 0, func(a string) (*Token, error) {
+			body.ClientAssertionType, body.ClientAssertion = assertionType, a
+			return c.issueStateless(ctx, body)
+		})
 	}
-	rsp, ans, err := fetch(ctx, c,
-		call{op: OpIssueStatelessChannelToken, byAssertion: byAssertion, secrets: []string{body.ClientAssertion, body.ClientSecret}},
-		func(ctx context.Context, api *gen.Client) (*http.Response, error) {
-			return api.IssueStatelessChannelTokenWithFormdataBody(ctx, body)
-		}, gen.ParseIssueStatelessChannelTokenResponse)
+	if err := c.require(string(OpIssueStatelessChannelToken), needChannelID, needSecretOrKey); err != nil {
+		return nil, err
+	}
+	body.ClientID, body.ClientSecret = c.cfg.ChannelID, c.cfg.ChannelSecret.Reveal()
+	return c.issueStateless(ctx, body)
+}
+
+func (c *Client) issueStateless(ctx context.Context, body gen.IssueStatelessChannelTokenFormdataRequestBody) (*Token, error) {
+	rsp, ans, err := fetch(ctx, c, call{
+		op:          OpIssueStatelessChannelToken,
+		byAssertion: body.ClientAssertion != "",
+		secrets:     []string{body.ClientAssertion, body.ClientSecret},
+	}, func(ctx context.Context, api *gen.Client) (*http.Response, error) {
+		return api.IssueStatelessChannelTokenWithFormdataBody(ctx, body)
+	}, gen.ParseIssueStatelessChannelTokenResponse)
 	if err != nil {
 		return nil, err
 	}
@@ -202,22 +245,20 @@ func (c *Client) IssueStatelessChannelToken(ctx context.Context) (*Token, error)
 //
 // https://developers.line.biz/en/reference/messaging-api/#get-all-valid-channel-access-token-key-ids-v2-1
 func (c *Client) ValidChannelAccessTokenKeyIDs(ctx context.Context) ([]string, error) {
-	a, err := c.assert(ctx, 0)
-	if err != nil {
-		return nil, err
-	}
-	params := gen.GetsAllValidChannelAccessTokenKeyIdsParams{ClientAssertionType: assertionType, ClientAssertion: a}
-	rsp, ans, err := fetch(ctx, c, call{op: OpGetsAllValidChannelAccessTokenKeyIds, byAssertion: true, secrets: []string{a}},
-		func(ctx context.Context, api *gen.Client) (*http.Response, error) {
-			return api.GetsAllValidChannelAccessTokenKeyIds(ctx, &params)
-		}, gen.ParseGetsAllValidChannelAccessTokenKeyIdsResponse)
-	if err != nil {
-		return nil, err
-	}
-	if rsp.Kids == nil {
-		return nil, ans.bad(errors.New("the answer holds no kids"))
-	}
-	return rsp.Kids, nil
+	return withAssertion(ctx, c, 0, func(a string) ([]string, error) {
+		params := gen.GetsAllValidChannelAccessTokenKeyIdsParams{ClientAssertionType: assertionType, ClientAssertion: a}
+		rsp, ans, err := fetch(ctx, c, call{op: OpGetsAllValidChannelAccessTokenKeyIds, byAssertion: true, secrets: []string{a}},
+			func(ctx context.Context, api *gen.Client) (*http.Response, error) {
+				return api.GetsAllValidChannelAccessTokenKeyIds(ctx, &params)
+			}, gen.ParseGetsAllValidChannelAccessTokenKeyIdsResponse)
+		if err != nil {
+			return nil, err
+		}
+		if rsp.Kids == nil {
+			return nil, ans.bad(errors.New("the answer holds no kids"))
+		}
+		return rsp.Kids, nil
+	})
 }
 
 // VerifyChannelToken asks LINE about a token of any kind, at the endpoint that
@@ -302,23 +343,63 @@ func (c *Client) RevokeChannelToken(ctx context.Context, accessToken string) err
 		return err
 	}
 	v, err := c.VerifyChannelToken(ctx, accessToken)
-	if err != nil {
-		return nil // LINE did confirm the revocation
+	switch {
+	case errors.Is(err, ErrTokenInvalid):
+		return nil
+	case err != nil:
+		return fmt.Errorf("lineoauth: LINE accepted the revocation, but could not be asked whether it took effect: %w", err)
 	}
 	return ans.bad(fmt.Errorf("%w: it still lives for %v, as a stateless token or one of another channel does; let it expire",
 		ErrNotRevocable, v.Remaining()))
 }
 
-// assert returns the assertion that the next call sends.
-func (c *Client) assert(ctx context.Context, validFor time.Duration) (string, error) {
-	if c.assertion.IsZero() {
-		a, err := c.Assertion(ctx, validFor)
-		return a.Reveal(), err
+// withAssertion makes a call that carries an assertion. If LINE's clock shows
+// that ours is off, it signs with the right time and calls once more.
+func withAssertion[T any](ctx context.Context, c *Client, validFor time.Duration, call func(assertion string) (T, error)) (T, error) {
+	var none T
+	if c.assertion != nil {
+		if c.assertion.IsZero() && !c.cfg.SkipChecks {
+			return none, fmt.Errorf("lineoauth: %w: the given assertion is empty", ErrInvalid)
+		}
+		if validFor != 0 {
+			return none, fmt.Errorf("lineoauth: %w: the given assertion already says how long the token is valid; pass 0", ErrInvalid)
+		}
+		return call(c.assertion.Reveal())
 	}
-	if validFor != 0 {
-		return "", fmt.Errorf("lineoauth: %w: the given assertion already says how long the token is valid; pass 0", ErrInvalid)
+	a, err := c.Assertion(ctx, validFor)
+	if err != nil {
+		return none, err
 	}
-	return c.assertion.Reveal(), nil
+	result, err := call(a.Reveal())
+	if err == nil || !c.correctClock(err) {
+		return result, err
+	}
+	if a, err = c.Assertion(ctx, validFor); err != nil {
+		return none, err
+	}
+	return call(a.Reveal())
+}
+
+// minSkew is more than a Date header and the way of an answer can be off.
+const minSkew = 5 * time.Second
+
+// correctClock reports whether LINE refused an assertion for its exp while our
+// clock is off, and takes note of by how much.
+func (c *Client) correctClock(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) || e.kind() != ErrInvalidAssertion {
+		return false
+	}
+	c.signed.Store(nil) // it will not become better
+	if e.Description != invalidExp || e.serverTime.IsZero() {
+		return false
+	}
+	skew := e.serverTime.Sub(c.cfg.Now().Round(0))
+	if (skew - time.Duration(c.skew.Load())).Abs() < minSkew {
+		return false
+	}
+	c.skew.Store(int64(skew))
+	return true
 }
 
 func (c *Client) checkToken(accessToken string) error {

@@ -2,6 +2,8 @@ package lineoauth_test
 
 import (
 	"context"
+	"crypto"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +22,9 @@ import (
 
 func newClient(t *testing.T, cfg lineoauth.Config) *lineoauth.Client {
 	t.Helper()
+	if cfg.MaxTries == 0 {
+		cfg.MaxTries = 1
+	}
 	client, err := lineoauth.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -110,8 +115,9 @@ func TestWire(t *testing.T) {
 				if len(got) == 1 && tt.answer != "" {
 					w.Header().Set("Content-Type", "application/json")
 					_, _ = io.WriteString(w, tt.answer)
-				} else if len(got) > 1 {
-					w.WriteHeader(http.StatusInternalServerError) // the verify after a revoke
+				} else if len(got) > 1 { // the verify after a revoke
+					w.WriteHeader(http.StatusBadRequest)
+					_, _ = io.WriteString(w, `{"error":"invalid_request"}`)
 				}
 			}))
 			defer srv.Close()
@@ -174,6 +180,9 @@ func TestIssueEachKind(t *testing.T) {
 			}
 			if (token.KeyID != "") != (kind == lineoauth.V21) {
 				t.Errorf("KeyID = %q", token.KeyID)
+			}
+			if token.IssuedAt.Before(before) || token.IssuedAt.After(srv.Now()) {
+				t.Errorf("IssuedAt = %v", token.IssuedAt)
 			}
 			if at := token.ExpiresAt(); at.Before(before.Add(tt.lifetime)) || at.After(srv.Now().Add(tt.lifetime)) {
 				t.Errorf("ExpiresAt = %v", at)
@@ -302,6 +311,65 @@ func TestWithAssertion(t *testing.T) {
 	}
 	if kids, err := bare.ValidChannelAccessTokenKeyIDs(t.Context()); err != nil || len(kids) != 1 {
 		t.Errorf("key IDs = %q, %v", kids, err)
+	}
+}
+
+func TestWithAssertionRefusesNothing(t *testing.T) {
+	_, client := emulator(t)
+	if _, err := client.WithAssertion("").IssueChannelToken(t.Context(), 0); !errors.Is(err, lineoauth.ErrInvalid) {
+		t.Errorf("an empty assertion: %v", err)
+	}
+}
+
+// When LINE cannot be asked whether a revocation took effect, nobody says so.
+func TestRevokeUnconfirmed(t *testing.T) {
+	srv, client := emulator(t)
+	token, err := client.IssueChannelToken(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Operation: lineoauth.OpVerifyChannelTokenByJWT})
+	if err := client.RevokeChannelToken(t.Context(), token.AccessToken.Reveal()); err == nil || !strings.Contains(err.Error(), "LINE accepted the revocation") {
+		t.Errorf("RevokeChannelToken: %v", err)
+	}
+}
+
+type brokenSigner struct{ *rsa.PrivateKey }
+
+func (brokenSigner) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return nil, errKMS
+}
+
+var errKMS = errors.New("kms: unavailable")
+
+func TestSignerFails(t *testing.T) {
+	key, err := lineoauth.NewKey(brokenSigner{testSigner(t)}, "k")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = newClient(t, lineoauth.Config{ChannelID: "1", Key: key}).IssueChannelToken(t.Context(), 0)
+	if !errors.Is(err, errKMS) || errors.Is(err, lineoauth.ErrInvalid) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestBaseURLWithPath(t *testing.T) {
+	var paths []string
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		paths = append(paths, r.URL.Path+" "+r.Header.Get("Authorization"))
+	}))
+	defer srv.Close()
+	for _, base := range []string{srv.URL + "/line", srv.URL + "/line/"} {
+		for _, cfg := range []lineoauth.Config{{BaseURL: base}, {OperationURLs: map[lineoauth.Operation]string{lineoauth.OpRevokeChannelToken: base}}} {
+			cfg.Authorization = lineoauth.BearerAuthorization("gateway")
+			if err := newClient(t, cfg).RevokeChannelToken(t.Context(), opaque); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	const want = "/line/v2/oauth/revoke Bearer gateway"
+	if diff := cmp.Diff([]string{want, want, want, want}, paths); diff != "" {
+		t.Errorf("requests (-want +got):\n%s", diff)
 	}
 }
 

@@ -3,10 +3,10 @@ package lineoauth
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -15,8 +15,11 @@ import (
 	"github.com/lineoauth/lineoauth/internal/assertion"
 )
 
-// DefaultTimeout bounds one call when [Config] does not say otherwise.
-const DefaultTimeout = 10 * time.Second
+// What holds when [Config] does not say otherwise.
+const (
+	DefaultTimeout  = 10 * time.Second
+	DefaultMaxTries = 3
+)
 
 // Config is what a [Client] is made from. Its zero value makes a client that
 // can verify tokens, and revoke opaque ones; issuing needs a ChannelID with a
@@ -49,10 +52,20 @@ type Config struct {
 	Authorization Secret
 	// Transport carries the requests. nil means [http.DefaultTransport].
 	Transport http.RoundTripper
-	// Timeout bounds one call, from the connection to the answer's last byte.
-	// 0 means DefaultTimeout, a negative one means that only the context ends
-	// the call.
+	// Timeout bounds one try of a call, from the connection to the answer's last
+	// byte. 0 means DefaultTimeout, a negative one means that only the context
+	// ends the call.
 	Timeout time.Duration
+	// MaxTries is how often a call is tried when the network fails before an
+	// answer or LINE answers 429 or 5xx. 0 means DefaultMaxTries, 1 means once.
+	// The waits between are random, up to 500 ms at first, twice as long each
+	// time, and at least what Retry-After asks; beyond 30 s, or the context's
+	// deadline, the call fails at once.
+	//
+	// LINE may have issued a token whose answer was lost, which takes one of the
+	// 30 places of its kind until it expires. So the calls that issue v2.1 and
+	// short-lived tokens are sent again after one lost answer, not after two.
+	MaxTries int
 
 	// DisallowUnknownFields refuses an answer that has a field which the
 	// OpenAPI document does not know. By default such a field is passed over.
@@ -61,6 +74,11 @@ type Config struct {
 	// digits, a key of another size, a lifetime beyond LINE's limits, an empty
 	// token. By default it is refused before sending.
 	SkipChecks bool
+	// OnEvent is told what happens to calls and tokens, at once and in the
+	// goroutine where it happens; it must return soon.
+	OnEvent func(Event)
+	// Logger is told the same. nil means silence.
+	Logger *slog.Logger
 	// Now is the clock. nil means [time.Now].
 	Now func() time.Time
 }
@@ -86,9 +104,10 @@ const (
 //   - LINE_OAUTH_BASE_URL: the base URL, when it is not LINE's own
 //
 // The channel ID and either a key or a secret must be there. One error names
-// everything that is missing or wrong; it matches [ErrInvalid], and
-// [ErrMissingCredentials] when nothing worse than that is the matter. The
-// configuration holds what was found even then.
+// every variable that is missing and tells what is wrong with the key; it
+// matches [ErrInvalid], and [ErrMissingCredentials] when nothing worse is the
+// matter. The configuration holds what was found even then. What it holds is
+// checked by [New].
 func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	cfg := Config{
 		ChannelID:     getenv(EnvChannelID),
@@ -96,24 +115,27 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 		KeyID:         getenv(EnvKeyID),
 		BaseURL:       getenv(EnvBaseURL),
 	}
-	key, err := keyFromEnv(getenv)
-	if err != nil {
-		return cfg, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
-	}
+	key, keyErr := keyFromEnv(getenv)
 	cfg.Key = key
 
 	var missing []string
 	if cfg.ChannelID == "" {
 		missing = append(missing, EnvChannelID)
 	}
-	if cfg.Key == nil && cfg.ChannelSecret.IsZero() {
+	if cfg.Key == nil && keyErr == nil && cfg.ChannelSecret.IsZero() {
 		missing = append(missing, EnvChannelSecret+" or "+EnvPrivateKey+" or "+EnvPrivateKeyFile)
 	}
 	if cfg.Key != nil && cfg.KeyID == "" && cfg.Key.ID() == "" {
 		missing = append(missing, EnvKeyID)
 	}
-	if len(missing) > 0 {
-		return cfg, fmt.Errorf("lineoauth: %w: %w: set %s", ErrInvalid, ErrMissingCredentials, strings.Join(missing, ", and "))
+	names := strings.Join(missing, ", and ")
+	switch {
+	case keyErr != nil && names != "":
+		return cfg, fmt.Errorf("lineoauth: %w: %w; and set %s", ErrInvalid, keyErr, names)
+	case keyErr != nil:
+		return cfg, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, keyErr)
+	case names != "":
+		return cfg, fmt.Errorf("lineoauth: %w: %w: set %s", ErrInvalid, ErrMissingCredentials, names)
 	}
 	return cfg, nil
 }
@@ -127,9 +149,9 @@ func keyFromEnv(getenv func(string) string) (*Key, error) {
 	case text == "" && path == "":
 		return nil, nil
 	case path != "":
-		data, err := os.ReadFile(path)
+		data, err := assertion.ReadFile(path)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", EnvPrivateKeyFile, err)
+			return nil, fmt.Errorf("cannot read the file of %s: %w", EnvPrivateKeyFile, err)
 		}
 		text, source = string(data), EnvPrivateKeyFile
 	}
@@ -154,6 +176,9 @@ func (cfg Config) validate() (Config, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
 	}
+	if cfg.MaxTries == 0 {
+		cfg.MaxTries = DefaultMaxTries
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
@@ -163,6 +188,9 @@ func (cfg Config) validate() (Config, error) {
 			errs = append(errs, fmt.Errorf("OperationURLs names the operation %q, which there is not", op))
 		}
 		errs = append(errs, checkBaseURL("OperationURLs["+string(op)+"]", base))
+	}
+	if cfg.Key != nil && cfg.Key.key == nil {
+		return cfg, fmt.Errorf("lineoauth: %w: Key is empty; make it by ParseKey or NewKey", ErrInvalid)
 	}
 	if cfg.Key != nil && cfg.KeyID != "" {
 		errs = append(errs, cfg.Key.key.CheckID(cfg.KeyID))

@@ -8,6 +8,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -94,8 +95,10 @@ func TestConfigFromEnvRefuses(t *testing.T) {
 		"ID alone":  {env("LINE_CHANNEL_ID", "1"), []string{"LINE_CHANNEL_SECRET"}, true},
 		"two keys": {env("LINE_CHANNEL_ID", "1", "LINE_PRIVATE_KEY", text, "LINE_PRIVATE_KEY_FILE", "x"),
 			[]string{"LINE_PRIVATE_KEY and LINE_PRIVATE_KEY_FILE are both set"}, false},
-		"no file": {env("LINE_CHANNEL_ID", "1", "LINE_PRIVATE_KEY_FILE", "/no/such/file"), []string{"LINE_PRIVATE_KEY_FILE", "/no/such/file"}, false},
-		"bad key": {env("LINE_CHANNEL_ID", "1", "LINE_PRIVATE_KEY", "hunter2"), []string{"LINE_PRIVATE_KEY", "neither a JWK nor PEM"}, false},
+		"no file":            {env("LINE_CHANNEL_ID", "1", "LINE_PRIVATE_KEY_FILE", "/no/such/file"), []string{"LINE_PRIVATE_KEY_FILE", "/no/such/file"}, false},
+		"bad key and no ID":  {env("LINE_PRIVATE_KEY", "hunter2"), []string{"neither a JWK nor PEM", "LINE_CHANNEL_ID"}, false},
+		"a key for its path": {env("LINE_CHANNEL_ID", "1", "LINE_PRIVATE_KEY_FILE", "-----BEGIN hunter2"), []string{"looks like a key"}, false},
+		"bad key":            {env("LINE_CHANNEL_ID", "1", "LINE_PRIVATE_KEY", "hunter2"), []string{"LINE_PRIVATE_KEY", "neither a JWK nor PEM"}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := lineoauth.ConfigFromEnv(tt.getenv)
@@ -135,6 +138,9 @@ func TestNewRefuses(t *testing.T) {
 		"key size":            {lineoauth.Config{Key: bigKey}, "RSA-3072"},
 		"two key IDs":         {lineoauth.Config{Key: key, KeyID: "l"}, "two key IDs"},
 		"assertion lifetime":  {lineoauth.Config{AssertionLifetime: time.Hour}, "30m0s"},
+		"secret for ID":       {lineoauth.Config{ChannelID: "hunter2"}, "other than digits"},
+		"zero key":            {lineoauth.Config{Key: &lineoauth.Key{}}, "Key is empty"},
+		"not loopback":        {lineoauth.Config{BaseURL: "http://127.evil.example"}, "plain http toward 127.evil.example"},
 		"plain http":          {lineoauth.Config{BaseURL: "http://line.example"}, "plain http toward line.example"},
 		"other scheme":        {lineoauth.Config{BaseURL: "ftp://line.example"}, "no absolute https URL"},
 		"no URL":              {lineoauth.Config{BaseURL: "api"}, "no absolute https URL"},
@@ -274,7 +280,17 @@ func TestSecret(t *testing.T) {
 	if err := json.Unmarshal([]byte(`"x"`), &s); err != nil || s.Reveal() != "x" {
 		t.Errorf("Reveal = %q, %v", s.Reveal(), err)
 	}
-	if !s.Equal(lineoauth.NewSecret("x")) || s.Equal(lineoauth.NewSecret("y")) {
-		t.Error("Equal")
+	if err := json.Unmarshal([]byte(`"[redacted]"`), &s); !errors.Is(err, lineoauth.ErrInvalid) || s.Reveal() != "x" {
+		t.Errorf("a masked secret was taken for one: %v", err)
 	}
+}
+
+// newLogger logs text without the time.
+func newLogger(w io.Writer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{ReplaceAttr: func(groups []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey && len(groups) == 0 {
+			return slog.Attr{}
+		}
+		return a
+	}}))
 }

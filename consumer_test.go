@@ -14,6 +14,7 @@ import (
 // What whoever imports the packages compiles. CONTRIBUTING.md says why each.
 var consumerModules = []string{
 	"github.com/apapsch/go-jsonmerge/v2", // with runtime
+	"github.com/cenkalti/backoff/v5",
 	"github.com/go-jose/go-jose/v4",
 	"github.com/golang-jwt/jwt/v5",
 	"github.com/google/uuid", // with runtime

@@ -53,11 +53,14 @@ type Error struct {
 	RequestID string
 	// RetryAfter is how long LINE asks to wait; 0 when it does not say.
 	RetryAfter time.Duration
+	// Tries is how often the request was sent.
+	Tries int
 	// Err is the cause when it is not a refusal by LINE, such as a
 	// [net.OpError] or [context.DeadlineExceeded].
 	Err error
 
 	byAssertion bool
+	serverTime  time.Time // the answer's Date
 }
 
 // ErrorDetail says what is wrong with one property of a request.
@@ -85,16 +88,13 @@ func (e *Error) kind() error {
 		return nil
 	}
 	switch e.Operation {
-	case OpVerifyChannelToken, OpVerifyChannelTokenByJWT, OpRevokeChannelToken:
-		if e.Code == "invalid_request" {
-			return ErrTokenInvalid
-		}
-	case OpRevokeChannelTokenByJWT:
-		switch e.Code {
-		case "invalid_request":
-			return ErrTokenInvalid
-		case "invalid_client":
+	case OpVerifyChannelToken, OpVerifyChannelTokenByJWT, OpRevokeChannelToken, OpRevokeChannelTokenByJWT:
+		switch {
+		case e.Code == "invalid_client":
 			return ErrBadCredentials
+		// LINE did not get as far as to look at the token.
+		case e.Code == "invalid_request" && e.Description != "some parameters missed or invalid":
+			return ErrTokenInvalid
 		}
 	case OpIssueChannelToken:
 		if e.Code == "invalid_client" {
@@ -132,6 +132,9 @@ func (e *Error) Error() string {
 		}
 		b.WriteString(e.Err.Error())
 	}
+	if e.Tries > 1 {
+		fmt.Fprintf(&b, " (%d tries)", e.Tries)
+	}
 	if advice := e.advice(); advice != "" {
 		b.WriteString("; " + advice)
 	}
@@ -158,13 +161,16 @@ func (e *Error) advice() string {
 	case ErrUnknownKey:
 		return "register the public key in the LINE Developers Console and use the key ID that it shows for this channel"
 	case ErrInvalidAssertion:
-		if e.Description == "Invalid exp" {
+		if e.Description == invalidExp {
 			return "set this machine's clock right"
 		}
 		return "check that the private key, the key ID and the channel ID belong together"
 	case ErrBadCredentials:
 		return "check the channel ID and the channel secret in the LINE Developers Console"
 	case ErrTokenInvalid:
+		if e.Operation == OpRevokeChannelToken || e.Operation == OpRevokeChannelTokenByJWT {
+			return "check that the token is copied whole"
+		}
 		return "issue a new token"
 	case ErrRateLimited:
 		if e.RetryAfter > 0 {
@@ -180,6 +186,9 @@ func (e *Error) advice() string {
 	}
 	return ""
 }
+
+// invalidExp is how LINE says that an assertion has expired, or does too late.
+const invalidExp = "Invalid exp"
 
 const maxSaid = 300
 
@@ -198,11 +207,13 @@ func clean(s string, secrets *strings.Replacer) string {
 	return s
 }
 
-// cleanError is a cause whose text is safe to show.
+// cleanError is a cause whose text is safe to show. It has no Unwrap: the text
+// of what it hides is not.
 type cleanError struct {
 	text string
 	err  error
 }
 
-func (e *cleanError) Error() string { return e.text }
-func (e *cleanError) Unwrap() error { return e.err }
+func (e *cleanError) Error() string        { return e.text }
+func (e *cleanError) Is(target error) bool { return errors.Is(e.err, target) }
+func (e *cleanError) As(target any) bool   { return errors.As(e.err, target) }

@@ -1,11 +1,15 @@
 package lineoauth_test
 
 import (
+	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -64,8 +68,14 @@ func TestErrorBodies(t *testing.T) {
 		cfg.Key, cfg.KeyID = key, "nobody's"
 	})
 	wrongChannel := with(func(cfg *lineoauth.Config) { cfg.ChannelID = other.ID })
-	slow := with(func(cfg *lineoauth.Config) { cfg.Now = func() time.Time { return time.Now().Add(-time.Hour) } })
-	fast := with(func(cfg *lineoauth.Config) { cfg.Now = func() time.Time { return time.Now().Add(2 * time.Minute) } })
+	// As given assertions, for the client signs its own by LINE's clock.
+	signedAt := func(offset time.Duration) *lineoauth.Client {
+		signed, err := with(func(cfg *lineoauth.Config) { cfg.Now = func() time.Time { return time.Now().Add(offset) } }).Assertion(t.Context(), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return good.WithAssertion(signed.Reveal())
+	}
 	wrongKey := with(func(cfg *lineoauth.Config) {
 		kid := cfg.Key.ID()
 		key, err := lineoauth.NewKey(testSigner(t), kid)
@@ -104,8 +114,8 @@ func TestErrorBodies(t *testing.T) {
 		"issuer not the key's channel, v2.1":      {issue21(wrongChannel), 400, "invalid_client", "iss and clientId of key do not match", "", lineoauth.ErrInvalidAssertion},
 		"issuer not the key's channel, stateless": {stateless(wrongChannel), 400, "invalid_client", "iss and clientId of key do not match", "", lineoauth.ErrInvalidAssertion},
 		"issuer not the key's channel, key IDs":   {keyIDs(wrongChannel), 400, "invalid_client", "iss and clientId of key do not match", "", lineoauth.ErrInvalidAssertion},
-		"assertion expired":                       {issue21(slow), 400, "invalid_client", "Invalid exp", "", lineoauth.ErrInvalidAssertion},
-		"assertion too far ahead":                 {issue21(fast), 400, "invalid_client", "Invalid exp", "", lineoauth.ErrInvalidAssertion},
+		"assertion expired":                       {issue21(signedAt(-time.Hour)), 400, "invalid_client", "Invalid exp", "", lineoauth.ErrInvalidAssertion},
+		"assertion too far ahead":                 {issue21(signedAt(2 * time.Minute)), 400, "invalid_client", "Invalid exp", "", lineoauth.ErrInvalidAssertion},
 		"signature of another key":                {issue21(wrongKey), 400, "invalid_client", "*", "", lineoauth.ErrInvalidAssertion},
 		"token_exp over 30 days": {func() error {
 			_, err := tooLong.IssueChannelToken(t.Context(), 31*24*time.Hour)
@@ -232,7 +242,7 @@ func TestAnswersThatAreNotLINEs(t *testing.T) {
 		"not JSON":          {200, "application/json", "oops", "not the JSON that was expected", nil},
 		"wrong type":        {200, "application/json", `{"client_id":"1","expires_in":"1"}`, "not the JSON that was expected", nil},
 		"too much":          {200, "application/json", strings.Repeat(" ", 1<<20+1), "more than 1048576 bytes", nil},
-		"no content":        {204, "", "", "no error of LINE's", nil},
+		"no content":        {204, "", "", "LINE answered 204", nil},
 		"HTML 502":          {502, "text/html", "<html>bad gateway</html>", "LINE has trouble; try again later", nil},
 		"500 without body":  {500, "", "", "LINE answered 500", nil},
 		"429 without body":  {429, "", "", "try again later", lineoauth.ErrRateLimited},
@@ -259,6 +269,7 @@ func TestTokensThatAreNone(t *testing.T) {
 		`{"access_token":"","token_type":"Bearer","expires_in":1}`:       "no access_token",
 		`{"access_token":"t","token_type":"Bearer","expires_in":0}`:      "expires_in 0",
 		`{"access_token":"t","token_type":"Bearer","expires_in":-1}`:     "expires_in -1",
+		`{"access_token":"t","token_type":"MAC","expires_in":1}`:         "not Bearer",
 		`{"access_token":"t","token_type":"Bearer","expires_in":1e30}`:   "not the JSON",
 		`{"access_token":["t"],"token_type":"Bearer","expires_in":3600}`: "not the JSON",
 	} {
@@ -267,6 +278,17 @@ func TestTokensThatAreNone(t *testing.T) {
 		if token != nil || err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: token %v, error %v", body, token, err)
 		}
+	}
+	noType := lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("hunter2"), BaseURL: answering(t, 200, "application/json", `{"access_token":"t","expires_in":1}`)}
+	if token, err := newClient(t, noType).IssueStatelessChannelToken(t.Context()); err != nil || token.TokenType != "Bearer" {
+		t.Errorf("token_type left out: %+v, %v", token, err)
+	}
+	if _, err := newClient(t, noType).WithAssertion("a").IssueChannelToken(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "no key_id") {
+		t.Errorf("key_id left out: %v", err)
+	}
+	past := newClient(t, lineoauth.Config{BaseURL: answering(t, 200, "application/json", `{"client_id":"1","expires_in":-1}`)})
+	if v, err := past.VerifyChannelToken(t.Context(), opaque); err == nil {
+		t.Errorf("a negative expires_in: %+v", v)
 	}
 	base := answering(t, 200, "application/json", `{}`)
 	client := newClient(t, lineoauth.Config{BaseURL: base}).WithAssertion("a")
@@ -362,6 +384,116 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A cause that repeats the URL, as some transports' do, shows nowhere in the
+// chain of errors, and neither does a gateway's credential.
+func TestErrorChainHoldsNoSecret(t *testing.T) {
+	failing := roundTrip(func(req *http.Request) (*http.Response, error) {
+		return nil, fmt.Errorf("GET %s giving up: %w", req.URL, io.ErrUnexpectedEOF)
+	})
+	gateway := roundTrip(func(req *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 400, Body: io.NopCloser(strings.NewReader(`{"message":"who is ` + req.Header.Get("Authorization") + `?"}`))}, nil
+	})
+	for _, transport := range []http.RoundTripper{failing, gateway} {
+		client := newClient(t, lineoauth.Config{Transport: transport, Authorization: lineoauth.BearerAuthorization("hunter2")})
+		_, err := client.VerifyChannelToken(t.Context(), jws)
+		if errors.Is(err, io.ErrUnexpectedEOF) == (err.(*lineoauth.Error).StatusCode == 400) {
+			t.Errorf("the cause: %v", err)
+		}
+		for ; err != nil; err = errors.Unwrap(err) {
+			if strings.Contains(err.Error(), jws) || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%T shows a secret: %v", err, err)
+			}
+		}
+	}
+}
+
+// What is not quite one of LINE's known refusals is none of them.
+func TestNearMisses(t *testing.T) {
+	issue := func(c *lineoauth.Client) error { _, err := c.IssueStatelessChannelToken(t.Context()); return err }
+	v21 := func(c *lineoauth.Client) error {
+		_, err := c.WithAssertion("assertion").IssueChannelToken(t.Context(), 0)
+		return err
+	}
+	verify := func(c *lineoauth.Client) error { _, err := c.VerifyChannelToken(t.Context(), opaque); return err }
+	revoke := func(c *lineoauth.Client) error { return c.RevokeChannelToken(t.Context(), jws) }
+	for name, tt := range map[string]struct {
+		call   func(*lineoauth.Client) error
+		status int
+		body   string
+		is     error
+		advice string
+	}{
+		"404 of something else":     {issue, 404, `{"message":"not found"}`, nil, ""},
+		"401 invalid_client":        {v21, 401, `{"error":"invalid_client"}`, nil, ""},
+		"by secret, invalid_client": {issue, 400, `{"error":"invalid_client"}`, lineoauth.ErrBadCredentials, "check the channel ID"},
+		"revoke, invalid_request":   {revoke, 400, `{"error":"invalid_request","error_description":"x"}`, lineoauth.ErrTokenInvalid, "copied whole"},
+		"verify, parameter missing": {verify, 400, `{"error":"invalid_request","error_description":"some parameters missed or invalid"}`, nil, ""},
+		"token limit":               {v21, 400, `{"message":"The maximum number of access tokens has already been issued"}`, lineoauth.ErrTokenLimit, "stateless tokens"},
+		"exp":                       {v21, 400, `{"error":"invalid_client","error_description":"Invalid exp"}`, lineoauth.ErrInvalidAssertion, "clock"},
+		"429":                       {verify, 429, "", lineoauth.ErrRateLimited, "try again later"},
+		"500":                       {verify, 500, "", nil, "LINE has trouble"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("hunter2"), BaseURL: answering(t, tt.status, "application/json", tt.body)})
+			err := tt.call(client)
+			only(t, err, tt.is)
+			if !strings.Contains(err.Error(), tt.advice) || strings.Contains(err.Error(), "something between") {
+				t.Errorf("error = %v; want %q in it", err, tt.advice)
+			}
+		})
+	}
+}
+
+func TestBrokenBodies(t *testing.T) {
+	srv := lineoauthtest.NewServer()
+	t.Cleanup(srv.Close)
+	client := newClient(t, srv.Config())
+	srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.CutBody})
+	if _, err := client.IssueShortLivedChannelToken(t.Context()); !errors.Is(err, io.ErrUnexpectedEOF) || !strings.Contains(err.Error(), "broke off") {
+		t.Errorf("cut body: %v", err)
+	}
+	// It must stop to read long before the timeout.
+	srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Endless})
+	if _, err := client.IssueShortLivedChannelToken(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 1048576 bytes") {
+		t.Errorf("endless body: %v", err)
+	}
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		_ = http.NewResponseController(w).Flush()
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}))
+	defer slow.Close()
+	client = newClient(t, lineoauth.Config{BaseURL: slow.URL, Timeout: 50 * time.Millisecond})
+	if _, err := client.VerifyChannelToken(t.Context(), opaque); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no answer within 50ms") {
+		t.Errorf("slow body: %v", err)
+	}
+}
+
+// Every answer is read to its end and closed, so one connection serves all.
+func TestConnectionIsReused(t *testing.T) {
+	var conns atomic.Int32
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, `{"error":"invalid_request"}`+strings.Repeat(" ", 5000))
+	}))
+	srv.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			conns.Add(1)
+		}
+	}
+	srv.Start()
+	defer srv.Close()
+	client := newClient(t, lineoauth.Config{BaseURL: srv.URL})
+	for range 10 {
+		_, _ = client.VerifyChannelToken(t.Context(), opaque)
+	}
+	if n := conns.Load(); n != 1 {
+		t.Errorf("10 calls took %d connections", n)
 	}
 }
 

@@ -47,10 +47,20 @@ func NewKey(signer crypto.Signer, keyID string) (*Key, error) {
 }
 
 // ID returns the key ID (kid) that came with the key, or "".
-func (k *Key) ID() string { return k.key.ID() }
+func (k *Key) ID() string {
+	if k.key == nil {
+		return ""
+	}
+	return k.key.ID()
+}
 
 // Public returns the public key.
-func (k *Key) Public() *rsa.PublicKey { return k.key.Public() }
+func (k *Key) Public() *rsa.PublicKey {
+	if k.key == nil {
+		return nil
+	}
+	return k.key.Public()
+}
 
 // String names the key by its size and ID.
 func (k *Key) String() string {

@@ -1,7 +1,6 @@
 package lineoauth
 
 import (
-	"crypto/subtle"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -49,11 +48,6 @@ func (s Secret) Reveal() string {
 // IsZero reports whether the secret is empty.
 func (s Secret) IsZero() bool { return s.value == nil }
 
-// Equal compares two secrets in a time that does not tell where they differ.
-func (s Secret) Equal(other Secret) bool {
-	return subtle.ConstantTimeCompare([]byte(s.Reveal()), []byte(other.Reveal())) == 1
-}
-
 // String returns "[redacted]", or "" for an empty secret.
 func (s Secret) String() string {
 	if s.IsZero() {
@@ -71,8 +65,12 @@ func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 // MarshalText masks the secret for JSON and other encodings.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText takes the secret from a configuration file or a flag.
+// UnmarshalText takes the secret from a configuration file or a flag. It
+// refuses what MarshalText wrote: the secret is not in there.
 func (s *Secret) UnmarshalText(text []byte) error {
+	if string(text) == masked {
+		return fmt.Errorf("lineoauth: %w: the secret was masked when it was written; write what Reveal returns", ErrInvalid)
+	}
 	*s = NewSecret(string(text))
 	return nil
 }

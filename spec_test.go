@@ -100,6 +100,17 @@ func TestContractOperations(t *testing.T) {
 			got[op.OperationID] = o
 		}
 	}
+	if doc.Info.Title != "Channel Access Token API" {
+		t.Errorf("title = %q", doc.Info.Title)
+	}
+	for path, item := range doc.Paths.Map() {
+		for _, op := range item.Operations() {
+			bad := op.Responses.Status(400)
+			if (bad != nil) != (op.OperationID == "issueChannelToken") || bad != nil && filepath.Base(bad.Value.Content["application/json"].Schema.Ref) != "ErrorResponse" {
+				t.Errorf("%s: the 400 answer is %+v", path, bad)
+			}
+		}
+	}
 	if diff := cmp.Diff(operations, got, cmp.AllowUnexported(operation{})); diff != "" {
 		t.Errorf("operations (-want +got):\n%s", diff)
 	}
@@ -127,10 +138,18 @@ func TestContractSchemas(t *testing.T) {
 	if diff := cmp.Diff(schemas, got); diff != "" {
 		t.Errorf("schemas (-want +got):\n%s", diff)
 	}
-	request := doc.Components.Schemas["IssueStatelessChannelTokenByJWTAssertionRequest"].Value.Properties
-	if got := request["grant_type"].Value.Enum; !slices.Equal(got, []any{"client_credentials"}) {
-		t.Errorf("grant_type is one of %v", got)
+	for _, kind := range []string{"Stateless", "ShortLived", ""} {
+		if got := doc.Components.Schemas["Issue"+kind+"ChannelAccessTokenResponse"].Value.Properties["token_type"].Value.Default; got != "Bearer" {
+			t.Errorf("%s token_type is %v by default", kind, got)
+		}
 	}
+	for _, by := range []string{"ByJWTAssertion", "ByClientSecret"} {
+		request := doc.Components.Schemas["IssueStatelessChannelToken"+by+"Request"].Value.Properties
+		if got := request["grant_type"].Value.Enum; !slices.Equal(got, []any{"client_credentials"}) {
+			t.Errorf("%s: grant_type is one of %v", by, got)
+		}
+	}
+	request := doc.Components.Schemas["IssueStatelessChannelTokenByJWTAssertionRequest"].Value.Properties
 	if got := request["client_assertion_type"].Value.Enum; !slices.Equal(got, []any{"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}) {
 		t.Errorf("client_assertion_type is one of %v", got)
 	}

@@ -30,7 +30,8 @@ const (
 
 // Token is a channel access token as LINE issued it.
 type Token struct {
-	// AccessToken is the token itself; Reveal returns it for the wire.
+	// AccessToken is the token itself; Reveal returns it for the wire, and for
+	// keeping: encoding/json masks it.
 	AccessToken Secret
 	// TokenType is OAuth's token_type, always "Bearer".
 	TokenType string

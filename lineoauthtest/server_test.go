@@ -33,6 +33,9 @@ func newServer(t *testing.T) *lineoauthtest.Server {
 
 func newClient(t *testing.T, cfg lineoauth.Config) *lineoauth.Client {
 	t.Helper()
+	if cfg.MaxTries == 0 {
+		cfg.MaxTries = 1
+	}
 	client, err := lineoauth.New(cfg)
 	if err != nil {
 		t.Fatal(err)

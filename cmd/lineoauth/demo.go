@@ -31,8 +31,10 @@ func (a *app) demoCommand() *cobra.Command {
 // it reaches at baseURL, and fails at the first step that is not as it should.
 func demo(ctx context.Context, out io.Writer, srv *lineoauthtest.Server, baseURL string) error {
 	channel := srv.Channel()
+	var writeErr error
 	say := func(what, format string, args ...any) {
-		_, _ = fmt.Fprintf(out, "%-10s %s\n", what, fmt.Sprintf(format, args...))
+		_, err := fmt.Fprintf(out, "%-10s %s\n", what, fmt.Sprintf(format, args...))
+		writeErr = errors.Join(writeErr, err)
 	}
 	private, public, err := newKeyPair()
 	if err != nil {
@@ -72,6 +74,7 @@ func demo(ctx context.Context, out io.Writer, srv *lineoauthtest.Server, baseURL
 		func() (*lineoauth.Token, error) { return client.IssueShortLivedChannelToken(ctx) },
 	}
 	kinds := []lineoauth.Kind{lineoauth.Stateless, lineoauth.V21, lineoauth.ShortLived}
+	lifetimes := []time.Duration{15 * time.Minute, 24 * time.Hour, 30 * 24 * time.Hour}
 	var tokens []*lineoauth.Token
 	var liveKeyIDs []string
 	for i, kind := range kinds {
@@ -81,6 +84,9 @@ func demo(ctx context.Context, out io.Writer, srv *lineoauthtest.Server, baseURL
 		}
 		if token.Kind != kind {
 			return fmt.Errorf("a %s token was asked for, a %s one came", kind, token.Kind)
+		}
+		if want := lifetimes[i]; token.Lifetime() != want {
+			return fmt.Errorf("a %s token lives %v, and should %v", kind, token.Lifetime(), want)
 		}
 		say("issue", "%-11s %s, valid for %v", kind, shortened(token.AccessToken), token.Lifetime())
 		tokens = append(tokens, token)
@@ -132,7 +138,7 @@ func demo(ctx context.Context, out io.Writer, srv *lineoauthtest.Server, baseURL
 		return err
 	}
 	say("key IDs", "none")
-	return nil
+	return writeErr
 }
 
 func expectKeyIDs(ctx context.Context, client *lineoauth.Client, want []string) error {

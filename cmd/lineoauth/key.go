@@ -62,7 +62,7 @@ in a file and on standard output.`,
 	cmd.Flags().StringVar(&publicPath, "public-key", "", "`file` for the public key")
 	cmd.Flags().BoolVar(&force, "force", false, "overwrite the files if they exist")
 	cmd.RunE = runs(func(context.Context, []string) error {
-		if privatePath == "" || publicPath == "" || filepath.Clean(privatePath) == filepath.Clean(publicPath) {
+		if privatePath == "" || publicPath == "" || sameFile(privatePath, publicPath) {
 			return usagef("--private-key and --public-key must name two files")
 		}
 		if !force {
@@ -77,10 +77,13 @@ in a file and on standard output.`,
 			return err
 		}
 		if err := writeFile(privatePath, private, 0o600, force); err != nil {
-			return usagef("cannot make %s: %w", privatePath, err)
+			return usagef("cannot make the private key's file: %w", assertion.FileError(privatePath, err))
 		}
 		if err := writeFile(publicPath, public, 0o644, force); err != nil {
-			return usagef("cannot make %s: %w", publicPath, err)
+			if !force {
+				_ = os.Remove(privatePath) // half a pair is of no use, and in the way
+			}
+			return usagef("cannot make the public key's file: %w", assertion.FileError(publicPath, err))
 		}
 		_, err = a.stdout.Write(public)
 		return err
@@ -105,9 +108,35 @@ func newKeyPair() (private, public []byte, err error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), append(public, '\n'), nil
 }
 
+func sameFile(a, b string) bool {
+	absA, errA := filepath.Abs(a)
+	absB, errB := filepath.Abs(b)
+	if errA != nil || errB != nil || absA == absB {
+		return true
+	}
+	infoA, errA := os.Stat(a)
+	infoB, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
+}
+
 // writeFile writes a file whole or not at all, and over another one only if
 // it may.
 func writeFile(path string, data []byte, mode fs.FileMode, overwrite bool) (err error) {
+	if !overwrite {
+		// An empty file holds the place for the rename below.
+		place, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		if err := place.Close(); err != nil {
+			return err
+		}
+		defer func() {
+			if err != nil {
+				_ = os.Remove(path)
+			}
+		}()
+	}
 	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
 	if err != nil {
 		return err
@@ -122,8 +151,5 @@ func writeFile(path string, data []byte, mode fs.FileMode, overwrite bool) (err 
 	if err != nil {
 		return err
 	}
-	if overwrite {
-		return os.Rename(temp.Name(), path)
-	}
-	return os.Link(temp.Name(), path)
+	return os.Rename(temp.Name(), path)
 }

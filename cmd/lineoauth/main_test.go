@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -12,6 +11,7 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
@@ -40,6 +40,8 @@ func TestDemoFindsFaults(t *testing.T) {
 		"key IDs empty":                {"/oauth2/v2.1/tokens/kid", answer(200, `{"kids":[]}`), "key IDs"},
 		"v2.1 revoke without effect":   {"/oauth2/v2.1/revoke", answer(200, ""), "cannot be revoked"},
 		"opaque revoke without effect": {"/v2/oauth/revoke", answer(200, ""), "short-lived token is still alive"},
+		"v2.1 token too short":         {"/oauth2/v2.1/token", answer(200, `{"access_token":"eyJhbGciOiJIUzI1NiJ9.e30.c2ln","token_type":"Bearer","expires_in":60,"key_id":"k"}`), "lives 1m0s"},
+		"verify without an answer":     {"/oauth2/v2.1/verify", answer(404, `{}`), "404"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			srv := lineoauthtest.NewServer()
@@ -71,25 +73,37 @@ func TestInterrupt(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer hanging.Close()
-	cmd := exec.Command("lineoauth", "verify", "--base-url", hanging.URL, "eyJhbGciOiJIUzI1NiJ9.e30.c2ln")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	<-asked
-	if err := cmd.Process.Signal(os.Interrupt); err != nil {
-		t.Fatal(err)
-	}
-	exit := new(exec.ExitError)
-	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
-		t.Errorf("verify: %v\n%s", err, stderr.String())
-	}
-
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	never, _ := io.Pipe()
-	if _, err := (&app{stdin: never}).token(ctx, "-"); !errors.Is(err, context.Canceled) {
-		t.Errorf("token from a silent standard input: %v", err)
+	for name, arg := range map[string]string{"call": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "standard input": "-"} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command("lineoauth", "verify", "--base-url", hanging.URL, arg)
+			cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+			if arg == "-" {
+				// Only once it reads does the pipe take what is written.
+				stdin, err := cmd.StdinPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer stdin.Close()
+				go func() {
+					_, _ = stdin.Write(make([]byte, 200_000)) // more than a pipe holds
+					asked <- struct{}{}
+				}()
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-asked
+			start := time.Now()
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			exit := new(exec.ExitError)
+			if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+				t.Errorf("verify: %v", err)
+			}
+			if took := time.Since(start); took > 3*time.Second {
+				t.Errorf("it took %v to end", took)
+			}
+		})
 	}
 }

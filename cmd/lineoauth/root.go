@@ -25,6 +25,9 @@ const (
 	exitInterrupted = 130
 )
 
+// grace is how long an interrupted command may tidy up.
+const grace = 500 * time.Millisecond
+
 // errDeadToken ends verify after the answer is printed.
 var errDeadToken = errors.New("the token is not valid")
 
@@ -42,7 +45,19 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 
 	root := (&app{stdin, stdout, stderr, getenv}).command()
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
+	done := make(chan error, 1)
+	go func() { done <- root.ExecuteContext(ctx) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		// A command that reads a pipe or terminal does not notice.
+		select {
+		case err = <-done:
+		case <-time.After(grace):
+			return exitInterrupted
+		}
+	}
 
 	var failed *failedError
 	switch {
@@ -141,18 +156,25 @@ func usagef(format string, args ...any) error {
 
 // clientFlags are the flags that win over the environment.
 type clientFlags struct {
-	channelID, privateKeyFile, keyID, baseURL string
-
+	cmd     *cobra.Command
 	timeout time.Duration
 }
 
+// flagOf names the flag that wins over an environment variable.
+var flagOf = map[string]string{
+	lineoauth.EnvChannelID:      "channel-id",
+	lineoauth.EnvPrivateKeyFile: "private-key-file",
+	lineoauth.EnvKeyID:          "key-id",
+	lineoauth.EnvBaseURL:        "base-url",
+}
+
 func (a *app) clientFlags(cmd *cobra.Command) *clientFlags {
-	f := &clientFlags{}
-	cmd.Flags().StringVar(&f.channelID, "channel-id", "", "channel ID")
-	cmd.Flags().StringVar(&f.privateKeyFile, "private-key-file", "", "`file` with the private key")
-	cmd.Flags().StringVar(&f.keyID, "key-id", "", "key ID of the private key")
-	cmd.Flags().StringVar(&f.baseURL, "base-url", "", "base `URL` of LINE's API, or of what stands in for it")
-	cmd.Flags().DurationVar(&f.timeout, "timeout", lineoauth.DefaultTimeout, "longest time that a call may take")
+	f := &clientFlags{cmd: cmd}
+	cmd.Flags().String("channel-id", "", "channel ID")
+	cmd.Flags().String("private-key-file", "", "`file` with the private key")
+	cmd.Flags().String("key-id", "", "key ID of the private key")
+	cmd.Flags().String("base-url", "", "base `URL` of LINE's API, or of what stands in for it")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", lineoauth.DefaultTimeout, "longest time that one try of a call may take")
 	return f
 }
 
@@ -162,17 +184,16 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 	if f.timeout <= 0 {
 		return nil, usagef("--timeout must be more than 0")
 	}
+	for _, flag := range flagOf {
+		if f.cmd.Flags().Changed(flag) && f.cmd.Flags().Lookup(flag).Value.String() == "" {
+			return nil, usagef("--%s is empty; leave it out, or give it a value", flag)
+		}
+	}
 	cfg, err := lineoauth.ConfigFromEnv(func(name string) string {
-		switch {
-		case name == lineoauth.EnvChannelID && f.channelID != "":
-			return f.channelID
-		case name == lineoauth.EnvKeyID && f.keyID != "":
-			return f.keyID
-		case name == lineoauth.EnvBaseURL && f.baseURL != "":
-			return f.baseURL
-		case name == lineoauth.EnvPrivateKeyFile && f.privateKeyFile != "":
-			return f.privateKeyFile
-		case name == lineoauth.EnvPrivateKey && f.privateKeyFile != "":
+		if flag := flagOf[name]; flag != "" && f.cmd.Flags().Changed(flag) {
+			return f.cmd.Flags().Lookup(flag).Value.String()
+		}
+		if name == lineoauth.EnvPrivateKey && f.cmd.Flags().Changed("private-key-file") {
 			return ""
 		}
 		return a.getenv(name)
@@ -188,29 +209,35 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 }
 
 // token takes a token from the command line or, for "-", from standard input.
-func (a *app) token(ctx context.Context, arg string) (string, error) {
+func (a *app) token(arg string) (string, error) {
 	if arg != "-" {
 		return strings.TrimSpace(arg), nil
 	}
-	type result struct {
-		data []byte
-		err  error
+	data, err := io.ReadAll(io.LimitReader(a.stdin, maxToken))
+	if err != nil {
+		return "", usagef("cannot read the token from standard input: %w", err)
 	}
-	read := make(chan result, 1)
-	// A read from a terminal cannot be cancelled; the process ends it.
-	go func() {
-		data, err := io.ReadAll(io.LimitReader(a.stdin, 1<<20))
-		read <- result{data, err}
-	}()
-	select {
-	case r := <-read:
-		if r.err != nil {
-			return "", fmt.Errorf("cannot read the token from standard input: %w", r.err)
+	return strings.TrimSpace(string(data)), nil
+}
+
+const maxToken = 1 << 20
+
+// withToken is a command that does something to one token.
+func (a *app) withToken(cmd *cobra.Command, do func(context.Context, *lineoauth.Client, string) error) *cobra.Command {
+	flags := a.clientFlags(cmd)
+	cmd.Args = cobra.ExactArgs(1)
+	cmd.RunE = runs(func(ctx context.Context, args []string) error {
+		client, err := a.client(flags)
+		if err != nil {
+			return err
 		}
-		return strings.TrimSpace(string(r.data)), nil
-	case <-ctx.Done():
-		return "", ctx.Err()
-	}
+		token, err := a.token(args[0])
+		if err != nil {
+			return err
+		}
+		return do(ctx, client, token)
+	})
+	return cmd
 }
 
 // print writes one JSON object on one line.

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bufio"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -31,9 +33,10 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits,
-			"mode":  mode,
-			"serve": serve,
+			"claims": claims,
+			"exits":  exits,
+			"mode":   mode,
+			"serve":  serve,
 		},
 	})
 }
@@ -52,6 +55,31 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, not %d", got, want)
 	}
+}
+
+// claims fails unless the JWT that was printed last has these claims; exp is
+// relative to iat.
+func claims(ts *testscript.TestScript, _ bool, args []string) {
+	parts := strings.Split(strings.TrimSpace(ts.ReadFile("stdout")), ".")
+	if len(parts) != 3 {
+		ts.Fatalf("%d parts are no JWT", len(parts))
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	ts.Check(err)
+	var got map[string]any
+	ts.Check(json.Unmarshal(payload, &got))
+	got["exp"] = got["exp"].(float64) - got["iat"].(float64)
+	for _, arg := range args {
+		name, want, _ := strings.Cut(arg, "=")
+		if text := fmt.Sprint(got[name]); text != want && text != fmt.Sprint(float(want)) {
+			ts.Fatalf("%s is %v, not %s", name, got[name], want)
+		}
+	}
+}
+
+func float(s string) float64 {
+	f, _ := strconv.ParseFloat(s, 64) // what is no number is compared as it is
+	return f
 }
 
 // mode fails unless a file has the given permissions.

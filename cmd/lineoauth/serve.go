@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/signal"
@@ -54,11 +55,14 @@ Beside LINE's paths it has GET /_emulator/state, POST /_emulator/clock (such as
 		ready := serving{ChannelID: channel.ID, ChannelSecret: channel.Secret}
 		for i, path := range publicKeys {
 			jwk, err := readPublicKey(path)
+			if err == nil && keyIDs[i] == "" {
+				err = errors.New("its --key-id is empty")
+			}
 			if err == nil {
 				_, err = channel.RegisterKey(keyIDs[i], jwk)
 			}
 			if err != nil {
-				return usagef("%s: %w", path, err)
+				return usagef("%w", assertion.FileError(path, err))
 			}
 			ready.KeyID = keyIDs[0]
 		}
@@ -85,6 +89,10 @@ Beside LINE's paths it has GET /_emulator/state, POST /_emulator/clock (such as
 		}
 		srv.Start()
 		ready.URL = srv.URL
+		if addr, ok := srv.Listener.Addr().(*net.TCPAddr); ok && addr.IP.IsUnspecified() {
+			// A client on this machine needs an address of it.
+			ready.URL = fmt.Sprintf("http://127.0.0.1:%d", addr.Port)
+		}
 		if err := a.print(ready); err != nil {
 			return err
 		}
@@ -104,7 +112,7 @@ type serving struct {
 
 // readPublicKey returns a public key as the JWK that a channel registers.
 func readPublicKey(path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
+	data, err := assertion.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}

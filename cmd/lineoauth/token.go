@@ -84,23 +84,12 @@ type issued struct {
 }
 
 func (a *app) verifyCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return a.withToken(&cobra.Command{
 		Use:     "verify TOKEN|-",
 		Short:   "Verify a channel access token of any type",
 		Long:    "Verify a channel access token of any type, given as an argument or, for -, on standard input.\nThe exit code is 3 when the token is not valid.",
 		Example: `  lineoauth issue -o token | lineoauth verify -`,
-		Args:    cobra.ExactArgs(1),
-	}
-	flags := a.clientFlags(cmd)
-	cmd.RunE = runs(func(ctx context.Context, args []string) error {
-		client, err := a.client(flags)
-		if err != nil {
-			return err
-		}
-		token, err := a.token(ctx, args[0])
-		if err != nil {
-			return err
-		}
+	}, func(ctx context.Context, client *lineoauth.Client, token string) error {
 		v, err := client.VerifyChannelToken(ctx, token)
 		if refusal := new(lineoauth.Error); errors.Is(err, lineoauth.ErrTokenInvalid) && errors.As(err, &refusal) {
 			if err := a.print(dead{Error: refusal.Code, ErrorDescription: refusal.Description}); err != nil {
@@ -119,7 +108,6 @@ func (a *app) verifyCommand() *cobra.Command {
 			Scope:     v.Scope,
 		})
 	})
-	return cmd
 }
 
 type alive struct {
@@ -137,26 +125,14 @@ type dead struct {
 }
 
 func (a *app) revokeCommand() *cobra.Command {
-	cmd := &cobra.Command{
+	return a.withToken(&cobra.Command{
 		Use:     "revoke TOKEN|-",
 		Short:   "Revoke a v2.1, short-lived or long-lived channel access token",
 		Long:    "Revoke a channel access token, given as an argument or, for -, on standard input.\nA v2.1 token needs the channel secret; a stateless token cannot be revoked.",
 		Example: `  lineoauth revoke - < token.txt`,
-		Args:    cobra.ExactArgs(1),
-	}
-	flags := a.clientFlags(cmd)
-	cmd.RunE = runs(func(ctx context.Context, args []string) error {
-		client, err := a.client(flags)
-		if err != nil {
-			return err
-		}
-		token, err := a.token(ctx, args[0])
-		if err != nil {
-			return err
-		}
+	}, func(ctx context.Context, client *lineoauth.Client, token string) error {
 		return client.RevokeChannelToken(ctx, token)
 	})
-	return cmd
 }
 
 func (a *app) keyIDsCommand() *cobra.Command {

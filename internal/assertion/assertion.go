@@ -25,6 +25,9 @@ const (
 	DefaultValidFor  = MaxValidFor
 )
 
+// ErrSigner: the claims are fine, but the key's signer failed.
+var ErrSigner = errors.New("cannot sign the assertion")
+
 // Claims is what one assertion says.
 type Claims struct {
 	ChannelID string        // iss and sub
@@ -67,7 +70,7 @@ func (k *Key) Sign(c Claims) (string, error) {
 	token.Header["kid"] = kid
 	signed, err := token.SignedString(k.signer)
 	if err != nil {
-		return "", fmt.Errorf("cannot sign the assertion: %w", err)
+		return "", fmt.Errorf("%w: %w", ErrSigner, err)
 	}
 	return signed, nil
 }

@@ -141,7 +141,16 @@ type jwk struct {
 
 func parseJWK(text []byte) (*Key, error) {
 	var outer jwk
-	if err := json.Unmarshal(text, &outer); err != nil {
+	err := json.Unmarshal(text, &outer)
+	if syntax := new(json.SyntaxError); errors.As(err, &syntax) {
+		// An environment variable may hold the JSON with its line breaks, or
+		// quotes, escaped.
+		text = []byte(strings.NewReplacer(`\r`, "", `\n`, "", `\"`, `"`).Replace(string(text)))
+		err = json.Unmarshal(text, &outer)
+	}
+	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
+		return nil, fmt.Errorf("the JWK's %q is not of the type that it must have; %s", wrong.Field, wanted)
+	} else if err != nil {
 		return nil, errors.New("the private key begins like a JWK but is not complete JSON; copy the whole of it")
 	}
 	inner := outer

@@ -104,6 +104,8 @@ func TestParse(t *testing.T) {
 		"text before the PEM":         {"Bag Attributes\n  friendlyName: line\n" + pem8, ""},
 		"certificate before the PEM":  {encodePEM("CERTIFICATE", []byte("whatever")) + pem8, ""},
 		"JWK with line breaks inside": {strings.ReplaceAll(tool, ",", ",\n  "), ""},
+		`JWK with literal \n inside`:  {strings.ReplaceAll(withKid, ",", `,\r\n  `), "kid-1"},
+		"JWK quoted and escaped":      {`"` + strings.ReplaceAll(withKid, `"`, `\"`) + `"`, "kid-1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			key, err := assertion.Parse([]byte(tt.text))
@@ -168,6 +170,7 @@ func TestParseRefuses(t *testing.T) {
 		"pair with two kids":    {`{"privateKey":` + jwk(private, `,"kid":"a"`) + `,"publicKey":{"kid":"b"}}`, `two key IDs: the private key says "a", the public key "b"`},
 		"JSON that is no key":   {`{"type":"service_account"}`, `no "kty"`},
 		"truncated JSON":        {good[:200], "not complete JSON"},
+		"numeric kid":           {jwk(private, `,"kid":7`), `"kid" is not of the type`},
 		"use enc":               {jwk(private, `,"use":"enc"`), `"use": "enc"`},
 		"key_ops verify":        {jwk(private, `,"key_ops":["verify"]`), `do not allow "sign"`},
 		"alg PS256":             {jwk(private, `,"alg":"PS256"`), `"PS256"; LINE takes RS256`},

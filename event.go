@@ -1,0 +1,63 @@
+package lineoauth
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// EventKind is what happened in the life of a token.
+type EventKind string
+
+// What [Config.OnEvent] and [Config.Logger] are told.
+const (
+	// EventIssued: a [Source] got its first token, or one after it had none.
+	EventIssued EventKind = "token issued"
+	// EventRefreshed: a Source got a new token while the old one was alive.
+	EventRefreshed EventKind = "token refreshed"
+	// EventRefreshFailed: a Source got no new token; it tries again after Wait.
+	EventRefreshFailed EventKind = "token refresh failed"
+	// EventRetried: a call failed and is sent again after Wait.
+	EventRetried EventKind = "call retried"
+	// EventInvalidated: a Source dropped a token that was refused.
+	EventInvalidated EventKind = "token invalidated"
+)
+
+// Event is one thing that happened. It holds no secret, but for the Token,
+// which masks itself.
+type Event struct {
+	Kind      EventKind
+	ChannelID string
+	// Token is the token that was issued, refreshed or invalidated, else nil.
+	Token *Token
+	// Err is why a refresh or call failed, else nil.
+	Err error
+	// Wait is the time until the next try, if there is one.
+	Wait time.Duration
+}
+
+func (c *Client) emit(e Event) {
+	e.ChannelID = c.cfg.ChannelID
+	if c.cfg.OnEvent != nil {
+		c.cfg.OnEvent(e)
+	}
+	if c.cfg.Logger == nil {
+		return
+	}
+	level := slog.LevelInfo
+	attrs := []slog.Attr{slog.String("channel_id", e.ChannelID)}
+	if e.Token != nil {
+		attrs = append(attrs, slog.String("type", string(e.Token.Kind)), slog.Time("expires_at", e.Token.ExpiresAt()))
+		if e.Token.KeyID != "" {
+			attrs = append(attrs, slog.String("key_id", e.Token.KeyID))
+		}
+	}
+	if e.Err != nil {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.String("error", e.Err.Error()))
+	}
+	if e.Wait > 0 {
+		attrs = append(attrs, slog.Duration("wait", e.Wait))
+	}
+	c.cfg.Logger.LogAttrs(context.Background(), level, string(e.Kind), attrs...)
+}

@@ -1,0 +1,240 @@
+package lineoauth_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+// bubble runs f in a bubble with an emulator that no socket leads to.
+func bubble(t *testing.T, f func(t *testing.T, srv *lineoauthtest.Server)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		srv := lineoauthtest.NewUnstartedServer()
+		defer srv.Close()
+		f(t, srv)
+	})
+}
+
+func TestRetry(t *testing.T) {
+	issue := func(ctx context.Context, c *lineoauth.Client) error {
+		_, err := c.IssueStatelessChannelToken(ctx)
+		return err
+	}
+	for name, tt := range map[string]struct {
+		fault    lineoauthtest.Fault
+		maxTries int
+		wantErr  bool
+		tries    int
+		min, max time.Duration
+	}{
+		"no fault":              {lineoauthtest.Fault{Kind: lineoauthtest.Delayed}, 0, false, 1, 0, 0},
+		"500 once":              {lineoauthtest.Fault{Kind: lineoauthtest.ServerError}, 0, false, 2, 0, time.Second},
+		"500 twice":             {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: 2}, 0, false, 3, 0, 3 * time.Second},
+		"500 always":            {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1}, 0, true, 3, 0, 3 * time.Second},
+		"500 always, six tries": {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1}, 6, true, 6, 0, 40 * time.Second},
+		"500, one try":          {lineoauthtest.Fault{Kind: lineoauthtest.ServerError}, 1, true, 1, 0, 0},
+		"reset before":          {lineoauthtest.Fault{Kind: lineoauthtest.ResetBefore, Times: 2}, 0, false, 3, 0, 3 * time.Second},
+		"reset after":           {lineoauthtest.Fault{Kind: lineoauthtest.ResetAfter, Times: 2}, 0, false, 3, 0, 3 * time.Second},
+		"429 with seconds":      {lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "7"}, 0, false, 2, 7 * time.Second, 7 * time.Second},
+		"429 for too long":      {lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "31"}, 0, true, 1, 0, 0},
+		"redirect":              {lineoauthtest.Fault{Kind: lineoauthtest.Redirect}, 0, true, 1, 0, 0},
+		"not JSON":              {lineoauthtest.Fault{Kind: lineoauthtest.NotJSON}, 0, true, 1, 0, 0},
+		"cut body":              {lineoauthtest.Fault{Kind: lineoauthtest.CutBody}, 0, true, 1, 0, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+				cfg := srv.Config()
+				cfg.MaxTries = tt.maxTries
+				var retried int
+				cfg.OnEvent = func(e lineoauth.Event) {
+					if e.Kind == lineoauth.EventRetried && e.Err != nil {
+						retried++
+					}
+				}
+				client, err := lineoauth.New(cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				srv.Inject(tt.fault)
+				start := time.Now()
+				err = issue(t.Context(), client)
+				if took := time.Since(start); took < tt.min || took > tt.max {
+					t.Errorf("it took %v", took)
+				}
+				if (err != nil) != tt.wantErr {
+					t.Errorf("error = %v", err)
+				}
+				if n := srv.State().Calls[lineoauth.OpIssueStatelessChannelToken]; n != tt.tries || retried != n-1 {
+					t.Errorf("%d tries, %d events", n, retried)
+				}
+				if e := new(lineoauth.Error); errors.As(err, &e) && e.Tries != tt.tries {
+					t.Errorf("Tries = %d", e.Tries)
+				}
+				if tt.wantErr && tt.tries > 1 && !strings.Contains(err.Error(), "tries)") {
+					t.Errorf("error = %v", err)
+				}
+			})
+		})
+	}
+}
+
+func TestNoRetryOfRefusals(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		client, err := lineoauth.New(srv.Config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.VerifyChannelToken(t.Context(), opaque); !errors.Is(err, lineoauth.ErrTokenInvalid) {
+			t.Errorf("error = %v", err)
+		}
+		if n := srv.State().Calls[lineoauth.OpVerifyChannelToken]; n != 1 {
+			t.Errorf("a refusal was tried %d times", n)
+		}
+	})
+}
+
+// A lost answer may have cost one of 30 places; two is where it ends.
+func TestLostAnswersCostTwoPlaces(t *testing.T) {
+	for kind, issue := range map[lineoauth.Kind]func(context.Context, *lineoauth.Client) error{
+		lineoauth.V21: func(ctx context.Context, c *lineoauth.Client) error {
+			_, err := c.IssueChannelToken(ctx, 0)
+			return err
+		},
+		lineoauth.ShortLived: func(ctx context.Context, c *lineoauth.Client) error {
+			_, err := c.IssueShortLivedChannelToken(ctx)
+			return err
+		},
+	} {
+		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+			cfg := srv.Config()
+			cfg.MaxTries = 10
+			client, err := lineoauth.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ResetAfter, Times: -1})
+			if err := issue(t.Context(), client); err == nil {
+				t.Errorf("%s: no error", kind)
+			}
+			if n := len(srv.State().Tokens); n != 2 {
+				t.Errorf("%s: %d tokens were issued", kind, n)
+			}
+		})
+	}
+}
+
+func TestRetryEndsWithTheContext(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		client, err := lineoauth.New(srv.Config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "7", Times: -1})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		start := time.Now()
+		_, err = client.VerifyChannelToken(ctx, opaque)
+		if time.Since(start) != time.Second || !errors.Is(err, context.Canceled) || !errors.Is(err, lineoauth.ErrRateLimited) {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), 6*time.Second)
+		defer cancel()
+		start = time.Now()
+		if _, err = client.VerifyChannelToken(ctx, opaque); time.Since(start) != 0 || !errors.Is(err, lineoauth.ErrRateLimited) {
+			t.Errorf("a wait beyond the deadline: after %v: %v", time.Since(start), err)
+		}
+	})
+}
+
+func TestClockSkew(t *testing.T) {
+	for _, off := range []time.Duration{2 * time.Minute, 5 * time.Hour, -time.Hour} {
+		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+			cfg := srv.Config()
+			cfg.Now = func() time.Time { return time.Now().Add(off) }
+			client, err := lineoauth.New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				if _, err := client.IssueChannelToken(t.Context(), 0); err != nil {
+					t.Fatalf("%v off: %v", off, err)
+				}
+				time.Sleep(time.Hour)
+			}
+			if _, err := client.ValidChannelAccessTokenKeyIDs(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if n := srv.State().Calls[lineoauth.OpIssueChannelTokenByJWT]; n != 4 {
+				t.Errorf("%v off: %d calls for 3 tokens; the offset should be kept", off, n)
+			}
+		})
+	}
+}
+
+// The clock is put right once; a Date that leads nowhere is not followed twice.
+func TestClockSkewOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		cfg := srv.Config()
+		cfg.Now = func() time.Time { return time.Now().Add(time.Hour) }
+		client, err := lineoauth.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.WrongDate, Skew: -5 * time.Hour, Times: -1})
+		_, err = client.IssueStatelessChannelToken(t.Context())
+		if n := srv.State().Calls[lineoauth.OpIssueStatelessChannelToken]; n != 2 || !errors.Is(err, lineoauth.ErrInvalidAssertion) {
+			t.Errorf("%d calls, %v", n, err)
+		}
+	})
+}
+
+func TestAssertionIsReused(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		client, err := lineoauth.New(srv.Config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		get := func(validFor time.Duration) string {
+			a, err := client.Assertion(t.Context(), validFor)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a.Reveal()
+		}
+		first := get(0)
+		time.Sleep(26 * time.Minute)
+		if get(30*24*time.Hour) != first {
+			t.Error("a live assertion was not reused")
+		}
+		if get(time.Hour) == first {
+			t.Error("an assertion for another lifetime was reused")
+		}
+		first = get(0)
+		time.Sleep(27 * time.Minute)
+		if get(0) == first {
+			t.Error("an assertion was reused at its end")
+		}
+	})
+}
+
+// fixedToken answers every request with a token of a stateless one's size.
+func fixedToken(testing.TB) http.RoundTripper {
+	header := http.Header{"Content-Type": {"application/json"}}
+	return roundTrip(func(req *http.Request) (*http.Response, error) {
+		if req.Body != nil {
+			_, _ = io.Copy(io.Discard, req.Body)
+			_ = req.Body.Close()
+		}
+		body := `{"access_token":"eyJhbGciOiJIUzI1NiJ9.` + strings.Repeat("x", 200) + `.c2ln","token_type":"Bearer","expires_in":900}`
+		return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
+	})
+}
