@@ -20,6 +20,7 @@ var consumerModules = []string{
 	"github.com/google/uuid", // with runtime
 	"github.com/lineoauth/lineoauth",
 	"github.com/oapi-codegen/runtime",
+	"golang.org/x/oauth2",
 }
 
 func TestConsumer(t *testing.T) {

@@ -1,0 +1,41 @@
+package lineoauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+type tokenKey struct{}
+
+// Middleware puts a live token into the context of every request that next
+// serves; [TokenFromContext] takes it out. When there is none to be had, it
+// answers 503 with Retry-After itself.
+func (s *Source) Middleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, err := s.TokenContext(r.Context())
+		if err != nil {
+			w.Header().Set("Retry-After", strconv.Itoa(retrySeconds(err)))
+			http.Error(w, "no LINE channel access token can be had now", http.StatusServiceUnavailable)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tokenKey{}, token)))
+	})
+}
+
+// TokenFromContext returns the token that [Source.Middleware] put into a
+// request's context.
+func TokenFromContext(ctx context.Context) (*Token, bool) {
+	token, ok := ctx.Value(tokenKey{}).(*Token)
+	return token, ok
+}
+
+func retrySeconds(err error) int {
+	var e *Error
+	if errors.As(err, &e) && e.RetryAfter > 0 {
+		return int((e.RetryAfter + time.Second - 1) / time.Second)
+	}
+	return 1
+}

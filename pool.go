@@ -1,0 +1,121 @@
+package lineoauth
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"sync"
+)
+
+// DefaultMaxSources is how many sources a [Pool] keeps when it is not told.
+const DefaultMaxSources = 100_000
+
+// Pool keeps the sources of many channels, each made on its first use. When
+// there are too many, it closes those that were not used for the longest time;
+// their tokens end by themselves. A channel that is not in use costs no
+// goroutine and no timer. It is safe for concurrent use.
+type Pool struct {
+	// New makes the source of a channel; it is called without a lock, and more
+	// than once for a channel that is asked for by several goroutines at first.
+	// Clients that share a Key and a Transport cost little.
+	New func(channelID string) (*Source, error)
+	// MaxSources is how many sources are kept. 0 means DefaultMaxSources.
+	MaxSources int
+
+	mu     sync.Mutex
+	byID   map[string]*list.Element
+	recent list.List // of *pooled, the last used first
+	closed bool
+}
+
+type pooled struct {
+	channelID string
+	source    *Source
+}
+
+// Source returns the source of a channel. Its error is New's.
+func (p *Pool) Source(channelID string) (*Source, error) {
+	if source, err := p.lookup(channelID); source != nil || err != nil {
+		return source, err
+	}
+	if p.New == nil {
+		return nil, fmt.Errorf("lineoauth: %w: the pool has no New function", ErrInvalid)
+	}
+	made, err := p.New(channelID)
+	if err != nil {
+		return nil, err
+	}
+	source, dropped := p.add(channelID, made)
+	for _, s := range dropped {
+		_ = s.Close()
+	}
+	if source == nil {
+		return nil, ErrClosed
+	}
+	return source, nil
+}
+
+func (p *Pool) lookup(channelID string) (*Source, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, ErrClosed
+	}
+	e := p.byID[channelID]
+	if e == nil {
+		return nil, nil
+	}
+	p.recent.MoveToFront(e)
+	return e.Value.(*pooled).source, nil
+}
+
+// add keeps a source, and returns the one to use and those to close.
+func (p *Pool) add(channelID string, made *Source) (use *Source, dropped []*Source) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, []*Source{made}
+	}
+	if e := p.byID[channelID]; e != nil { // somebody else was faster
+		return e.Value.(*pooled).source, []*Source{made}
+	}
+	if p.byID == nil {
+		p.byID = make(map[string]*list.Element)
+	}
+	p.byID[channelID] = p.recent.PushFront(&pooled{channelID, made})
+	limit := p.MaxSources
+	if limit == 0 {
+		limit = DefaultMaxSources
+	}
+	for p.recent.Len() > max(limit, 1) {
+		last := p.recent.Remove(p.recent.Back()).(*pooled)
+		delete(p.byID, last.channelID)
+		dropped = append(dropped, last.source)
+	}
+	return made, dropped
+}
+
+// Len returns how many sources the pool keeps now.
+func (p *Pool) Len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.recent.Len()
+}
+
+// Close closes all sources. From then on Source ends in ErrClosed.
+func (p *Pool) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	var errs []error
+	var sources []*Source
+	for e := p.recent.Front(); e != nil; e = e.Next() {
+		sources = append(sources, e.Value.(*pooled).source)
+	}
+	p.recent.Init()
+	p.byID = nil
+	p.mu.Unlock()
+	for _, s := range sources {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(errs...)
+}

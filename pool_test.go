@@ -1,0 +1,156 @@
+package lineoauth_test
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+// channels returns a pool of sources for channels of srv, which it makes, that
+// share one key.
+func channels(t testing.TB, srv *lineoauthtest.Server, max int) *lineoauth.Pool {
+	t.Helper()
+	base := srv.Config()
+	pool := &lineoauth.Pool{MaxSources: max, New: func(id string) (*lineoauth.Source, error) {
+		cfg := base
+		channel, err := srv.AddChannel(id, "")
+		if err != nil {
+			return nil, err
+		}
+		cfg.ChannelID, cfg.ChannelSecret, cfg.Key = id, lineoauth.NewSecret(channel.Secret), nil
+		client, err := lineoauth.New(cfg)
+		if err != nil {
+			return nil, err
+		}
+		return client.Source(lineoauth.SourceConfig{})
+	}}
+	t.Cleanup(func() { _ = pool.Close() })
+	return pool
+}
+
+func TestPool(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		pool := channels(t, srv, 3)
+		defer pool.Close()
+		sources := make(map[string]*lineoauth.Source)
+		for _, id := range []string{"1", "2", "3", "1"} {
+			source, err := pool.Source(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if sources[id] != nil && sources[id] != source {
+				t.Errorf("channel %s has two sources", id)
+			}
+			sources[id] = source
+			get(t, source)
+		}
+		fourth, err := pool.Source("4") // drops 2, which was not used for longest
+		if err != nil {
+			t.Fatal(err)
+		}
+		get(t, fourth)
+		if _, err := sources["2"].TokenContext(t.Context()); !errors.Is(err, lineoauth.ErrClosed) {
+			t.Errorf("the dropped source: %v", err)
+		}
+		for _, id := range []string{"1", "3"} {
+			get(t, sources[id])
+		}
+		if n := pool.Len(); n != 3 {
+			t.Errorf("Len = %d", n)
+		}
+		if err := pool.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, err := pool.Source("1"); !errors.Is(err, lineoauth.ErrClosed) {
+			t.Errorf("after Close: %v", err)
+		}
+		if _, err := sources["1"].TokenContext(t.Context()); !errors.Is(err, lineoauth.ErrClosed) {
+			t.Errorf("a source after Close: %v", err)
+		}
+	})
+}
+
+func TestPoolErrors(t *testing.T) {
+	if _, err := new(lineoauth.Pool).Source("1"); !errors.Is(err, lineoauth.ErrInvalid) {
+		t.Errorf("a pool without New: %v", err)
+	}
+	boom := errors.New("boom")
+	pool := &lineoauth.Pool{New: func(string) (*lineoauth.Source, error) { return nil, boom }}
+	if _, err := pool.Source("1"); !errors.Is(err, boom) || pool.Len() != 0 {
+		t.Errorf("error = %v, Len = %d", err, pool.Len())
+	}
+}
+
+func TestPoolConcurrently(t *testing.T) {
+	client := newClient(t, lineoauth.Config{})
+	pool := &lineoauth.Pool{MaxSources: 5, New: func(string) (*lineoauth.Source, error) { return client.Source(lineoauth.SourceConfig{}) }}
+	defer pool.Close()
+	var wg sync.WaitGroup
+	for i := range 16 {
+		wg.Go(func() {
+			for j := range 200 {
+				if _, err := pool.Source(fmt.Sprint((i + j) % 9)); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := pool.Len(); n != 5 {
+		t.Errorf("Len = %d", n)
+	}
+}
+
+// quick signs nothing real, but as much of it.
+type quick struct{ *rsa.PrivateKey }
+
+func (quick) Sign(io.Reader, []byte, crypto.SignerOpts) ([]byte, error) {
+	return make([]byte, 256), nil
+}
+
+// What a channel costs beside the key: its client, source, assertion and token.
+func BenchmarkPoolMemory(b *testing.B) {
+	const n = 100_000
+	key, err := lineoauth.NewKey(quick{testSigner(b)}, "Qx1pEXAMPLEkeyIDone1AA")
+	if err != nil {
+		b.Fatal(err)
+	}
+	transport := fixedToken(b)
+	pool := &lineoauth.Pool{MaxSources: n, New: func(id string) (*lineoauth.Source, error) {
+		client, err := lineoauth.New(lineoauth.Config{ChannelID: id, Key: key, Transport: transport})
+		if err != nil {
+			return nil, err
+		}
+		return client.Source(lineoauth.SourceConfig{})
+	}}
+	defer pool.Close()
+	for b.Loop() {
+		heap := func() uint64 {
+			runtime.GC()
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before, goroutines := heap(), runtime.NumGoroutine()
+		for i := range n {
+			source, err := pool.Source(fmt.Sprint(1_000_000_000 + i))
+			if err != nil {
+				b.Fatal(err)
+			}
+			if _, err := source.TokenContext(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(heap()-before)/n, "B/channel")
+		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines), "goroutines")
+	}
+}

@@ -1,0 +1,476 @@
+package lineoauth_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+const issueStateless = lineoauth.OpIssueStatelessChannelToken
+
+func newSource(t *testing.T, srv *lineoauthtest.Server, cfg lineoauth.SourceConfig, change ...func(*lineoauth.Config)) *lineoauth.Source {
+	t.Helper()
+	clientConfig := srv.Config()
+	clientConfig.MaxTries = 1
+	for _, c := range change {
+		c(&clientConfig)
+	}
+	client, err := lineoauth.New(clientConfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := client.Source(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = source.Close() })
+	return source
+}
+
+func get(t *testing.T, source *lineoauth.Source) string {
+	t.Helper()
+	token, err := source.TokenContext(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token.AccessToken.Reveal()
+}
+
+func TestSourceReusesItsToken(t *testing.T) {
+	for kind, life := range map[lineoauth.Kind]time.Duration{lineoauth.Stateless: 15 * time.Minute, lineoauth.V21: time.Hour, lineoauth.ShortLived: 30 * 24 * time.Hour} {
+		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+			cfg := lineoauth.SourceConfig{Kind: kind}
+			if kind == lineoauth.V21 {
+				cfg.ValidFor = life
+			}
+			source := newSource(t, srv, cfg)
+			first := get(t, source)
+			time.Sleep(life/4*3 - time.Second)
+			if get(t, source) != first {
+				t.Errorf("%s: another token before the window", kind)
+			}
+			if n := len(srv.State().Tokens); n != 1 {
+				t.Errorf("%s: %d tokens were issued", kind, n)
+			}
+			shared, err := source.Token()
+			if err != nil || shared.AccessToken != first || !shared.Valid() && kind != lineoauth.Stateless || shared.Type() != "Bearer" {
+				t.Errorf("%s: Token = %v, %v", kind, shared, err)
+			}
+		})
+	}
+}
+
+// In the window nobody waits for the refresh, and one is enough.
+func TestSourceRefreshesAhead(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{})
+		first := get(t, source)
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: 5 * time.Second, Times: -1})
+		time.Sleep(13*time.Minute + 10*time.Second) // behind the window's first half
+		start := time.Now()
+		for range 100 {
+			if get(t, source) != first {
+				t.Fatal("another token before there can be one")
+			}
+		}
+		if took := time.Since(start); took != 0 {
+			t.Errorf("callers waited %v", took)
+		}
+		time.Sleep(6 * time.Second)
+		if get(t, source) == first {
+			t.Error("still the old token after the refresh")
+		}
+		if n := srv.State().Calls[issueStateless]; n != 2 {
+			t.Errorf("%d calls for one refresh", n)
+		}
+	})
+}
+
+func TestColdSourceIssuesOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{})
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: 3 * time.Second})
+		var wg sync.WaitGroup
+		var failed atomic.Int32
+		for range 1000 {
+			wg.Go(func() {
+				if _, err := source.TokenContext(t.Context()); err != nil {
+					failed.Add(1)
+				}
+			})
+		}
+		wg.Wait()
+		if n := srv.State().Calls[issueStateless]; n != 1 || failed.Load() != 0 {
+			t.Errorf("%d calls, %d callers failed", n, failed.Load())
+		}
+	})
+}
+
+// With LINE down, those who wait share one failure, and so do those who come
+// soon after.
+func TestFailuresAreShared(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{})
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1})
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() {
+				_, err := source.TokenContext(t.Context())
+				if e := new(lineoauth.Error); !errors.As(err, &e) || e.StatusCode != 500 {
+					t.Errorf("error = %v", err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := srv.State().Calls[issueStateless]; n != 1 {
+			t.Errorf("%d calls", n)
+		}
+		// A caller every 10 ms for 10 s: the tries thin out.
+		for range 1000 {
+			time.Sleep(10 * time.Millisecond)
+			if _, err := source.TokenContext(t.Context()); err == nil {
+				t.Fatal("no error")
+			}
+		}
+		if n := srv.State().Calls[issueStateless]; n < 4 || n > 8 {
+			t.Errorf("%d calls in 10 s", n)
+		}
+		_, err := source.TokenContext(t.Context())
+		if !strings.Contains(err.Error(), "failed refreshes") {
+			t.Errorf("the error does not say how often: %v", err)
+		}
+		srv.ClearFaults()
+		time.Sleep(time.Minute)
+		get(t, source)
+	})
+}
+
+// While a token lives, nobody sees that LINE fails, however long it does.
+func TestOutageInTheWindow(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{})
+		first := get(t, source)
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1})
+		time.Sleep(13*time.Minute + 10*time.Second)
+		for range 200 { // 2 s
+			if get(t, source) != first {
+				t.Fatal("another token")
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := srv.State().Calls[issueStateless] - 1; n < 2 || n > 5 {
+			t.Errorf("%d tries in 2 s of outage", n)
+		}
+		for range 95 { // nearly to the end
+			if get(t, source) != first {
+				t.Fatal("another token")
+			}
+			time.Sleep(time.Second)
+		}
+		srv.ClearFaults()
+		for range 30 {
+			start := time.Now()
+			get(t, source)
+			if took := time.Since(start); took != 0 {
+				t.Errorf("a caller waited %v", took)
+			}
+			time.Sleep(500 * time.Millisecond)
+		}
+		if get(t, source) == first {
+			t.Error("LINE is back, the token is still the old one")
+		}
+	})
+}
+
+func TestAfterExpiry(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{})
+		first := get(t, source)
+		time.Sleep(15 * time.Minute)
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "20"})
+		for range 2 {
+			if _, err := source.TokenContext(t.Context()); !errors.Is(err, lineoauth.ErrRateLimited) {
+				t.Errorf("error = %v", err)
+			}
+			time.Sleep(19 * time.Second / 2)
+		}
+		if n := srv.State().Calls[issueStateless]; n != 2 {
+			t.Errorf("%d calls; Retry-After was not heeded", n)
+		}
+		time.Sleep(2 * time.Second)
+		if get(t, source) == first {
+			t.Error("the dead token")
+		}
+	})
+}
+
+// A caller leaves on its own deadline, whoever began the refresh, and takes
+// nobody along.
+func TestCallersLeaveAlone(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{})
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: 500 * time.Millisecond})
+		var wg sync.WaitGroup
+		start := time.Now()
+		for i := range 3 {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+				defer cancel()
+				_, err := source.TokenContext(ctx)
+				if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != 50*time.Millisecond {
+					t.Errorf("caller %d: after %v: %v", i, took, err)
+				}
+			})
+			synctest.Wait()
+		}
+		wg.Go(func() {
+			if _, err := source.TokenContext(t.Context()); err != nil {
+				t.Errorf("the patient caller: %v", err)
+			}
+		})
+		wg.Wait()
+		if n := srv.State().Calls[issueStateless]; n != 1 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+func TestInvalidate(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{})
+		first := get(t, source)
+		time.Sleep(2 * time.Minute)
+		source.Invalidate("another")
+		if get(t, source) != first {
+			t.Error("Invalidate dropped a token that it does not name")
+		}
+		source.Invalidate(first)
+		second := get(t, source)
+		if second == first {
+			t.Error("the invalidated token")
+		}
+		source.Invalidate(first) // a late 401
+		if get(t, source) != second {
+			t.Error("a late Invalidate dropped the newer token")
+		}
+		if n := srv.State().Calls[issueStateless]; n != 2 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+func TestInvalidateDuringARefresh(t *testing.T) {
+	for _, outcome := range []lineoauthtest.FaultKind{lineoauthtest.Delayed, lineoauthtest.ServerError} {
+		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+			source := newSource(t, srv, lineoauth.SourceConfig{})
+			first := get(t, source)
+			time.Sleep(13*time.Minute + 10*time.Second)
+			srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: time.Second})
+			if outcome == lineoauthtest.ServerError {
+				srv.ClearFaults()
+				srv.Inject(lineoauthtest.Fault{Kind: outcome})
+			}
+			get(t, source) // starts it
+			source.Invalidate(first)
+			synctest.Wait()
+			time.Sleep(2 * time.Second)
+			if got := get(t, source); got == first {
+				t.Errorf("%s: the invalidated token came back", outcome)
+			}
+		})
+	}
+}
+
+// A token that LINE refuses as soon as it has issued it must not use up all
+// places.
+func TestRefusedTokensAreIssuedSlowly(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.V21})
+		var refused int
+		for range 1000 { // 100 s
+			token, err := source.TokenContext(t.Context())
+			if err == nil {
+				source.Invalidate(token.AccessToken.Reveal())
+			} else if refused++; !errors.Is(err, lineoauth.ErrTokenInvalid) {
+				t.Fatalf("error = %v", err)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if n := srv.State().Calls[lineoauth.OpIssueChannelTokenByJWT]; n < 3 || n > 12 || refused == 0 {
+			t.Errorf("%d tokens in 100 s", n)
+		}
+	})
+}
+
+func TestCloseAndRevoke(t *testing.T) {
+	for _, kind := range []lineoauth.Kind{lineoauth.Stateless, lineoauth.V21, lineoauth.ShortLived} {
+		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+			source := newSource(t, srv, lineoauth.SourceConfig{Kind: kind})
+			get(t, source)
+			if kind != lineoauth.Stateless {
+				srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError})
+				if err := source.Revoke(t.Context()); err == nil {
+					t.Error("no error of a failed revocation")
+				}
+			}
+			for range 2 {
+				if err := source.Revoke(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
+			if n := len(srv.State().Tokens); (n == 0) == (kind == lineoauth.Stateless) {
+				t.Errorf("%s: %d tokens are alive", kind, n)
+			}
+			if _, err := source.TokenContext(t.Context()); !errors.Is(err, lineoauth.ErrClosed) {
+				t.Errorf("after Revoke: %v", err)
+			}
+		})
+	}
+}
+
+// Close ends a refresh that hangs, and leaves no goroutine: the bubble would
+// say so.
+func TestCloseEndsARefresh(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{})
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: 9 * time.Second})
+		done := make(chan error)
+		go func() {
+			_, err := source.TokenContext(t.Context())
+			done <- err
+		}()
+		synctest.Wait()
+		start := time.Now()
+		_ = source.Close()
+		if err := <-done; !errors.Is(err, lineoauth.ErrClosed) || time.Since(start) != 0 {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
+}
+
+func TestRefreshTimeout(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{RefreshTimeout: 3 * time.Second})
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: time.Hour})
+		start := time.Now()
+		if _, err := source.TokenContext(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 3*time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+	})
+}
+
+func TestSourceConfigRefuses(t *testing.T) {
+	client := newClient(t, lineoauth.Config{})
+	for _, cfg := range []lineoauth.SourceConfig{{Kind: "x"}, {Kind: lineoauthtest.LongLived}, {ValidFor: time.Hour}, {RefreshWindow: -1}, {RefreshTimeout: -1}} {
+		if _, err := client.Source(cfg); !errors.Is(err, lineoauth.ErrInvalid) {
+			t.Errorf("%+v: %v", cfg, err)
+		}
+	}
+}
+
+func TestSourcePrintsNoToken(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{})
+		token := get(t, source)
+		if text := fmt.Sprintf("%v %+v %#v %s", source, source, source, &lineoauth.Transport{Source: source}); strings.Contains(text, token) {
+			t.Errorf("printed: %s", text)
+		}
+	})
+}
+
+func TestHotPathAllocatesNothing(t *testing.T) {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	cfg := srv.Config()
+	source, err := newClient(t, cfg).Source(lineoauth.SourceConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	get(t, source)
+	ctx := t.Context()
+	if n := testing.AllocsPerRun(100, func() {
+		_, _ = source.TokenContext(ctx)
+		_, _ = source.Token()
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestSourceEvents(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		var got []lineoauth.EventKind
+		source := newSource(t, srv, lineoauth.SourceConfig{}, func(cfg *lineoauth.Config) {
+			cfg.OnEvent = func(e lineoauth.Event) {
+				got = append(got, e.Kind)
+				if e.ChannelID != srv.Channel().ID || (e.Err != nil) != (e.Kind == lineoauth.EventRefreshFailed) || (e.Token == nil) != (e.Err != nil) {
+					t.Errorf("event = %+v", e)
+				}
+			}
+		})
+		get(t, source)
+		time.Sleep(13*time.Minute + 10*time.Second)
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError})
+		get(t, source)
+		synctest.Wait()
+		time.Sleep(time.Second)
+		get(t, source)
+		synctest.Wait()
+		source.Invalidate(get(t, source))
+		want := []lineoauth.EventKind{lineoauth.EventIssued, lineoauth.EventRefreshFailed, lineoauth.EventRefreshed, lineoauth.EventInvalidated}
+		if fmt.Sprint(got) != fmt.Sprint(want) {
+			t.Errorf("events = %q, want %q", got, want)
+		}
+	})
+}
+
+func TestEventsAreLogged(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		var log strings.Builder
+		cfg := srv.Config()
+		cfg.Logger = newLogger(&log)
+		client, err := lineoauth.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, ValidFor: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError})
+		token, err := source.TokenContext(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		source.Invalidate(token.AccessToken.Reveal())
+		var got []string
+		for line := range strings.Lines(log.String()) {
+			level, rest, _ := strings.Cut(line, " ")
+			_, message, _ := strings.Cut(rest, `msg="`)
+			message, _, _ = strings.Cut(message, `"`)
+			got = append(got, strings.TrimPrefix(level, "level=")+" "+message)
+		}
+		if diff := cmp.Diff([]string{"WARN call retried", "INFO token issued", "INFO token invalidated"}, got); diff != "" {
+			t.Errorf("log (-want +got):\n%s", diff)
+		}
+		for _, want := range []string{"channel_id=" + srv.Channel().ID, "key_id=" + token.KeyID, "type=v2.1", "wait="} {
+			if !strings.Contains(log.String(), want) {
+				t.Errorf("the log lacks %s:\n%s", want, log.String())
+			}
+		}
+		if strings.Contains(log.String(), token.AccessToken.Reveal()) {
+			t.Error("the log shows the token")
+		}
+	})
+}

@@ -1,0 +1,113 @@
+package lineoauth
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/lineoauth/lineoauth/gen"
+)
+
+// contentHost is where LINE's Messaging API has what users sent; the other
+// host is the OpenAPI document's.
+const contentHost = "api-data.line.me"
+
+// Transport is an [http.RoundTripper] that puts a live token on every request
+// to LINE:
+//
+//	bot, err := messaging_api.NewMessagingApiAPI("unused",
+//		messaging_api.WithHTTPClient(&http.Client{Transport: &lineoauth.Transport{Source: source}}))
+//
+// A request to any other host goes through as it is, so that a redirect takes
+// no token elsewhere. When LINE answers 401 the token is dropped, and the
+// request sent once more with a new one if its body can be had again (as
+// [http.NewRequest] arranges for the usual ones). The caller's request is not
+// changed.
+type Transport struct {
+	// Source gives the tokens.
+	Source *Source
+	// Base carries the requests. nil means [http.DefaultTransport].
+	Base http.RoundTripper
+	// Hosts are the hosts, with their port if it is not the scheme's own, whose
+	// requests get a token. nil means the host of the client's BaseURL, and LINE's
+	// host for content if BaseURL is LINE's.
+	Hosts []string
+}
+
+// RoundTrip sends one request.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	base := t.Base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	if !t.serves(req.URL) {
+		return base.RoundTrip(req)
+	}
+	token, err := t.Source.TokenContext(req.Context())
+	if err != nil {
+		closeBody(req)
+		return nil, err
+	}
+	rsp, err := base.RoundTrip(withToken(req, token, req.Body))
+	if err != nil || rsp.StatusCode != http.StatusUnauthorized {
+		return rsp, err
+	}
+	t.Source.Invalidate(token.AccessToken.Reveal())
+	body, ok := again(req)
+	if !ok {
+		return rsp, nil
+	}
+	next, err := t.Source.TokenContext(req.Context())
+	if err != nil {
+		_ = body.Close()
+		return rsp, nil // LINE's 401 says more than that there is no other token
+	}
+	// So that the connection can serve again.
+	_, _ = io.CopyN(io.Discard, rsp.Body, maxAnswer)
+	_ = rsp.Body.Close()
+	return base.RoundTrip(withToken(req, next, body))
+}
+
+// serves reports whether a URL is LINE's.
+func (t *Transport) serves(u *url.URL) bool {
+	if u.Scheme != "https" && !isLoopback(u.Hostname()) {
+		return false
+	}
+	if t.Hosts != nil {
+		return slices.ContainsFunc(t.Hosts, func(host string) bool { return strings.EqualFold(host, u.Host) })
+	}
+	client := t.Source.client
+	return strings.EqualFold(client.host, u.Host) ||
+		client.cfg.BaseURL == gen.DefaultServerURL && strings.EqualFold(contentHost, u.Host)
+}
+
+func withToken(req *http.Request, token *Token, body io.ReadCloser) *http.Request {
+	req = req.Clone(req.Context())
+	req.Body = body
+	req.Header.Set("Authorization", "Bearer "+token.AccessToken.Reveal())
+	return req
+}
+
+// again returns a request's body for a second time.
+func again(req *http.Request) (io.ReadCloser, bool) {
+	switch {
+	case req.Body == nil || req.Body == http.NoBody:
+		return http.NoBody, true
+	case req.GetBody == nil:
+		return nil, false
+	}
+	body, err := req.GetBody()
+	return body, err == nil
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+}
+
+// Format prints where the transport gets its tokens, under every verb.
+func (t *Transport) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "transport with %v", t.Source) }
