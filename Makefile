@@ -5,7 +5,7 @@ FUZZTIME ?= 5m
 RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
 # The modules of this repository, each with a go.mod of its own.
-MODULES = . internal/strangers
+MODULES = . examples internal/strangers
 
 # What a person writes.
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go' | grep -v '\.gen\.go$$')

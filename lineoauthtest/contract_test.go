@@ -624,7 +624,14 @@ func TestMessagingAPI(t *testing.T) {
 		l.expect(ask("GET", "/v2/bot/info", authorization, ""), unauthorized)
 		l.expect(ask("POST", "/v2/bot/message/push", authorization, push), unauthorized)
 	}
+	if got := l.srv.State().Messages; len(got) != 8 || got[7].To != "U1" || got[7].ChannelID != l.channel.ID || string(got[7].Message) != `{"type":"text","text":"there"}` {
+		t.Errorf("messages = %+v", got)
+	}
 	good := "Bearer " + l.token(l.issueShort(l.channel.ID, l.channel.Secret))
+	l.expect(ask("POST", "/v2/bot/message/reply", good, strings.Replace(push, `"to"`, `"replyToken"`, 1)), answer{200, map[string]any{
+		"sentMessages": []any{map[string]any{"id": "*"}, map[string]any{"id": "*"}}}})
+	l.expect(ask("POST", "/v2/bot/message/reply", good, push), answer{400, map[string]any{"message": "The request body has 1 error(s)",
+		"details": []any{map[string]any{"message": "May not be empty", "property": "replyToken"}}}})
 	for body, want := range map[string]answer{
 		"{": {400, map[string]any{"message": "*"}},
 		`{"messages":[{}]}`: {400, map[string]any{"message": "The request body has 1 error(s)",

@@ -14,8 +14,8 @@
 // [Server.Inject] makes answers go wrong, and [Server.State] tells what
 // happened. [Server.Transport] reaches the server without a socket, also inside
 // a [testing/synctest] bubble. A whole bot can be tested: the server answers
-// GET /v2/bot/info and POST /v2/bot/message/push of the Messaging API for a
-// live token.
+// GET /v2/bot/info and POST /v2/bot/message/push and reply of the Messaging API
+// for a live token.
 //
 // For clients in other languages, GET /_emulator/state, POST /_emulator/clock
 // and POST and DELETE /_emulator/faults do the same over HTTP.

@@ -306,7 +306,7 @@ func mustJSON(t *testing.T, v any) []byte {
 // Every operation of the OpenAPI document is counted and can go wrong.
 func TestEveryOperationIsObserved(t *testing.T) {
 	srv := newServer(t)
-	for _, op := range slices.Concat(lineoauth.Operations(), []lineoauth.Operation{lineoauthtest.OpGetBotInfo, lineoauthtest.OpPushMessage}) {
+	for _, op := range slices.Concat(lineoauth.Operations(), []lineoauth.Operation{lineoauthtest.OpGetBotInfo, lineoauthtest.OpPushMessage, lineoauthtest.OpReplyMessage}) {
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Operation: op})
 	}
 	l := newLine(t)
@@ -321,8 +321,9 @@ func TestEveryOperationIsObserved(t *testing.T) {
 	l.revokeV2("x")
 	l.do("GET", "/v2/bot/info")
 	l.do("POST", "/v2/bot/message/push")
+	l.do("POST", "/v2/bot/message/reply")
 	state := srv.State()
-	if len(state.Faults) != 0 || len(state.Calls) != 10 {
+	if len(state.Faults) != 0 || len(state.Calls) != 11 {
 		t.Errorf("faults left %+v, calls %v", state.Faults, state.Calls)
 	}
 	for _, r := range state.Requests {

@@ -18,13 +18,16 @@ import (
 const (
 	OpGetBotInfo  lineoauth.Operation = "getBotInfo"
 	OpPushMessage lineoauth.Operation = "pushMessage"
+	// OpReplyMessage takes any reply token, any number of times.
+	OpReplyMessage lineoauth.Operation = "replyMessage"
 )
 
 const maxMessage = 1 << 20
 
 func (s *Server) routeMessaging() {
 	s.mux.HandleFunc("GET /v2/bot/info", s.getBotInfo)
-	s.mux.HandleFunc("POST /v2/bot/message/push", s.pushMessage)
+	s.mux.HandleFunc("POST /v2/bot/message/push", s.send("to"))
+	s.mux.HandleFunc("POST /v2/bot/message/reply", s.send("replyToken"))
 }
 
 // bearer returns the live token of a request's Authorization header.
@@ -53,33 +56,41 @@ func (s *Server) getBotInfo(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-func (s *Server) pushMessage(w http.ResponseWriter, r *http.Request) {
-	var push struct {
-		To       string            `json:"to"`
-		Messages []json.RawMessage `json:"messages"`
+// send answers an operation that sends messages to whom its body's property
+// named to says.
+func (s *Server) send(to string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var body map[string]json.RawMessage
+		var receiver string
+		var messages []json.RawMessage
+		text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))
+		if err == nil {
+			err = json.Unmarshal(text, &body)
+		}
+		// What is missing or of another type stays empty, and is refused below.
+		_ = json.Unmarshal(body[to], &receiver)
+		_ = json.Unmarshal(body["messages"], &messages)
+		s.answer(w, nil, func() (any, *refusal) {
+			t, bad := s.bearer(r)
+			switch {
+			case bad != nil:
+				return nil, bad
+			case err != nil:
+				return nil, messageRefusal(http.StatusBadRequest, "The request body could not be parsed as JSON")
+			case receiver == "":
+				return nil, badProperty(to, "May not be empty")
+			case len(messages) < 1 || len(messages) > 5:
+				return nil, badProperty("messages", "Size must be between 1 and 5")
+			}
+			sent := make([]map[string]string, len(messages))
+			for i, message := range messages {
+				sent[i] = map[string]string{"id": rand.Text()}
+				s.messages = append(s.messages, Message{t.channel.ID, receiver, message})
+			}
+			s.messages = s.messages[max(0, len(s.messages)-maxRemembered):]
+			return map[string]any{"sentMessages": sent}, nil
+		})
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))
-	if err == nil {
-		err = json.Unmarshal(text, &push)
-	}
-	s.answer(w, nil, func() (any, *refusal) {
-		if _, bad := s.bearer(r); bad != nil {
-			return nil, bad
-		}
-		switch {
-		case err != nil:
-			return nil, messageRefusal(http.StatusBadRequest, "The request body could not be parsed as JSON")
-		case push.To == "":
-			return nil, badProperty("to", "May not be empty")
-		case len(push.Messages) < 1 || len(push.Messages) > 5:
-			return nil, badProperty("messages", "Size must be between 1 and 5")
-		}
-		sent := make([]map[string]string, len(push.Messages))
-		for i := range sent {
-			sent[i] = map[string]string{"id": rand.Text()}
-		}
-		return map[string]any{"sentMessages": sent}, nil
-	})
 }
 
 func badProperty(property, message string) *refusal {

@@ -39,6 +39,7 @@ type Server struct {
 	faults   []*Fault
 	calls    map[lineoauth.Operation]int
 	requests []Request // the last ones, oldest first
+	messages []Message // likewise
 
 	ownChannel func() *Channel
 }

@@ -2,6 +2,7 @@ package lineoauthtest
 
 import (
 	"cmp"
+	"encoding/json"
 	"maps"
 	"net/http"
 	"net/url"
@@ -12,8 +13,8 @@ import (
 )
 
 const (
-	maxRequests = 100 // that are remembered
-	maskedValue = "[redacted]"
+	maxRemembered = 100 // requests, and messages
+	maskedValue   = "[redacted]"
 )
 
 // operations maps the server's routes to the names of their operations.
@@ -28,6 +29,7 @@ var operations = map[string]lineoauth.Operation{
 	"POST /v2/oauth/revoke":       lineoauth.OpRevokeChannelToken,
 	"GET /v2/bot/info":            OpGetBotInfo,
 	"POST /v2/bot/message/push":   OpPushMessage,
+	"POST /v2/bot/message/reply":  OpReplyMessage,
 }
 
 // State is what the server knows at one moment. It holds no secret.
@@ -40,6 +42,8 @@ type State struct {
 	Tokens []LiveToken `json:"tokens"`
 	// Requests are the last 100 requests to operations, oldest first.
 	Requests []Request `json:"requests"`
+	// Messages are the last 100 messages that bots sent, oldest first.
+	Messages []Message `json:"messages"`
 	// Faults are the faults that are still to come, in order.
 	Faults []Fault `json:"faults"`
 }
@@ -51,6 +55,15 @@ type LiveToken struct {
 	KeyID     string         `json:"key_id,omitempty"`
 	IssuedAt  time.Time      `json:"issued_at"`
 	ExpiresAt time.Time      `json:"expires_at"`
+}
+
+// Message is one message that a bot sent.
+type Message struct {
+	ChannelID string `json:"channel_id"`
+	// To is whom it went to: a user, group or room, or a reply token.
+	To string `json:"to"`
+	// Message is the message object as the bot wrote it.
+	Message json.RawMessage `json:"message"`
 }
 
 // Request is one request to an operation, and its answer.
@@ -76,6 +89,7 @@ func (s *Server) State() State {
 		Calls:    maps.Clone(s.calls),
 		Tokens:   []LiveToken{},
 		Requests: slices.Clone(s.requests),
+		Messages: slices.Clone(s.messages),
 		Faults:   []Fault{},
 	}
 	for _, f := range s.faults {
@@ -145,7 +159,7 @@ func (s *Server) note(noted Request, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	noted.Time = s.now()
-	if len(s.requests) == maxRequests {
+	if len(s.requests) == maxRemembered {
 		s.requests = slices.Delete(s.requests, 0, 1)
 	}
 	s.requests = append(s.requests, noted)

@@ -1,0 +1,75 @@
+// Package otel shows OpenTelemetry: spans of otelhttp for a bot's requests, and
+// one for each thing that happens to its token. The calls that issue and verify
+// tokens do not go through otelhttp, which records URLs: two of them carry a
+// secret.
+package otel
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+func Example() {
+	spans := tracetest.NewInMemoryExporter()
+	provider := trace.NewTracerProvider(trace.WithSyncer(spans))
+
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+
+	cfg := srv.Config()
+	cfg.OnEvent = func(e lineoauth.Event) {
+		_, span := provider.Tracer("lineoauth").Start(context.Background(), string(e.Kind))
+		defer span.End()
+		if e.Err != nil {
+			span.RecordError(e.Err)
+		}
+	}
+	client, err := lineoauth.New(cfg)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	source, err := client.Source(lineoauth.SourceConfig{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer source.Close()
+	bot := &http.Client{Transport: otelhttp.NewTransport(&lineoauth.Transport{Source: source},
+		otelhttp.WithTracerProvider(provider),
+		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + r.URL.Path }))}
+
+	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, srv.URL+"/v2/bot/info", nil)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	rsp, err := bot.Do(req)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	_ = rsp.Body.Close()
+
+	token, err := source.TokenContext(context.Background())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, span := range spans.GetSpans() {
+		shown := fmt.Sprintf("%+v", span)
+		fmt.Println(span.Name, "shows the token:", strings.Contains(shown, token.AccessToken.Reveal()))
+	}
+	// Output:
+	// token issued shows the token: false
+	// GET /v2/bot/info shows the token: false
+}
