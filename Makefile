@@ -5,7 +5,7 @@ FUZZTIME ?= 5m
 RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
 # The modules of this repository, each with a go.mod of its own.
-MODULES = . examples internal/strangers
+MODULES = . bench examples internal/strangers
 
 # What a person writes.
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go' | grep -v '\.gen\.go$$')
@@ -30,8 +30,10 @@ test-node: ## LINE's SDK for JavaScript against the emulator (Node 20 or newer)
 	LINEOAUTH="$$bin/lineoauth" node --test
 
 .PHONY: bench
-bench: ## how many calls a second the emulator answers on one core
-	$(GO) test -run '^$$' -bench . -cpu 1 ./lineoauthtest
+bench: ## measure against peers, and what a channel and the emulator cost (some 5 minutes)
+	$(GO) -C bench run .
+	$(GO) test -run '^$$' -bench PoolMemory -benchtime 1x .
+	$(GO) test -run '^$$' -bench Verify -cpu 1 ./lineoauthtest
 
 .PHONY: fmt
 fmt: ## fail if gofmt would change a file

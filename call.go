@@ -28,8 +28,8 @@ const (
 	// What is shorter is no secret, and stands in too many words.
 	minSecret = 6
 
-	// The first wait before another try is half of this on average; a wait that
-	// would be longer than the maximum is not worth it.
+	// The longest that the first wait before another try can be, and any; if
+	// LINE asks for a longer one, the call fails at once.
 	firstRetry = 500 * time.Millisecond
 	maxRetry   = 30 * time.Second
 )
@@ -84,11 +84,13 @@ func fetch[T any, R parsed[T]](ctx context.Context, c *Client, cl call, do send,
 // has status 200.
 func (c *Client) exchange(ctx context.Context, cl call, do send) (*answer, error) {
 	delays := backoff.ExponentialBackOff{
-		InitialInterval:     firstRetry,
-		RandomizationFactor: 1, // full jitter
+		// Full jitter: from nothing to twice the interval.
+		RandomizationFactor: 1,
+		InitialInterval:     firstRetry / 2,
 		Multiplier:          2,
-		MaxInterval:         maxRetry,
+		MaxInterval:         maxRetry / 2,
 	}
+	lost := 0
 	if authorization := c.cfg.Authorization.Reveal(); authorization != "" {
 		_, credential, _ := strings.Cut(authorization, " ")
 		cl.secrets = append(slices.Clip(cl.secrets), authorization, credential)
@@ -100,11 +102,15 @@ func (c *Client) exchange(ctx context.Context, cl call, do send) (*answer, error
 			return ans, nil
 		}
 		failed.Tries = try
-		if try >= c.maxTries || ctx.Err() != nil || !failed.temporary(cl) {
+		if failed.lost() {
+			lost++
+		}
+		// A token whose answer was lost takes a place until it expires.
+		if try >= c.maxTries || ctx.Err() != nil || !failed.temporary() || cl.op.takesPlace() && lost > 1 {
 			return nil, failed
 		}
 		delay := max(delays.NextBackOff(), failed.RetryAfter)
-		if deadline, ok := ctx.Deadline(); delay > maxRetry || ok && time.Until(deadline) < delay {
+		if deadline, ok := ctx.Deadline(); failed.RetryAfter > maxRetry || ok && time.Until(deadline) < delay {
 			return nil, failed
 		}
 		c.emit(Event{Kind: EventRetried, Err: failed, Wait: delay})
@@ -120,27 +126,34 @@ func (c *Client) exchange(ctx context.Context, cl call, do send) (*answer, error
 }
 
 // temporary reports whether the same request may succeed later.
-func (e *Error) temporary(cl call) bool {
-	switch {
-	case e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= http.StatusInternalServerError:
+func (e *Error) temporary() bool {
+	return e.StatusCode == 0 || e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= http.StatusInternalServerError
+}
+
+// lost reports whether LINE may have done what it was asked although the
+// answer says nothing of it.
+func (e *Error) lost() bool {
+	switch e.StatusCode {
+	case 0:
+		dial := new(net.OpError)
+		return !errors.As(e.Err, &dial) || dial.Op != "dial"
+	case http.StatusOK, http.StatusBadGateway, http.StatusGatewayTimeout:
 		return true
-	case e.StatusCode != 0:
-		return false
 	}
-	// Without an answer nobody knows whether a token was issued, unless the
-	// request never left; a second one may be lost, not a third.
-	dial := new(net.OpError)
-	takesSlot := cl.op == OpIssueChannelTokenByJWT || cl.op == OpIssueChannelToken
-	return !takesSlot || e.Tries == 1 || errors.As(e.Err, &dial) && dial.Op == "dial"
+	return false
+}
+
+// takesPlace reports whether the operation issues a token of which a channel
+// may have 30.
+func (op Operation) takesPlace() bool {
+	return op == OpIssueChannelTokenByJWT || op == OpIssueChannelToken
 }
 
 // try sends a request once.
 func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
-	var timeout error
 	if c.cfg.Timeout > 0 {
-		timeout = fmt.Errorf("no answer within %v: %w", c.cfg.Timeout, context.DeadlineExceeded)
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, c.cfg.Timeout, timeout)
+		ctx, cancel = context.WithTimeoutCause(ctx, c.cfg.Timeout, errTimeout)
 		defer cancel()
 	}
 	api := c.apis[cl.op]
@@ -150,27 +163,60 @@ func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 	askedAt := c.cfg.Now().Round(0) // wall time goes on while a machine is suspended
 	rsp, err := do(ctx, api)
 	if err != nil {
-		if context.Cause(ctx) == timeout {
-			err = timeout
-		}
-		return nil, &Error{Operation: cl.op, Err: cl.cleanError(err)}
+		return nil, &Error{Operation: cl.op, Err: cl.cleanError(c.timedOut(ctx, err))}
 	}
 	defer func() { _ = rsp.Body.Close() }()
 
 	ans := &answer{call: cl, Response: rsp, askedAt: askedAt}
 	ans.body, err = io.ReadAll(io.LimitReader(rsp.Body, maxAnswer+1))
-	rsp.Body = io.NopCloser(bytes.NewReader(ans.body))
+	rsp.Body = newMemoryBody(ans.body)
 	switch {
-	case err != nil && context.Cause(ctx) == timeout:
-		return nil, ans.bad(timeout)
 	case err != nil:
-		return nil, ans.bad(fmt.Errorf("the answer broke off: %w", err))
+		return nil, ans.bad(fmt.Errorf("the answer broke off: %w", c.timedOut(ctx, err)))
 	case len(ans.body) > maxAnswer:
 		return nil, ans.bad(fmt.Errorf("the answer has more than %d bytes", maxAnswer))
 	case rsp.StatusCode != http.StatusOK:
 		return nil, ans.refusal()
 	}
 	return ans, nil
+}
+
+// errTimeout marks the end of a context as this package's doing.
+var errTimeout = errors.New("timeout")
+
+// timedOut says so if err comes from the client's own timeout.
+func (c *Client) timedOut(ctx context.Context, err error) error {
+	if context.Cause(ctx) == errTimeout {
+		return fmt.Errorf("no answer within %v: %w", c.cfg.Timeout, context.DeadlineExceeded)
+	}
+	return err
+}
+
+// memoryBody is a response body that was read already.
+type memoryBody struct{ bytes.Reader }
+
+func newMemoryBody(data []byte) *memoryBody {
+	var b memoryBody
+	b.Reset(data)
+	return &b
+}
+
+func (*memoryBody) Close() error { return nil }
+
+// doer sends the requests of the generated client. An http.Client would follow
+// redirects, and thereby hand the secret to whoever they point at; it would
+// also put the URL, which may hold a secret, into its errors.
+type doer struct{ http.RoundTripper }
+
+func (d doer) Do(req *http.Request) (*http.Response, error) {
+	rsp, err := d.RoundTrip(req)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s%s: %w", req.URL.Host, req.URL.Path, err)
+	case rsp == nil || rsp.Body == nil:
+		return nil, errors.New("the transport gave neither an answer nor an error")
+	}
+	return rsp, nil
 }
 
 // refusal reads an answer that is not 200.
@@ -257,15 +303,13 @@ func (cl call) cleanError(err error) error {
 	if err == nil {
 		return nil
 	}
-	where := ""
+	text := clean(err.Error(), cl.redactor())
 	var ue *url.Error
-	for errors.As(err, &ue) {
-		if u, parseErr := url.Parse(ue.URL); parseErr == nil {
-			where = u.Host + u.Path + ": "
-		}
+	for errors.As(err, &ue) { // from a transport of the caller's
+		text = clean(ue.Err.Error(), cl.redactor())
 		err = ue.Err
 	}
-	return &cleanError{where + clean(err.Error(), cl.redactor()), err}
+	return &cleanError{text, err}
 }
 
 // redactor takes what the request carries out of a text, plain and as it

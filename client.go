@@ -39,7 +39,7 @@ type shared struct {
 	api  *gen.Client
 	apis map[Operation]*gen.Client // from OperationURLs
 
-	host string // of the base URL
+	host string // of the base URL, in its plainest form
 
 	signed atomic.Pointer[signedAssertion]
 	skew   atomic.Int64 // how far LINE's clock is ahead of ours, in nanoseconds
@@ -49,7 +49,9 @@ type shared struct {
 type signedAssertion struct {
 	text     Secret
 	validFor time.Duration
-	until    int64 // Unix nanoseconds
+	skew     time.Duration // that it was signed with
+	reuse    int64         // until then, in Unix nanoseconds
+	expires  int64
 }
 
 // New returns a client for cfg. The error matches [ErrInvalid] and names
@@ -59,27 +61,22 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	hc := &http.Client{
-		Transport: cfg.Transport,
-		// A followed redirect would hand the secret to whoever it points at.
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
 	base, err := url.Parse(cfg.BaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("lineoauth: %w: BaseURL is no URL", ErrInvalid)
 	}
-	s := &shared{cfg: cfg, api: newAPI(cfg, hc, cfg.BaseURL), host: base.Host}
+	s := &shared{cfg: cfg, api: newAPI(cfg, cfg.BaseURL), host: plainHost(base)}
 	if len(cfg.OperationURLs) > 0 {
 		s.apis = make(map[Operation]*gen.Client)
 	}
 	for op, base := range cfg.OperationURLs {
-		s.apis[op] = newAPI(cfg, hc, base)
+		s.apis[op] = newAPI(cfg, base)
 	}
 	return &Client{shared: s, maxTries: cfg.MaxTries}, nil
 }
 
-func newAPI(cfg Config, hc *http.Client, base string) *gen.Client {
-	api := &gen.Client{Server: strings.TrimSuffix(base, "/") + "/", Client: hc}
+func newAPI(cfg Config, base string) *gen.Client {
+	api := &gen.Client{Server: strings.TrimSuffix(base, "/") + "/", Client: doer{cfg.Transport}}
 	if !cfg.Authorization.IsZero() {
 		api.RequestEditors = []gen.RequestEditorFn{func(_ context.Context, req *http.Request) error {
 			req.Header.Set("Authorization", cfg.Authorization.Reveal())
@@ -119,33 +116,56 @@ func (c *Client) Assertion(ctx context.Context, validFor time.Duration) (Secret,
 	if validFor == 0 {
 		validFor = assertion.DefaultValidFor
 	}
-	now := c.cfg.Now()
-	if a := c.signed.Load(); a != nil && a.validFor == validFor && now.UnixNano() < a.until {
-		return a.text, nil
-	}
-	if err := ctx.Err(); err != nil {
-		return Secret{}, fmt.Errorf("lineoauth: assertion: %w", err)
-	}
-	if err := c.require("assertion", needChannelID, needKey, needKeyID); err != nil {
+	a, err := c.sign(ctx, validFor)
+	if err != nil {
 		return Secret{}, err
 	}
+	return a.text, nil
+}
+
+// anyLife asks for an assertion whose token_exp does not matter.
+const anyLife = -1
+
+func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAssertion, error) {
+	now := c.cfg.Now().Round(0)
+	if a := c.signed.Load(); a != nil && (a.validFor == validFor || validFor == anyLife) && now.UnixNano() < a.reuse {
+		return a, nil
+	}
+	if validFor == anyLife {
+		validFor = assertion.DefaultValidFor
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("lineoauth: assertion: %w", err)
+	}
+	if err := c.require("assertion", needChannelID, needKey, needKeyID); err != nil {
+		return nil, err
+	}
+	skew := c.skew.Load()
 	text, err := c.cfg.Key.key.Sign(assertion.Claims{
 		ChannelID: c.cfg.ChannelID,
 		Audience:  audience,
 		KeyID:     c.cfg.KeyID,
-		Now:       now.Add(time.Duration(c.skew.Load())),
+		Now:       now.Add(time.Duration(skew)),
 		ExpiresIn: c.cfg.AssertionLifetime,
 		ValidFor:  validFor,
 		Unchecked: c.cfg.SkipChecks,
 	})
 	if errors.Is(err, assertion.ErrSigner) {
-		return Secret{}, fmt.Errorf("lineoauth: %w", err)
+		return nil, fmt.Errorf("lineoauth: %w", err)
 	} else if err != nil {
-		return Secret{}, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
+		return nil, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
 	}
-	a := &signedAssertion{NewSecret(text), validFor, now.Add(c.cfg.AssertionLifetime * 9 / 10).UnixNano()}
-	c.signed.Store(a)
-	return a.text, nil
+	a := &signedAssertion{
+		text:     NewSecret(text),
+		validFor: validFor,
+		skew:     time.Duration(skew),
+		reuse:    now.Add(c.cfg.AssertionLifetime * 9 / 10).UnixNano(),
+		expires:  now.Add(c.cfg.AssertionLifetime).UnixNano(),
+	}
+	if c.skew.Load() == skew {
+		c.signed.Store(a)
+	}
+	return a, nil
 }
 
 // IssueChannelToken issues a v2.1 token, with a user-specified expiration, by
@@ -158,6 +178,9 @@ func (c *Client) Assertion(ctx context.Context, validFor time.Duration) (Secret,
 //
 // https://developers.line.biz/en/reference/messaging-api/#issue-channel-access-token-v2-1
 func (c *Client) IssueChannelToken(ctx context.Context, validFor time.Duration) (*Token, error) {
+	if c.assertion == nil && validFor == 0 {
+		validFor = assertion.DefaultValidFor
+	}
 	return withAssertion(ctx, c, validFor, func(a string) (*Token, error) {
 		body := gen.IssueChannelTokenByJWTFormdataRequestBody{
 			GrantType:           grantType,
@@ -214,7 +237,7 @@ func (c *Client) IssueStatelessChannelToken(ctx context.Context) (*Token, error)
 	// The two credentials exclude each other; LINE takes no empty fields either.
 	body := gen.IssueStatelessChannelTokenFormdataRequestBody{GrantType: grantType}
 	if c.cfg.Key != nil || c.assertion != nil {
-		return withAssertion(ctx, c, 0, func(a string) (*Token, error) {
+		return withAssertion(ctx, c, anyLife, func(a string) (*Token, error) {
 			body.ClientAssertionType, body.ClientAssertion = assertionType, a
 			return c.issueStateless(ctx, body)
 		})
@@ -245,7 +268,7 @@ func (c *Client) issueStateless(ctx context.Context, body gen.IssueStatelessChan
 //
 // https://developers.line.biz/en/reference/messaging-api/#get-all-valid-channel-access-token-key-ids-v2-1
 func (c *Client) ValidChannelAccessTokenKeyIDs(ctx context.Context) ([]string, error) {
-	return withAssertion(ctx, c, 0, func(a string) ([]string, error) {
+	return withAssertion(ctx, c, anyLife, func(a string) ([]string, error) {
 		params := gen.GetsAllValidChannelAccessTokenKeyIdsParams{ClientAssertionType: assertionType, ClientAssertion: a}
 		rsp, ans, err := fetch(ctx, c, call{op: OpGetsAllValidChannelAccessTokenKeyIds, byAssertion: true, secrets: []string{a}},
 			func(ctx context.Context, api *gen.Client) (*http.Response, error) {
@@ -353,53 +376,52 @@ func (c *Client) RevokeChannelToken(ctx context.Context, accessToken string) err
 		ErrNotRevocable, v.Remaining()))
 }
 
-// withAssertion makes a call that carries an assertion. If LINE's clock shows
-// that ours is off, it signs with the right time and calls once more.
+// withAssertion makes a call that carries an assertion, and once more with
+// another if that one was outdated.
 func withAssertion[T any](ctx context.Context, c *Client, validFor time.Duration, call func(assertion string) (T, error)) (T, error) {
 	var none T
 	if c.assertion != nil {
 		if c.assertion.IsZero() && !c.cfg.SkipChecks {
 			return none, fmt.Errorf("lineoauth: %w: the given assertion is empty", ErrInvalid)
 		}
-		if validFor != 0 {
+		if validFor > 0 {
 			return none, fmt.Errorf("lineoauth: %w: the given assertion already says how long the token is valid; pass 0", ErrInvalid)
 		}
 		return call(c.assertion.Reveal())
 	}
-	a, err := c.Assertion(ctx, validFor)
+	a, err := c.sign(ctx, validFor)
 	if err != nil {
 		return none, err
 	}
-	result, err := call(a.Reveal())
-	if err == nil || !c.correctClock(err) {
+	result, err := call(a.text.Reveal())
+	if err == nil || !c.outdated(a, err) {
 		return result, err
 	}
-	if a, err = c.Assertion(ctx, validFor); err != nil {
+	if a, err = c.sign(ctx, validFor); err != nil {
 		return none, err
 	}
-	return call(a.Reveal())
+	return call(a.text.Reveal())
 }
 
 // minSkew is more than a Date header and the way of an answer can be off.
 const minSkew = 5 * time.Second
 
-// correctClock reports whether LINE refused an assertion for its exp while our
-// clock is off, and takes note of by how much.
-func (c *Client) correctClock(err error) bool {
+// outdated reports whether LINE refused an assertion for its exp because it
+// expired on the way, or because the clock that it was signed by is off; then
+// it takes note of by how much.
+func (c *Client) outdated(a *signedAssertion, err error) bool {
 	var e *Error
 	if !errors.As(err, &e) || e.kind() != ErrInvalidAssertion {
 		return false
 	}
-	c.signed.Store(nil) // it will not become better
-	if e.Description != invalidExp || e.serverTime.IsZero() {
-		return false
+	now := c.cfg.Now().Round(0)
+	skew := e.serverTime.Sub(now)
+	off := !e.serverTime.IsZero() && (skew-a.skew).Abs() >= minSkew
+	if e.Description == invalidExp && off {
+		c.skew.Store(int64(skew))
 	}
-	skew := e.serverTime.Sub(c.cfg.Now().Round(0))
-	if (skew - time.Duration(c.skew.Load())).Abs() < minSkew {
-		return false
-	}
-	c.skew.Store(int64(skew))
-	return true
+	c.signed.CompareAndSwap(a, nil) // it will not become better
+	return e.Description == invalidExp && (off || now.UnixNano() >= a.expires)
 }
 
 func (c *Client) checkToken(accessToken string) error {

@@ -440,6 +440,10 @@ func TestTimeout(t *testing.T) {
 				t.Errorf("Timeout %v: %v", timeout, err)
 			}
 		}
+		broken := roundTrip(func(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF })
+		if _, err := newClient(t, lineoauth.Config{Transport: broken, Timeout: -1}).VerifyChannelToken(t.Context(), opaque); !errors.Is(err, io.ErrUnexpectedEOF) {
+			t.Errorf("without a timeout, a network error: %v", err)
+		}
 		client := newClient(t, lineoauth.Config{Transport: never, Timeout: -1})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()

@@ -64,7 +64,8 @@ type Config struct {
 	//
 	// LINE may have issued a token whose answer was lost, which takes one of the
 	// 30 places of its kind until it expires. So the calls that issue v2.1 and
-	// short-lived tokens are sent again after one lost answer, not after two.
+	// short-lived tokens are sent again after one lost answer, not after two;
+	// an answer of 502 or 504 counts as lost.
 	MaxTries int
 
 	// DisallowUnknownFields refuses an answer that has a field which the
@@ -74,8 +75,8 @@ type Config struct {
 	// digits, a key of another size, a lifetime beyond LINE's limits, an empty
 	// token. By default it is refused before sending.
 	SkipChecks bool
-	// OnEvent is told what happens to calls and tokens, at once and in the
-	// goroutine where it happens; it must return soon.
+	// OnEvent is told what happens to calls and tokens, in the goroutines where it
+	// happens, several at once; it must return soon, and not call a [Source].
 	OnEvent func(Event)
 	// Logger is told the same. nil means silence.
 	Logger *slog.Logger

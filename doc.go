@@ -14,6 +14,13 @@
 // with its secret, or with a JWT assertion (RFC 7523) that the client signs
 // with the channel's [Key].
 //
+// A [Source] keeps a live token for any number of goroutines, and a [Transport]
+// puts it on requests to LINE:
+//
+//	source, err := client.Source(lineoauth.SourceConfig{})
+//	…
+//	bot := &http.Client{Transport: &lineoauth.Transport{Source: source}}
+//
 // A call that LINE refuses, or that does not come through, ends in an [*Error];
 // errors.Is tells the cases that a program decides on. Tokens, secrets, keys
 // and assertions never show in an error or when printed: a [Secret] is masked

@@ -2,10 +2,9 @@ package lineoauth
 
 import (
 	"context"
-	"errors"
+	"math"
 	"net/http"
 	"strconv"
-	"time"
 )
 
 type tokenKey struct{}
@@ -17,7 +16,7 @@ func (s *Source) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := s.TokenContext(r.Context())
 		if err != nil {
-			w.Header().Set("Retry-After", strconv.Itoa(retrySeconds(err)))
+			w.Header().Set("Retry-After", strconv.Itoa(s.retrySeconds()))
 			http.Error(w, "no LINE channel access token can be had now", http.StatusServiceUnavailable)
 			return
 		}
@@ -32,10 +31,13 @@ func TokenFromContext(ctx context.Context) (*Token, bool) {
 	return token, ok
 }
 
-func retrySeconds(err error) int {
-	var e *Error
-	if errors.As(err, &e) && e.RetryAfter > 0 {
-		return int((e.RetryAfter + time.Second - 1) / time.Second)
-	}
-	return 1
+// maxRetrySeconds is as long as a client should be told to wait.
+const maxRetrySeconds = 3600
+
+// retrySeconds is when the source tries again.
+func (s *Source) retrySeconds() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	wait := s.retryAt.Sub(s.client.cfg.Now())
+	return max(1, min(maxRetrySeconds, int(math.Ceil(wait.Seconds()))))
 }

@@ -11,9 +11,13 @@ import (
 const DefaultMaxSources = 100_000
 
 // Pool keeps the sources of many channels, each made on its first use. When
-// there are too many, it closes those that were not used for the longest time;
-// their tokens end by themselves. A channel that is not in use costs no
-// goroutine and no timer. It is safe for concurrent use.
+// there are too many, it forgets those that were not asked for for the longest
+// time; whoever holds one can go on using it. A channel that is not in use costs
+// no goroutine and no timer. It is safe for concurrent use.
+//
+// A source that is made anew issues a new token. For V21 and ShortLived tokens
+// that takes another of the channel's 30 places, so MaxSources should be no less
+// than the channels in use.
 type Pool struct {
 	// New makes the source of a channel; it is called without a lock, and more
 	// than once for a channel that is asked for by several goroutines at first.
@@ -45,14 +49,7 @@ func (p *Pool) Source(channelID string) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
-	source, dropped := p.add(channelID, made)
-	for _, s := range dropped {
-		_ = s.Close()
-	}
-	if source == nil {
-		return nil, ErrClosed
-	}
-	return source, nil
+	return p.add(channelID, made)
 }
 
 func (p *Pool) lookup(channelID string) (*Source, error) {
@@ -69,15 +66,15 @@ func (p *Pool) lookup(channelID string) (*Source, error) {
 	return e.Value.(*pooled).source, nil
 }
 
-// add keeps a source, and returns the one to use and those to close.
-func (p *Pool) add(channelID string, made *Source) (use *Source, dropped []*Source) {
+// add keeps a source, and returns the one to use.
+func (p *Pool) add(channelID string, made *Source) (*Source, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return nil, []*Source{made}
+		return nil, ErrClosed
 	}
 	if e := p.byID[channelID]; e != nil { // somebody else was faster
-		return e.Value.(*pooled).source, []*Source{made}
+		return e.Value.(*pooled).source, nil
 	}
 	if p.byID == nil {
 		p.byID = make(map[string]*list.Element)
@@ -88,11 +85,10 @@ func (p *Pool) add(channelID string, made *Source) (use *Source, dropped []*Sour
 		limit = DefaultMaxSources
 	}
 	for p.recent.Len() > max(limit, 1) {
-		last := p.recent.Remove(p.recent.Back()).(*pooled)
-		delete(p.byID, last.channelID)
-		dropped = append(dropped, last.source)
+		oldest := p.recent.Remove(p.recent.Back()).(*pooled)
+		delete(p.byID, oldest.channelID)
 	}
-	return made, dropped
+	return made, nil
 }
 
 // Len returns how many sources the pool keeps now.
@@ -102,7 +98,7 @@ func (p *Pool) Len() int {
 	return p.recent.Len()
 }
 
-// Close closes all sources. From then on Source ends in ErrClosed.
+// Close closes the sources that the pool keeps. From then on Source ends in ErrClosed.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	p.closed = true

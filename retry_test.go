@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,13 +39,13 @@ func TestRetry(t *testing.T) {
 		min, max time.Duration
 	}{
 		"no fault":              {lineoauthtest.Fault{Kind: lineoauthtest.Delayed}, 0, false, 1, 0, 0},
-		"500 once":              {lineoauthtest.Fault{Kind: lineoauthtest.ServerError}, 0, false, 2, 0, time.Second},
-		"500 twice":             {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: 2}, 0, false, 3, 0, 3 * time.Second},
-		"500 always":            {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1}, 0, true, 3, 0, 3 * time.Second},
-		"500 always, six tries": {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1}, 6, true, 6, 0, 40 * time.Second},
+		"500 once":              {lineoauthtest.Fault{Kind: lineoauthtest.ServerError}, 0, false, 2, 0, 500 * time.Millisecond},
+		"500 twice":             {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: 2}, 0, false, 3, 0, 1500 * time.Millisecond},
+		"500 always":            {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1}, 0, true, 3, 0, 1500 * time.Millisecond},
+		"500 always, six tries": {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1}, 6, true, 6, 0, 16 * time.Second},
 		"500, one try":          {lineoauthtest.Fault{Kind: lineoauthtest.ServerError}, 1, true, 1, 0, 0},
-		"reset before":          {lineoauthtest.Fault{Kind: lineoauthtest.ResetBefore, Times: 2}, 0, false, 3, 0, 3 * time.Second},
-		"reset after":           {lineoauthtest.Fault{Kind: lineoauthtest.ResetAfter, Times: 2}, 0, false, 3, 0, 3 * time.Second},
+		"reset before":          {lineoauthtest.Fault{Kind: lineoauthtest.ResetBefore, Times: 2}, 0, false, 3, 0, 1500 * time.Millisecond},
+		"reset after":           {lineoauthtest.Fault{Kind: lineoauthtest.ResetAfter, Times: 2}, 0, false, 3, 0, 1500 * time.Millisecond},
 		"429 with seconds":      {lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "7"}, 0, false, 2, 7 * time.Second, 7 * time.Second},
 		"429 for too long":      {lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "31"}, 0, true, 1, 0, 0},
 		"redirect":              {lineoauthtest.Fault{Kind: lineoauthtest.Redirect}, 0, true, 1, 0, 0},
@@ -180,6 +182,86 @@ func TestClockSkew(t *testing.T) {
 	}
 }
 
+// All that were signed by the wrong clock are signed again.
+func TestClockSkewConcurrently(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		cfg := srv.Config()
+		cfg.Now = func() time.Time { return time.Now().Add(-time.Hour) }
+		client, err := lineoauth.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: time.Second, Times: 8})
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if _, err := client.IssueStatelessChannelToken(t.Context()); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	})
+}
+
+// An assertion that expires while a call waits to be tried again is replaced.
+func TestAssertionExpiresOnTheWay(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		cfg := srv.Config()
+		cfg.AssertionLifetime = 10 * time.Second
+		client, err := lineoauth.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "12"})
+		if _, err := client.IssueStatelessChannelToken(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestLostAfterAnotherFailure(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		client, err := lineoauth.New(srv.Config())
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError})
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ResetAfter})
+		if _, err := client.IssueChannelToken(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The waits are random and grow.
+func TestRetryWaits(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		waits := make(map[int][]time.Duration)
+		cfg := srv.Config()
+		cfg.MaxTries = 9
+		try := 0
+		cfg.OnEvent = func(e lineoauth.Event) { waits[try] = append(waits[try], e.Wait); try++ }
+		client, err := lineoauth.New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1})
+		for range 40 {
+			try = 0
+			if _, err := client.VerifyChannelToken(t.Context(), opaque); err.(*lineoauth.Error).Tries != 9 {
+				t.Fatalf("error = %v", err)
+			}
+		}
+		for try, longest := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second} {
+			slices.Sort(waits[try])
+			if most := waits[try][39]; most > longest || most < longest/2 || waits[try][0] > longest/2 {
+				t.Errorf("waits before try %d: %v to %v; want anything up to %v", try+2, waits[try][0], most, longest)
+			}
+		}
+	})
+}
+
 // The clock is put right once; a Date that leads nowhere is not followed twice.
 func TestClockSkewOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
@@ -217,6 +299,14 @@ func TestAssertionIsReused(t *testing.T) {
 		}
 		if get(time.Hour) == first {
 			t.Error("an assertion for another lifetime was reused")
+		}
+		calls := srv.State().Calls[lineoauth.OpIssueStatelessChannelToken]
+		before := get(time.Hour)
+		if _, err := client.IssueStatelessChannelToken(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if get(time.Hour) != before || srv.State().Calls[lineoauth.OpIssueStatelessChannelToken] != calls+1 {
+			t.Error("a call that does not care for token_exp signed an assertion of its own")
 		}
 		first = get(0)
 		time.Sleep(27 * time.Minute)

@@ -33,6 +33,17 @@ func TestRefreshAt(t *testing.T) {
 	}
 }
 
+func TestScarce(t *testing.T) {
+	var all time.Duration
+	n := 0
+	for ; all < 30*24*time.Hour; n++ {
+		all += scarce(n + 1)
+	}
+	if n > 45 || scarce(1) != 0 || scarce(2) != 0 || scarce(3) != 10*time.Minute || scarce(1000) != 24*time.Hour {
+		t.Errorf("%d tokens in 30 days; waits %v, %v, %v … %v", n, scarce(1), scarce(2), scarce(3), scarce(1000))
+	}
+}
+
 func TestBackOff(t *testing.T) {
 	for n, longest := range map[int]time.Duration{1: 500 * time.Millisecond, 2: time.Second, 5: 8 * time.Second, 8: time.Minute, 1000: time.Minute} {
 		if got := backOff(n, 0); got != longest/2 {

@@ -7,11 +7,14 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"golang.org/x/oauth2"
+
+	"github.com/lineoauth/lineoauth/internal/assertion"
 )
 
 // What holds when [SourceConfig] does not say otherwise.
@@ -36,8 +39,8 @@ type SourceConfig struct {
 	// DefaultRefreshWindow. Each refresh begins at a random time in the first
 	// half of the window, so that a fleet does not refresh in step.
 	RefreshWindow time.Duration
-	// RefreshTimeout bounds one refresh with all its tries. 0 means
-	// DefaultRefreshTimeout.
+	// RefreshTimeout bounds one refresh with all its tries, also when a key's
+	// signer hangs. 0 means DefaultRefreshTimeout.
 	RefreshTimeout time.Duration
 }
 
@@ -51,20 +54,27 @@ type SourceConfig struct {
 // one succeeds. Only once there is no live token do callers get an error, and
 // then those that come shortly after a failure share it.
 //
-// A Source has a goroutine while it refreshes, and none otherwise.
+// For kinds of which a channel has 30 places, a Source is sparing: after the
+// third issue in a row whose answer was lost, or whose token was refused before
+// its time, the next comes 10 minutes later, then 20, and so on up to a day.
+//
+// A Source has goroutines while it refreshes, and none otherwise.
 type Source struct {
 	client  *Client
 	cfg     SourceConfig
 	current atomic.Pointer[liveToken]
+
+	flights sync.WaitGroup // the goroutines of flights
 
 	mu       sync.Mutex
 	flight   *flight
 	failures int       // since the last success
 	failure  error     // the last one
 	retryAt  time.Time // until then, failure stands
-	quick    int       // tokens in a row that were refused when just issued
+	lost     int       // answers lost in a row, each of which may have cost a place
+	refused  int       // tokens in a row that were refused before their time
 	closed   bool
-	orphans  []*Token // of a closed source
+	former   []*Token // that may be alive, but are handed out no more
 }
 
 var _ oauth2.TokenSource = (*Source)(nil)
@@ -105,6 +115,8 @@ func (c *Client) Source(cfg SourceConfig) (*Source, error) {
 		err = fmt.Errorf("there is no kind of token %q to issue", cfg.Kind)
 	case cfg.ValidFor != 0 && cfg.Kind != V21:
 		err = errors.New("ValidFor is for V21 tokens alone")
+	case cfg.ValidFor != 0 && !c.cfg.SkipChecks && assertion.CheckValidFor(cfg.ValidFor) != nil:
+		err = assertion.CheckValidFor(cfg.ValidFor)
 	case cfg.RefreshWindow < 0 || cfg.RefreshTimeout < 0:
 		err = errors.New("RefreshWindow and RefreshTimeout must not be negative")
 	}
@@ -199,32 +211,65 @@ func (s *Source) start(client *Client) *flight {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.RefreshTimeout)
 	f := &flight{cancel: cancel, done: make(chan struct{})}
 	s.flight = f
-	go func() {
-		defer close(f.done)
+	s.flights.Go(func() {
 		defer cancel()
 		token, err := s.issue(ctx, client)
 		var e Event
+		if err == nil {
+			e, err = s.arrived(f, token)
+		}
 		if err != nil {
 			e = s.failed(f, err)
-		} else {
-			e = s.arrived(f, token)
 		}
-		s.client.emit(e)
-	}()
+		close(f.done) // before others are told, who may be slow
+		if !errors.Is(e.Err, ErrClosed) {
+			s.client.emit(e)
+		}
+	})
 	return f
 }
 
-func (s *Source) issue(ctx context.Context, client *Client) (*Token, error) {
-	switch s.cfg.Kind {
-	case V21:
-		return client.IssueChannelToken(ctx, s.cfg.ValidFor)
-	case ShortLived:
-		return client.IssueShortLivedChannelToken(ctx)
-	}
-	return client.IssueStatelessChannelToken(ctx)
+// issued is what came of an issue.
+type issued struct {
+	token *Token
+	err   error
 }
 
-func (s *Source) arrived(f *flight, token *Token) Event {
+// linger is how long an issue may go on after its context has ended.
+const linger = 100 * time.Millisecond
+
+// issue ends with ctx, also when a key's signer or a transport does not.
+func (s *Source) issue(ctx context.Context, client *Client) (*Token, error) {
+	done := make(chan issued, 1)
+	go func() {
+		var i issued
+		switch s.cfg.Kind {
+		case V21:
+			i.token, i.err = client.IssueChannelToken(ctx, s.cfg.ValidFor)
+		case ShortLived:
+			i.token, i.err = client.IssueShortLivedChannelToken(ctx)
+		default:
+			i.token, i.err = client.IssueStatelessChannelToken(ctx)
+		}
+		done <- i
+	}()
+	select {
+	case i := <-done:
+		return i.token, i.err
+	case <-ctx.Done():
+	}
+	// What heeds the context has an answer at once, and a better one.
+	late := time.NewTimer(linger)
+	defer late.Stop()
+	select {
+	case i := <-done:
+		return i.token, i.err
+	case <-late.C:
+		return nil, fmt.Errorf("lineoauth: the refresh took longer than %v: %w", s.cfg.RefreshTimeout, ctx.Err())
+	}
+}
+
+func (s *Source) arrived(f *flight, token *Token) (Event, error) {
 	live := &liveToken{
 		token:     *token,
 		oauth2:    oauth2.Token{AccessToken: token.AccessToken.Reveal(), TokenType: token.TokenType, Expiry: token.ExpiresAt()},
@@ -234,17 +279,32 @@ func (s *Source) arrived(f *flight, token *Token) Event {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.flight, s.failures, s.failure, s.retryAt = nil, 0, nil, time.Time{}
+	now := s.client.cfg.Now().UnixNano()
 	if s.closed {
-		s.orphans = append(s.orphans, token)
-		f.err = ErrClosed
-		return Event{Kind: EventIssued, Token: token}
+		s.keep(token)
+		return Event{}, ErrClosed
 	}
+	if now >= live.expiresAt {
+		return Event{}, fmt.Errorf("lineoauth: a token came when its life of %v was over", token.Lifetime())
+	}
+	s.flight, s.failures, s.failure, s.retryAt, s.lost = nil, 0, nil, time.Time{}, 0
 	f.live = live
-	if old := s.current.Swap(live); old != nil && s.client.cfg.Now().UnixNano() < old.expiresAt {
-		return Event{Kind: EventRefreshed, Token: &live.token}
+	old := s.current.Swap(live)
+	if old == nil || now >= old.expiresAt {
+		return Event{Kind: EventIssued, Token: &live.token}, nil
 	}
-	return Event{Kind: EventIssued, Token: &live.token}
+	s.refused = 0
+	s.keep(&old.token)
+	return Event{Kind: EventRefreshed, Token: &live.token}, nil
+}
+
+// keep remembers a token for Revoke. s.mu is held.
+func (s *Source) keep(token *Token) {
+	now := s.client.cfg.Now()
+	s.former = slices.DeleteFunc(s.former, func(t *Token) bool { return !now.Before(t.ExpiresAt()) })
+	if token.Kind != Stateless {
+		s.former = append(s.former, token)
+	}
 }
 
 func (s *Source) failed(f *flight, err error) Event {
@@ -252,35 +312,44 @@ func (s *Source) failed(f *flight, err error) Event {
 	defer s.mu.Unlock()
 	s.flight = nil
 	if s.closed {
-		err = ErrClosed
+		f.err = ErrClosed
+		return Event{Kind: EventRefreshFailed, Err: ErrClosed}
 	}
 	s.failures++
-	s.failure = fmt.Errorf("lineoauth: no live token after %d failed refreshes: %w", s.failures, err)
-	if s.failures == 1 {
-		s.failure = err
+	s.failure = err
+	if s.failures > 1 {
+		s.failure = fmt.Errorf("lineoauth: no live token after %d failed refreshes: %w", s.failures, err)
 	}
 	f.err = s.failure
 
 	now := s.client.cfg.Now()
 	wait := backOff(s.failures, rand.Float64())
-	var refusal *Error
-	if errors.As(err, &refusal) {
-		wait = max(wait, min(refusal.RetryAfter, maxBackOff))
-	}
-	if live := s.current.Load(); live != nil {
+	live := s.current.Load()
+	if live != nil {
 		// A token that is soon to end leaves time for some more tries.
 		if left := time.Duration(live.expiresAt - now.UnixNano()); left > 0 {
 			wait = min(wait, max(left/4, minBackOff/4))
 		}
-		live.refreshAt.Store(now.Add(wait).UnixNano())
+	}
+	if refusal := new(Error); errors.As(err, &refusal) {
+		wait = max(wait, min(refusal.RetryAfter, maxRetryAfter))
+		if s.cfg.Kind != Stateless && refusal.lost() {
+			s.lost++
+			wait = max(wait, scarce(s.lost))
+		}
 	}
 	s.retryAt = now.Add(wait)
+	if live != nil {
+		live.refreshAt.Store(s.retryAt.UnixNano())
+	}
 	return Event{Kind: EventRefreshFailed, Err: err, Wait: wait}
 }
 
 const (
 	minBackOff = 500 * time.Millisecond
 	maxBackOff = time.Minute
+	// LINE may ask for more patience than that, within reason.
+	maxRetryAfter = time.Hour
 )
 
 // backOff is the time after the n-th failure in a row in which nothing is
@@ -288,6 +357,17 @@ const (
 func backOff(n int, random float64) time.Duration {
 	d := min(minBackOff<<min(n-1, 16), maxBackOff)
 	return d/2 + time.Duration(random*float64(d/2))
+}
+
+// scarce is the time after the n-th token in a row that may have been wasted,
+// for a kind of which a channel has 30 places: some come soon, so that a short
+// trouble passes, and the others over weeks.
+func scarce(n int) time.Duration {
+	const free, first, longest = 3, 10 * time.Minute, 24 * time.Hour
+	if n < free {
+		return 0
+	}
+	return min(first<<min(n-free, 16), longest)
 }
 
 // refreshAt is when a token is to be refreshed: in the first half of a window
@@ -302,8 +382,8 @@ const youngToken = time.Minute
 
 // Invalidate drops the token that a server refused, named by its text, so that
 // the next call for a token issues another. It does nothing when the source
-// has a newer one already. A source whose tokens are refused as soon as they
-// are issued gives them ever more slowly, since LINE counts them.
+// has a newer one already. A source whose tokens are refused again and again
+// before their time gives them ever more slowly, since LINE counts them.
 func (s *Source) Invalidate(accessToken string) {
 	s.mu.Lock()
 	live := s.current.Load()
@@ -312,15 +392,22 @@ func (s *Source) Invalidate(accessToken string) {
 		return
 	}
 	s.current.Store(nil)
+	s.keep(&live.token)
+	s.refused++
 	now := s.client.cfg.Now()
-	if now.Sub(live.token.IssuedAt) >= youngToken {
-		s.quick = 0
-	} else if s.quick++; s.quick > 1 {
-		s.failure = fmt.Errorf("lineoauth: the last %d tokens were refused when they had just been issued: %w", s.quick, ErrTokenInvalid)
-		s.retryAt = now.Add(backOff(s.quick-1, rand.Float64()))
+	var wait time.Duration
+	if s.refused > 1 && now.Sub(live.token.IssuedAt) < youngToken {
+		wait = backOff(s.refused-1, rand.Float64())
+	}
+	if s.cfg.Kind != Stateless {
+		wait = max(wait, scarce(s.refused))
+	}
+	if wait > 0 {
+		s.failure = fmt.Errorf("lineoauth: %d tokens in a row were refused before their time: %w", s.refused, ErrTokenInvalid)
+		s.retryAt = now.Add(wait)
 	}
 	s.mu.Unlock()
-	s.client.emit(Event{Kind: EventInvalidated, Token: &live.token})
+	s.client.emit(Event{Kind: EventInvalidated, Token: &live.token, Wait: wait})
 }
 
 var _ io.Closer = (*Source)(nil)
@@ -328,42 +415,49 @@ var _ io.Closer = (*Source)(nil)
 // Close ends the source: it cancels a refresh that is under way and waits for
 // it. From then on calls for a token end in ErrClosed. It never fails.
 func (s *Source) Close() error {
-	s.mu.Lock()
-	s.closed = true
-	if live := s.current.Swap(nil); live != nil {
-		s.orphans = append(s.orphans, &live.token)
-	}
-	f := s.flight
-	s.mu.Unlock()
-	if f != nil {
+	if f := s.shut(); f != nil {
 		f.cancel()
-		<-f.done
 	}
+	s.flights.Wait()
 	return nil
 }
 
-// Revoke closes the source and revokes its token, for a shutdown that leaves
-// none of the channel's 30 places taken. There is nothing to revoke about a
-// stateless token. If it fails, it can be called again.
+// shut lets nothing new begin, and returns the refresh that is under way.
+func (s *Source) shut() *flight {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	if live := s.current.Swap(nil); live != nil {
+		s.keep(&live.token)
+	}
+	return s.flight
+}
+
+// Revoke closes the source and revokes its tokens, for a shutdown that leaves
+// none of the channel's 30 places taken. It waits for a refresh that is under
+// way, as long as ctx allows, since that may have issued one. There is nothing
+// to revoke about stateless tokens. If it fails, it can be called again.
 func (s *Source) Revoke(ctx context.Context) error {
+	if f := s.shut(); f != nil {
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+		}
+	}
 	_ = s.Close()
 	for {
 		s.mu.Lock()
-		if len(s.orphans) == 0 {
+		if len(s.former) == 0 {
 			s.mu.Unlock()
 			return nil
 		}
-		token := s.orphans[0]
+		token := s.former[0]
 		s.mu.Unlock()
-		if token.Kind != Stateless {
-			if err := s.client.RevokeChannelToken(ctx, token.AccessToken.Reveal()); err != nil {
-				return err
-			}
+		if err := s.client.RevokeChannelToken(ctx, token.AccessToken.Reveal()); err != nil {
+			return err
 		}
 		s.mu.Lock()
-		if len(s.orphans) > 0 && s.orphans[0] == token {
-			s.orphans = s.orphans[1:]
-		}
+		s.former = slices.DeleteFunc(s.former, func(t *Token) bool { return t == token })
 		s.mu.Unlock()
 	}
 }

@@ -2,8 +2,11 @@ package lineoauth_test
 
 import (
 	"context"
+	"crypto"
+	"crypto/rsa"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -372,7 +375,7 @@ func TestRefreshTimeout(t *testing.T) {
 
 func TestSourceConfigRefuses(t *testing.T) {
 	client := newClient(t, lineoauth.Config{})
-	for _, cfg := range []lineoauth.SourceConfig{{Kind: "x"}, {Kind: lineoauthtest.LongLived}, {ValidFor: time.Hour}, {RefreshWindow: -1}, {RefreshTimeout: -1}} {
+	for _, cfg := range []lineoauth.SourceConfig{{Kind: "x"}, {Kind: lineoauthtest.LongLived}, {ValidFor: time.Hour}, {Kind: lineoauth.V21, ValidFor: 31 * 24 * time.Hour}, {Kind: lineoauth.V21, ValidFor: time.Millisecond}, {RefreshWindow: -1}, {RefreshTimeout: -1}} {
 		if _, err := client.Source(cfg); !errors.Is(err, lineoauth.ErrInvalid) {
 			t.Errorf("%+v: %v", cfg, err)
 		}
@@ -420,6 +423,7 @@ func TestSourceEvents(t *testing.T) {
 			}
 		})
 		get(t, source)
+		synctest.Wait()
 		time.Sleep(13*time.Minute + 10*time.Second)
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError})
 		get(t, source)
@@ -453,6 +457,7 @@ func TestEventsAreLogged(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
 		source.Invalidate(token.AccessToken.Reveal())
 		var got []string
 		for line := range strings.Lines(log.String()) {
@@ -471,6 +476,154 @@ func TestEventsAreLogged(t *testing.T) {
 		}
 		if strings.Contains(log.String(), token.AccessToken.Reveal()) {
 			t.Error("the log shows the token")
+		}
+	})
+}
+
+// An answer that is always lost must not use up a channel's places.
+func TestLostAnswersAreBounded(t *testing.T) {
+	for _, warm := range []bool{false, true} {
+		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+			source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.V21})
+			if warm {
+				get(t, source)
+				time.Sleep(30*24*time.Hour - 2*time.Minute)
+			}
+			srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ResetAfter, Times: -1})
+			for range 600 { // 10 minutes
+				_, _ = source.TokenContext(t.Context())
+				time.Sleep(time.Second)
+			}
+			if n := len(srv.State().Tokens); n > 4 {
+				t.Errorf("warm %v: %d places are taken", warm, n)
+			}
+		})
+	}
+}
+
+func TestRetryAfterInTheWindow(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{})
+		get(t, source)
+		time.Sleep(14 * time.Minute)
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "300", Times: -1})
+		for range 299 {
+			_, _ = source.TokenContext(t.Context())
+			time.Sleep(time.Second)
+		}
+		if n := srv.State().Calls[issueStateless]; n != 2 {
+			t.Errorf("%d calls while LINE asked for patience", n-1)
+		}
+	})
+}
+
+// A refused token now and then, in a long life, is no reason to be slow.
+func TestRefusedNowAndThen(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{})
+		for range 20 {
+			source.Invalidate(get(t, source))
+			get(t, source)
+			time.Sleep(14 * time.Minute)
+			get(t, source) // refreshes
+			synctest.Wait()
+		}
+	})
+}
+
+func TestCloseWaitsForEvents(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		var told atomic.Bool
+		source := newSource(t, srv, lineoauth.SourceConfig{}, func(cfg *lineoauth.Config) {
+			cfg.OnEvent = func(lineoauth.Event) {
+				time.Sleep(time.Second)
+				told.Store(true)
+			}
+		})
+		start := time.Now()
+		get(t, source)
+		if time.Since(start) != 0 {
+			t.Error("a caller waited for OnEvent")
+		}
+		_ = source.Close()
+		if !told.Load() {
+			t.Error("Close did not wait for OnEvent")
+		}
+		calls := srv.State().Calls[issueStateless]
+		if _, err := source.TokenContext(t.Context()); !errors.Is(err, lineoauth.ErrClosed) || srv.State().Calls[issueStateless] != calls {
+			t.Errorf("a closed source: %v, %d calls", err, srv.State().Calls[issueStateless])
+		}
+	})
+}
+
+// Revoke leaves no place taken: not by a refused token, a refreshed one, or
+// one that is just being issued.
+func TestRevokeLeavesNothing(t *testing.T) {
+	for name, prepare := range map[string]func(*testing.T, *lineoauthtest.Server, *lineoauth.Source){
+		"refused": func(t *testing.T, _ *lineoauthtest.Server, s *lineoauth.Source) { s.Invalidate(get(t, s)) },
+		"refreshed": func(t *testing.T, _ *lineoauthtest.Server, s *lineoauth.Source) {
+			get(t, s)
+			time.Sleep(30*24*time.Hour - time.Minute)
+			get(t, s)
+			synctest.Wait()
+		},
+		"being issued": func(t *testing.T, srv *lineoauthtest.Server, s *lineoauth.Source) {
+			srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: time.Second})
+			go func() { _, _ = s.TokenContext(t.Context()) }()
+			synctest.Wait()
+		},
+	} {
+		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+			source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.ShortLived})
+			prepare(t, srv, source)
+			if err := source.Revoke(t.Context()); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+			if n := len(srv.State().Tokens); n != 0 {
+				t.Errorf("%s: %d tokens are alive", name, n)
+			}
+		})
+	}
+}
+
+type hungSigner struct {
+	*rsa.PrivateKey
+	release chan struct{}
+}
+
+func (s hungSigner) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	<-s.release
+	return s.PrivateKey.Sign(r, digest, opts)
+}
+
+// A KMS that does not answer holds up a refresh no longer than it may last.
+func TestHungSigner(t *testing.T) {
+	signer := testSigner(t)
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		release := make(chan struct{})
+		source := newSource(t, srv, lineoauth.SourceConfig{RefreshTimeout: 3 * time.Second}, func(cfg *lineoauth.Config) {
+			key, err := lineoauth.NewKey(hungSigner{signer, release}, "k")
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.Key = key
+		})
+		start := time.Now()
+		_, err := source.TokenContext(t.Context())
+		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > 4*time.Second {
+			t.Errorf("after %v: %v", took, err)
+		}
+		_ = source.Close()
+		close(release)
+	})
+}
+
+func TestDeadOnArrival(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.V21, ValidFor: time.Second})
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: 2 * time.Second})
+		if token, err := source.TokenContext(t.Context()); err == nil {
+			t.Errorf("a dead token was handed out: %+v", token)
 		}
 	})
 }

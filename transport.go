@@ -76,12 +76,36 @@ func (t *Transport) serves(u *url.URL) bool {
 	if u.Scheme != "https" && !isLoopback(u.Hostname()) {
 		return false
 	}
+	host := plainHost(u)
 	if t.Hosts != nil {
-		return slices.ContainsFunc(t.Hosts, func(host string) bool { return strings.EqualFold(host, u.Host) })
+		return slices.ContainsFunc(t.Hosts, func(own string) bool { return strings.EqualFold(own, host) })
 	}
-	client := t.Source.client
-	return strings.EqualFold(client.host, u.Host) ||
-		client.cfg.BaseURL == gen.DefaultServerURL && strings.EqualFold(contentHost, u.Host)
+	own := t.Source.client.host
+	return host == own || host == contentHost && "https://"+own == gen.DefaultServerURL
+}
+
+// plainHost is a URL's host in small letters, without the scheme's own port.
+func plainHost(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	switch u.Scheme {
+	case "https":
+		return strings.TrimSuffix(host, ":443")
+	case "http":
+		return strings.TrimSuffix(host, ":80")
+	}
+	return host
+}
+
+// CloseIdleConnections closes the idle connections of Base, for
+// [http.Client.CloseIdleConnections].
+func (t *Transport) CloseIdleConnections() {
+	base := t.Base
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	if closer, ok := base.(interface{ CloseIdleConnections() }); ok {
+		closer.CloseIdleConnections()
+	}
 }
 
 func withToken(req *http.Request, token *Token, body io.ReadCloser) *http.Request {

@@ -84,6 +84,35 @@ func TestTransportReplacesARefusedToken(t *testing.T) {
 	}
 }
 
+func TestTransportRepeatsWithoutABody(t *testing.T) {
+	srv, source := liveServer(t)
+	if err := newClient(t, srv.Config()).RevokeChannelToken(t.Context(), get(t, source)); err != nil {
+		t.Fatal(err)
+	}
+	rsp, err := (&http.Client{Transport: &lineoauth.Transport{Source: source}}).Get(srv.URL + "/v2/bot/info")
+	if err != nil || rsp.StatusCode != 200 {
+		t.Fatalf("answer: %v, %v", rsp, err)
+	}
+	_ = rsp.Body.Close()
+}
+
+// When there is no other token, LINE's 401 is the answer.
+func TestTransportKeepsTheRefusal(t *testing.T) {
+	srv, source := liveServer(t)
+	if err := newClient(t, srv.Config()).RevokeChannelToken(t.Context(), get(t, source)); err != nil {
+		t.Fatal(err)
+	}
+	srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Operation: lineoauth.OpIssueChannelToken, Times: -1})
+	rsp, err := (&http.Client{Transport: &lineoauth.Transport{Source: source}}).Post(srv.URL+"/v2/bot/message/push", "application/json", strings.NewReader(pushBody))
+	if err != nil || rsp.StatusCode != 401 {
+		t.Fatalf("answer: %v, %v", rsp, err)
+	}
+	defer rsp.Body.Close()
+	if text, err := io.ReadAll(rsp.Body); err != nil || !strings.Contains(string(text), "Authentication failed") {
+		t.Errorf("body = %s, %v", text, err)
+	}
+}
+
 // It is sent once more, not for ever.
 func TestTransportRepeatsOnce(t *testing.T) {
 	_, source := liveServer(t)
@@ -127,6 +156,7 @@ func TestTransportHosts(t *testing.T) {
 	srv := lineoauthtest.NewUnstartedServer()
 	defer srv.Close()
 	real := newSource(t, srv, lineoauth.SourceConfig{})
+	slash := newSource(t, srv, lineoauth.SourceConfig{}, func(cfg *lineoauth.Config) { cfg.BaseURL = "https://API.line.me:443/" })
 	gateway := newSource(t, srv, lineoauth.SourceConfig{}, func(cfg *lineoauth.Config) { cfg.BaseURL = "https://gateway.example:8443" })
 	for _, tt := range []struct {
 		source *lineoauth.Source
@@ -137,6 +167,9 @@ func TestTransportHosts(t *testing.T) {
 		{real, nil, "https://api.line.me/v2/bot/info", true},
 		{real, nil, "https://API.LINE.ME/v2/bot/info", true},
 		{real, nil, "https://api-data.line.me/v2/bot/message/1/content", true},
+		{real, nil, "https://api.line.me:443/v2/bot/info", true},
+		{slash, nil, "https://api.line.me/v2/bot/info", true},
+		{slash, nil, "https://api-data.line.me/v2/bot/message/1/content", true},
 		{real, nil, "http://api.line.me/v2/bot/info", false},
 		{real, nil, "https://api.line.me.evil.example/", false},
 		{real, nil, "https://api.line.me:8443/", false},
@@ -206,6 +239,11 @@ func TestMiddleware(t *testing.T) {
 		t.Errorf("without a token: %d, Retry-After %q", rec.Code, rec.Header().Get("Retry-After"))
 	}
 	srv.Advance(7 * time.Second)
+	srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "99999999999999"})
+	if rec := ask(t.Context()); rec.Code != 503 || rec.Header().Get("Retry-After") != "3600" {
+		t.Errorf("with an endless Retry-After: %d, Retry-After %q", rec.Code, rec.Header().Get("Retry-After"))
+	}
+	srv.Advance(time.Hour)
 	if rec := ask(t.Context()); rec.Code != 200 || rec.Body.String() != "short-lived" {
 		t.Errorf("with a token: %d %s", rec.Code, rec.Body)
 	}

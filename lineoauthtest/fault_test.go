@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -236,6 +237,46 @@ func TestStateHoldsNoSecret(t *testing.T) {
 	}
 	if state.Calls[lineoauth.OpVerifyChannelTokenByJWT] != 2 { // once by the revoke
 		t.Errorf("calls = %v", state.Calls)
+	}
+}
+
+// A careless client puts secrets where they do not belong.
+func TestStateMasksCarelessRequests(t *testing.T) {
+	l := newLine(t)
+	const secret = "hunter2hunter2"
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, l.srv.URL+"/v2/oauth/accessToken", strings.NewReader(`{"client_secret":"`+secret+`"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", formType)
+	l.send(req)
+	l.issueShort(secret, l.channel.ID)
+	l.do("POST", "/v2/oauth/accessToken", "grant_type", secret, "client_id", l.channel.Secret)
+	l.do("GET", "/oauth2/v2.1/verify", "accessToken", secret)
+	if text := string(mustJSON(t, l.srv.State())); strings.Contains(text, secret) || strings.Contains(text, l.channel.Secret) {
+		t.Errorf("the state shows a secret: %s", text)
+	}
+}
+
+func TestCloseWaitsForRequests(t *testing.T) {
+	srv := lineoauthtest.NewServer()
+	srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: time.Hour, Times: -1})
+	client := newClient(t, srv.Config())
+	done := make(chan error)
+	go func() {
+		_, err := client.IssueShortLivedChannelToken(t.Context())
+		done <- err
+	}()
+	for srv.State().Calls[lineoauth.OpIssueChannelToken] == 0 {
+		runtime.Gosched()
+	}
+	srv.Close()
+	if err := <-done; err == nil {
+		t.Error("a request outlived its server")
+	}
+	stacks := make([]byte, 1<<20)
+	if text := string(stacks[:runtime.Stack(stacks, true)]); strings.Contains(text, "lineoauthtest.(*Server).ServeHTTP") {
+		t.Errorf("Close left a request behind:\n%s", text)
 	}
 }
 

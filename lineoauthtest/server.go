@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path"
 	"sync"
 	"time"
 
@@ -70,7 +71,14 @@ func NewUnstartedServer() *Server {
 	api.HandlerWithOptions(handler{s}, api.StdHTTPServerOptions{BaseRouter: s.mux, ErrorHandlerFunc: badParameter})
 	s.routeMessaging()
 	s.routeAdmin()
-	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute}
+	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ConnState: func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			s.served.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			s.served.Done()
+		}
+	}}
 	s.memory = &http.Transport{
 		DialContext:    s.pipe.dial,
 		DialTLSContext: s.pipe.dial,
@@ -156,6 +164,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handler, pattern := s.mux.Handler(r)
 	op, ok := operations[pattern]
 	switch {
+	case path.Clean(r.URL.Path) != r.URL.Path: // the mux would redirect
+		messageRefusal(http.StatusNotFound, http.StatusText(http.StatusNotFound)).write(w)
 	case ok:
 		s.observe(w, r, op, requestID)
 	case pattern != "":

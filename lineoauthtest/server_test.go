@@ -135,6 +135,8 @@ func TestHTTP(t *testing.T) {
 		"camelCase":             {"GET", "/oauth2/v2.1/verify?accessToken=x", "", "", 400, "some parameters missed or invalid"},
 		"+ not encoded":         {"POST", "/v2/oauth/verify", form, "access_token=a+b/c=", 400, "access_token in invalid format"},
 		"empty 200 of a revoke": {"POST", "/v2/oauth/revoke", form, "access_token=AAAA", 200, ""},
+		"unclean path":          {"POST", "//oauth2/v3/token", form, good, 404, `"message"`},
+		"unclean unknown path":  {"POST", "//nothing", form, good, 404, `"message"`},
 		"unknown path":          {"GET", "/oauth2/v9", "", "", 404, `"message"`},
 		"wrong method":          {"GET", "/oauth2/v3/token", "", "", 405, `"message"`},
 	} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/internal/assertion"
 )
 
 const (
@@ -70,7 +71,7 @@ type Message struct {
 type Request struct {
 	Time      time.Time           `json:"time"`
 	Operation lineoauth.Operation `json:"operation"`
-	// Fields are the query or form, with tokens, secrets and assertions masked.
+	// Fields are the query or form, masked but for what cannot be a secret.
 	Fields url.Values `json:"fields,omitempty"`
 	// Status is the answer's HTTP status; 0 when there was none.
 	Status    int    `json:"status"`
@@ -165,21 +166,29 @@ func (s *Server) note(noted Request, r *http.Request) {
 	s.requests = append(s.requests, noted)
 }
 
-// masked returns the query and the form, as far as it was read.
+// masked returns the query and the form, as far as it was read. A careless
+// client may put a secret anywhere, also where a name belongs.
 func masked(r *http.Request) url.Values {
 	fields := make(url.Values)
 	for _, values := range []url.Values{r.URL.Query(), r.PostForm} {
 		for name := range values {
-			switch name {
-			case "grant_type", "client_assertion_type", "client_id":
-				fields[name] = slices.Clone(values[name])
-			default:
+			value := values.Get(name)
+			switch {
+			case name == "grant_type" && value == grantType,
+				name == "client_assertion_type" && value == assertionType,
+				name == "client_id" && len(value) <= 10 && assertion.CheckChannelID(value) == nil:
+				fields.Set(name, value)
+			case slices.Contains(fieldNames, name):
 				fields.Set(name, maskedValue)
+			default:
+				fields.Set("[unknown]", maskedValue)
 			}
 		}
 	}
 	return fields
 }
+
+var fieldNames = []string{"grant_type", "client_assertion_type", "client_assertion", "client_id", "client_secret", "access_token"}
 
 // watchedWriter takes note of a request once its status is known.
 type watchedWriter struct {
