@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"strings"
@@ -124,7 +125,7 @@ func (c *Client) Assertion(ctx context.Context, validFor time.Duration) (Secret,
 }
 
 // anyLife asks for an assertion whose token_exp does not matter.
-const anyLife = -1
+const anyLife time.Duration = math.MinInt64
 
 func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAssertion, error) {
 	now := c.cfg.Now().Round(0)
@@ -384,7 +385,7 @@ func withAssertion[T any](ctx context.Context, c *Client, validFor time.Duration
 		if c.assertion.IsZero() && !c.cfg.SkipChecks {
 			return none, fmt.Errorf("lineoauth: %w: the given assertion is empty", ErrInvalid)
 		}
-		if validFor > 0 {
+		if validFor != 0 && validFor != anyLife {
 			return none, fmt.Errorf("lineoauth: %w: the given assertion already says how long the token is valid; pass 0", ErrInvalid)
 		}
 		return call(c.assertion.Reveal())

@@ -314,6 +314,24 @@ func TestWithAssertion(t *testing.T) {
 	}
 }
 
+func TestLifetimesAreChecked(t *testing.T) {
+	srv, client := emulator(t)
+	for _, validFor := range []time.Duration{-1, -time.Hour, time.Millisecond, 31 * 24 * time.Hour} {
+		if _, err := client.Assertion(t.Context(), validFor); !errors.Is(err, lineoauth.ErrInvalid) {
+			t.Errorf("Assertion for %v: %v", validFor, err)
+		}
+		if _, err := client.IssueChannelToken(t.Context(), validFor); !errors.Is(err, lineoauth.ErrInvalid) {
+			t.Errorf("IssueChannelToken for %v: %v", validFor, err)
+		}
+		if _, err := client.WithAssertion("assertion").IssueChannelToken(t.Context(), validFor); !errors.Is(err, lineoauth.ErrInvalid) {
+			t.Errorf("IssueChannelToken for %v by a given assertion: %v", validFor, err)
+		}
+	}
+	if n := len(srv.State().Requests); n != 0 {
+		t.Errorf("%d requests were sent", n)
+	}
+}
+
 func TestWithAssertionRefusesNothing(t *testing.T) {
 	_, client := emulator(t)
 	if _, err := client.WithAssertion("").IssueChannelToken(t.Context(), 0); !errors.Is(err, lineoauth.ErrInvalid) {

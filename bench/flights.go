@@ -136,8 +136,8 @@ func outage() {
 // refreshes goes through four refreshes of 500 ms with 200 goroutines.
 func refreshes() {
 	const life, window = 8 * time.Second, 2 * time.Second
-	control := peer{"control: never refreshes", func(mint, time.Duration) get {
-		return func(context.Context) error { _ = time.Now(); return nil }
+	control := peer{"control: a token that lasts", func(_ mint, window time.Duration) get {
+		return peers[0].new(func(context.Context) (time.Duration, error) { return time.Hour, nil }, window)
 	}}
 	var rows [][]string
 	for _, p := range append([]peer{control}, peers...) {
