@@ -129,7 +129,8 @@ const anyLife time.Duration = math.MinInt64
 
 func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAssertion, error) {
 	now := c.cfg.Now().Round(0)
-	if a := c.signed.Load(); a != nil && (a.validFor == validFor || validFor == anyLife) && now.UnixNano() < a.reuse {
+	skew := time.Duration(c.skew.Load())
+	if a := c.signed.Load(); a != nil && a.skew == skew && (a.validFor == validFor || validFor == anyLife) && now.UnixNano() < a.reuse {
 		return a, nil
 	}
 	if validFor == anyLife {
@@ -141,12 +142,11 @@ func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAsser
 	if err := c.require("assertion", needChannelID, needKey, needKeyID); err != nil {
 		return nil, err
 	}
-	skew := c.skew.Load()
 	text, err := c.cfg.Key.key.Sign(assertion.Claims{
 		ChannelID: c.cfg.ChannelID,
 		Audience:  audience,
 		KeyID:     c.cfg.KeyID,
-		Now:       now.Add(time.Duration(skew)),
+		Now:       now.Add(skew),
 		ExpiresIn: c.cfg.AssertionLifetime,
 		ValidFor:  validFor,
 		Unchecked: c.cfg.SkipChecks,
@@ -159,13 +159,11 @@ func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAsser
 	a := &signedAssertion{
 		text:     NewSecret(text),
 		validFor: validFor,
-		skew:     time.Duration(skew),
+		skew:     skew,
 		reuse:    now.Add(c.cfg.AssertionLifetime * 9 / 10).UnixNano(),
 		expires:  now.Add(c.cfg.AssertionLifetime).UnixNano(),
 	}
-	if c.skew.Load() == skew {
-		c.signed.Store(a)
-	}
+	c.signed.Store(a)
 	return a, nil
 }
 

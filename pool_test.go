@@ -84,6 +84,18 @@ func TestPoolErrors(t *testing.T) {
 	}
 }
 
+func TestPoolClosedMeanwhile(t *testing.T) {
+	client := newClient(t, lineoauth.Config{})
+	var pool *lineoauth.Pool
+	pool = &lineoauth.Pool{New: func(string) (*lineoauth.Source, error) {
+		_ = pool.Close()
+		return client.Source(lineoauth.SourceConfig{})
+	}}
+	if _, err := pool.Source("1"); !errors.Is(err, lineoauth.ErrClosed) || pool.Len() != 0 {
+		t.Errorf("error = %v, Len = %d", err, pool.Len())
+	}
+}
+
 func TestPoolConcurrently(t *testing.T) {
 	client := newClient(t, lineoauth.Config{})
 	pool := &lineoauth.Pool{MaxSources: 5, New: func(string) (*lineoauth.Source, error) { return client.Source(lineoauth.SourceConfig{}) }}

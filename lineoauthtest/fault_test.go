@@ -112,6 +112,12 @@ func TestFaults(t *testing.T) {
 				if n := state.Calls[lineoauth.OpIssueChannelToken]; n != 2 || len(state.Faults) != 0 {
 					t.Errorf("%d calls, faults %+v", n, state.Faults)
 				}
+				if broken := kind == lineoauthtest.ResetBefore || kind == lineoauthtest.ResetAfter; (state.Requests[0].Status == 0) != broken {
+					t.Errorf("status %d was noted", state.Requests[0].Status)
+				}
+				if off := time.Since(state.Requests[0].Time); off < 0 || off > time.Minute {
+					t.Errorf("the request was noted %v ago", off)
+				}
 				if got := state.Requests[0].Fault; len(state.Requests) != 2 || got != kind || state.Requests[1].Fault != "" {
 					t.Errorf("requests = %+v", state.Requests)
 				}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -105,5 +106,42 @@ func TestInterrupt(t *testing.T) {
 				t.Errorf("it took %v to end", took)
 			}
 		})
+	}
+}
+
+func TestTimeoutFlag(t *testing.T) {
+	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer hanging.Close()
+	var stdout, stderr strings.Builder
+	code := run([]string{"verify", "--base-url", hanging.URL, "--timeout", "30ms", "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"}, nil, &stdout, &stderr, func(string) string { return "" })
+	if code != 1 || !strings.Contains(stderr.String(), "no answer within 30ms") || strings.Count(stderr.String(), "\n") != 1 {
+		t.Errorf("exit code %d, %s", code, stderr.String())
+	}
+}
+
+// What expires_at says is what expires_in says.
+func TestExpiresAt(t *testing.T) {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	env := map[string]string{"LINE_CHANNEL_ID": srv.Channel().ID, "LINE_CHANNEL_SECRET": srv.Channel().Secret, "LINE_OAUTH_BASE_URL": srv.URL}
+	var token string
+	for _, args := range [][]string{{"issue", "--type", "short-lived"}, {"verify", "-"}} {
+		var stdout, stderr strings.Builder
+		if code := run(args, strings.NewReader(token), &stdout, &stderr, func(name string) string { return env[name] }); code != 0 {
+			t.Fatalf("%s: exit code %d, %s", args, code, stderr.String())
+		}
+		var got struct {
+			AccessToken string    `json:"access_token"`
+			ExpiresIn   int64     `json:"expires_in"`
+			ExpiresAt   time.Time `json:"expires_at"`
+		}
+		if err := json.Unmarshal([]byte(stdout.String()), &got); err != nil {
+			t.Fatal(err)
+		}
+		want := time.Now().Add(time.Duration(got.ExpiresIn) * time.Second)
+		if off := got.ExpiresAt.Sub(want).Abs(); got.ExpiresIn < 2_500_000 || off > time.Minute {
+			t.Errorf("%s: expires_in %d, expires_at %v", args, got.ExpiresIn, got.ExpiresAt)
+		}
+		token = got.AccessToken
 	}
 }
