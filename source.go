@@ -265,6 +265,13 @@ func (s *Source) issue(ctx context.Context, client *Client) (*Token, error) {
 	case i := <-done:
 		return i.token, i.err
 	case <-late.C:
+		go func() { // Revoke is to know of a token that comes all the same
+			if i := <-done; i.err == nil {
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				s.keep(i.token)
+			}
+		}()
 		return nil, fmt.Errorf("lineoauth: the refresh took longer than %v: %w", s.cfg.RefreshTimeout, ctx.Err())
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -615,6 +616,34 @@ func TestHungSigner(t *testing.T) {
 		}
 		_ = source.Close()
 		close(release)
+	})
+}
+
+// A token that comes after its refresh was given up is not forgotten.
+func TestLateToken(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		release := make(chan struct{})
+		source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.ShortLived, RefreshTimeout: 3 * time.Second}, func(cfg *lineoauth.Config) {
+			base := cfg.Transport
+			cfg.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
+				<-release // deaf to the context
+				return base.RoundTrip(req.WithContext(context.WithoutCancel(req.Context())))
+			})
+		})
+		if _, err := source.TokenContext(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error = %v", err)
+		}
+		close(release)
+		synctest.Wait()
+		if n := len(srv.State().Tokens); n != 1 {
+			t.Fatalf("%d tokens came late", n)
+		}
+		if err := source.Revoke(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := len(srv.State().Tokens); n != 0 {
+			t.Errorf("%d tokens are alive after Revoke", n)
+		}
 	})
 }
 

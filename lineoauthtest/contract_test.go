@@ -230,10 +230,6 @@ func issued(expiresIn float64, more ...string) answer {
 	return answer{200, body}
 }
 
-func alive(id string, expiresIn float64) answer {
-	return answer{200, map[string]any{"client_id": id, "expires_in": expiresIn, "scope": "P CM"}}
-}
-
 // A row each of the contract's table of operations.
 func TestOperations(t *testing.T) {
 	for row, test := range map[string]func(l *line){

@@ -27,7 +27,7 @@ func newClaims() assertion.Claims {
 // returns header and claims.
 func verify(t *testing.T, signed string, public *rsa.PublicKey) (map[string]any, map[string]any) {
 	t.Helper()
-	jws, err := jose.ParseSigned(signed, []jose.SignatureAlgorithm{jose.RS256})
+	jws, err := jose.ParseSignedCompact(signed, []jose.SignatureAlgorithm{jose.RS256})
 	if err != nil {
 		t.Fatalf("go-jose cannot parse the assertion: %v", err)
 	}
