@@ -3,6 +3,7 @@ package lineoauth
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -64,20 +65,65 @@ func fetch[T any, R parsed[T]](ctx context.Context, c *Client, cl call, do send,
 	}
 	r, err := parse(ans.Response)
 	if err != nil {
-		return nil, nil, ans.bad(fmt.Errorf("the answer is not the JSON that was expected: %w", err))
+		if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) && wrong.Field != "" {
+			err = fmt.Errorf("%s is a JSON %s", wrong.Field, wrong.Value)
+		}
+		return nil, nil, ans.strange(fmt.Errorf("the answer is not the JSON that was expected: %w", err))
 	}
 	result := r.GetJSON200()
 	if result == nil {
-		return nil, nil, ans.bad(fmt.Errorf("the answer is %s, not JSON; something between this machine and LINE may have given it, check the base URL and the proxy", ans.mediaType()))
+		return nil, nil, ans.strange(fmt.Errorf("the answer is %s, not JSON", ans.mediaType()))
+	}
+	if err := checkNames(ans.body); err != nil {
+		return nil, nil, ans.strange(err)
 	}
 	if c.cfg.DisallowUnknownFields {
 		d := json.NewDecoder(bytes.NewReader(ans.body))
 		d.DisallowUnknownFields()
 		if err := d.Decode(new(T)); err != nil {
-			return nil, nil, ans.bad(fmt.Errorf("the answer does not fit the OpenAPI document: %w", err))
+			return nil, nil, ans.bad(fmt.Errorf("the answer does not fit the OpenAPI document (DisallowUnknownFields): %w", err))
 		}
 	}
 	return result, ans, nil
+}
+
+// finish makes a call whose answer is empty.
+func (c *Client) finish(ctx context.Context, cl call, do send) (*answer, error) {
+	ans, err := c.exchange(ctx, cl, do)
+	if err != nil {
+		return nil, err
+	}
+	if said := string(bytes.TrimSpace(ans.body)); said != "" && said != "{}" {
+		return nil, ans.strange(fmt.Errorf("the answer should be empty, but is %s", ans.mediaType()))
+	}
+	return ans, nil
+}
+
+// checkNames refuses an object that has a name twice, of which encoding/json
+// takes the last and others the first. The body is known to be JSON.
+func checkNames(body []byte) error {
+	seen := make(map[string]bool)
+	d := json.NewDecoder(bytes.NewReader(body))
+	if start, err := d.Token(); err != nil || start != json.Delim('{') {
+		return err
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return err
+		}
+		// As encoding/json does, whatever the case of the letters.
+		key := strings.ToLower(strings.ToUpper(name.(string)))
+		if seen[key] {
+			return fmt.Errorf("the answer has the field %q twice", key)
+		}
+		seen[key] = true
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // exchange sends a request, again if that may help; the answer that it returns
@@ -113,7 +159,7 @@ func (c *Client) exchange(ctx context.Context, cl call, do send) (*answer, error
 		if deadline, ok := ctx.Deadline(); failed.RetryAfter > maxRetry || ok && time.Until(deadline) < delay {
 			return nil, failed
 		}
-		c.emit(Event{Kind: EventRetried, Err: failed, Wait: delay})
+		c.emit(ctx, Event{Kind: EventRetried, Err: failed, Wait: delay})
 		wait := time.NewTimer(delay)
 		select {
 		case <-wait.C:
@@ -127,6 +173,9 @@ func (c *Client) exchange(ctx context.Context, cl call, do send) (*answer, error
 
 // temporary reports whether the same request may succeed later.
 func (e *Error) temporary() bool {
+	if errors.As(e.Err, new(*tls.CertificateVerificationError)) {
+		return false
+	}
 	return e.StatusCode == 0 || e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= http.StatusInternalServerError
 }
 
@@ -137,10 +186,10 @@ func (e *Error) lost() bool {
 	case 0:
 		dial := new(net.OpError)
 		return !errors.As(e.Err, &dial) || dial.Op != "dial"
-	case http.StatusOK, http.StatusBadGateway, http.StatusGatewayTimeout:
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		return true
 	}
-	return false
+	return e.StatusCode/100 == 2
 }
 
 // takesPlace reports whether the operation issues a token of which a channel
@@ -172,9 +221,9 @@ func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 	rsp.Body = newMemoryBody(ans.body)
 	switch {
 	case err != nil:
-		return nil, ans.bad(fmt.Errorf("the answer broke off: %w", c.timedOut(ctx, err)))
+		return nil, ans.bad(fmt.Errorf("the answer broke off: %w; check the network and try again", c.timedOut(ctx, err)))
 	case len(ans.body) > maxAnswer:
-		return nil, ans.bad(fmt.Errorf("the answer has more than %d bytes", maxAnswer))
+		return nil, ans.strange(fmt.Errorf("the answer has more than %d bytes", maxAnswer))
 	case rsp.StatusCode != http.StatusOK:
 		return nil, ans.refusal()
 	}
@@ -186,7 +235,7 @@ var errTimeout = errors.New("timeout")
 
 // timedOut says so if err comes from the client's own timeout.
 func (c *Client) timedOut(ctx context.Context, err error) error {
-	if context.Cause(ctx) == errTimeout {
+	if errors.Is(context.Cause(ctx), errTimeout) {
 		return fmt.Errorf("no answer within %v: %w", c.cfg.Timeout, context.DeadlineExceeded)
 	}
 	return err
@@ -221,19 +270,26 @@ func (d doer) Do(req *http.Request) (*http.Response, error) {
 
 // refusal reads an answer that is not 200.
 func (a *answer) refusal() *Error {
-	if a.StatusCode >= 300 && a.StatusCode < 400 {
-		return a.bad(fmt.Errorf("a redirect to %s, which is not followed, for it would carry the secret along; check the base URL", a.redirectHost()))
+	switch a.StatusCode / 100 {
+	case 2:
+		return a.strange(errors.New("only 200 is a success"))
+	case 3:
+		return a.bad(fmt.Errorf("a redirect to %s, which is not followed, for it would carry the secret along; check the base URL", a.redirect()))
 	}
 	var said gen.ErrorResponse
 	if len(a.body) > 0 && json.Unmarshal(a.body, &said) != nil {
-		return a.bad(fmt.Errorf("%s that is no error of LINE's; something between this machine and LINE may have given it", a.mediaType()))
+		err := fmt.Errorf("%s that is no error of LINE's", a.mediaType())
+		if a.StatusCode >= http.StatusInternalServerError {
+			return a.bad(err)
+		}
+		return a.strange(err)
 	}
 	e := a.bad(nil)
 	secrets := a.redactor()
 	e.Code = clean(said.Error, secrets)
 	e.Description = clean(said.ErrorDescription, secrets)
 	e.Message = clean(said.Message, secrets)
-	for _, d := range said.Details {
+	for _, d := range said.Details[:min(len(said.Details), maxDetails)] {
 		e.Details = append(e.Details, ErrorDetail{Message: clean(d.Message, secrets), Property: clean(d.Property, secrets)})
 	}
 	return e
@@ -253,6 +309,11 @@ func (a *answer) bad(err error) *Error {
 	}
 }
 
+// strange is bad for an answer that LINE would not give.
+func (a *answer) strange(err error) *Error {
+	return a.bad(fmt.Errorf("%w; something between this machine and LINE may have given it, check the base URL and the proxy", err))
+}
+
 func serverTime(date string) time.Time {
 	t, _ := http.ParseTime(date) // zero if there is none
 	return t
@@ -262,16 +323,18 @@ func serverTime(date string) time.Time {
 func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresIn int32) (*Token, error) {
 	switch {
 	case accessToken == "":
-		return nil, a.bad(errors.New("the answer holds no access_token"))
+		return nil, a.strange(errors.New("the answer holds no access_token"))
+	case !isGraphic(accessToken) || !isGraphic(keyID):
+		return nil, a.strange(errors.New("the answer's access_token or key_id has letters that no header can carry"))
 	case expiresIn <= 0:
-		return nil, a.bad(fmt.Errorf("the answer says expires_in %d, which is not in the future", expiresIn))
+		return nil, a.strange(fmt.Errorf("the answer says expires_in %d, which is not in the future", expiresIn))
 	case tokenType == "":
 		tokenType = "Bearer" // as the OpenAPI document has it
 	case !strings.EqualFold(tokenType, "Bearer"):
-		return nil, a.bad(errors.New("the answer's token_type is not Bearer"))
+		return nil, a.strange(errors.New("the answer's token_type is not Bearer"))
 	}
 	if kind == V21 && keyID == "" {
-		return nil, a.bad(errors.New("the answer holds no key_id"))
+		return nil, a.strange(errors.New("the answer holds no key_id"))
 	}
 	return &Token{
 		AccessToken: NewSecret(accessToken),
@@ -283,6 +346,12 @@ func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresI
 	}, nil
 }
 
+// isGraphic reports whether s is ASCII without spaces and control characters,
+// as OAuth has it of tokens (RFC 6749, appendix A.12).
+func isGraphic(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+}
+
 func (a *answer) mediaType() string {
 	if t, _, err := mime.ParseMediaType(a.Header.Get("Content-Type")); err == nil {
 		return t
@@ -290,9 +359,9 @@ func (a *answer) mediaType() string {
 	return "a body of unknown type"
 }
 
-func (a *answer) redirectHost() string {
+func (a *answer) redirect() string {
 	if to, err := a.Location(); err == nil {
-		return to.Host
+		return to.Host + to.Path
 	}
 	return "nowhere"
 }

@@ -277,7 +277,7 @@ func (c *Client) ValidChannelAccessTokenKeyIDs(ctx context.Context) ([]string, e
 			return nil, err
 		}
 		if rsp.Kids == nil {
-			return nil, ans.bad(errors.New("the answer holds no kids"))
+			return nil, ans.strange(errors.New("the answer holds no kids"))
 		}
 		return rsp.Kids, nil
 	})
@@ -310,7 +310,7 @@ func (c *Client) VerifyChannelToken(ctx context.Context, accessToken string) (*V
 		return nil, err
 	}
 	if rsp.ClientID == "" || rsp.ExpiresIn < 0 {
-		return nil, ans.bad(errors.New("the answer holds no client_id, or an expires_in in the past"))
+		return nil, ans.strange(errors.New("the answer holds no client_id, or an expires_in in the past"))
 	}
 	return &Verification{ClientID: rsp.ClientID, ExpiresIn: rsp.ExpiresIn, Scope: rsp.Scope, VerifiedAt: ans.askedAt}, nil
 }
@@ -343,7 +343,7 @@ func (c *Client) RevokeChannelToken(ctx context.Context, accessToken string) err
 		return err
 	}
 	if !isJWS(accessToken) {
-		_, err := c.exchange(ctx, call{op: OpRevokeChannelToken, secrets: []string{accessToken}},
+		_, err := c.finish(ctx, call{op: OpRevokeChannelToken, secrets: []string{accessToken}},
 			func(ctx context.Context, api *gen.Client) (*http.Response, error) {
 				return api.RevokeChannelTokenWithFormdataBody(ctx, gen.RevokeChannelTokenFormdataRequestBody{AccessToken: accessToken})
 			})
@@ -357,7 +357,7 @@ func (c *Client) RevokeChannelToken(ctx context.Context, accessToken string) err
 		ClientSecret: c.cfg.ChannelSecret.Reveal(),
 		AccessToken:  accessToken,
 	}
-	ans, err := c.exchange(ctx, call{op: OpRevokeChannelTokenByJWT, secrets: []string{accessToken, body.ClientSecret}},
+	ans, err := c.finish(ctx, call{op: OpRevokeChannelTokenByJWT, secrets: []string{accessToken, body.ClientSecret}},
 		func(ctx context.Context, api *gen.Client) (*http.Response, error) {
 			return api.RevokeChannelTokenByJWTWithFormdataBody(ctx, body)
 		})
@@ -410,7 +410,7 @@ const minSkew = 5 * time.Second
 // it takes note of by how much.
 func (c *Client) outdated(a *signedAssertion, err error) bool {
 	var e *Error
-	if !errors.As(err, &e) || e.kind() != ErrInvalidAssertion {
+	if !errors.As(err, &e) || !errors.Is(e, ErrInvalidAssertion) {
 		return false
 	}
 	now := c.cfg.Now().Round(0)

@@ -1,6 +1,7 @@
 package lineoauth
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -42,15 +43,21 @@ type Config struct {
 	AssertionLifetime time.Duration
 
 	// BaseURL is where LINE is. Empty means the OpenAPI document's first server
-	// (gen.DefaultServerURL). Plain http is for loopback addresses alone.
+	// (gen.DefaultServerURL). Plain http is for loopback addresses alone, unless
+	// AllowPlainHTTP says otherwise.
 	BaseURL string
 	// OperationURLs gives single operations another base URL.
 	OperationURLs map[Operation]string
+	// AllowPlainHTTP lets base URLs be plain http toward any host, such as a
+	// sidecar that adds TLS. Whoever is on the way can then read the secrets.
+	AllowPlainHTTP bool
 	// Authorization is sent as the Authorization header of every call, for a
 	// gateway in front of LINE; see [BearerAuthorization] and
 	// [BasicAuthorization]. LINE itself needs none.
 	Authorization Secret
-	// Transport carries the requests. nil means [http.DefaultTransport].
+	// Transport carries the requests. nil means [http.DefaultTransport]. An
+	// [http.Transport] that skips the verification of certificates, or goes below
+	// TLS 1.2, is refused; for a private authority, set its RootCAs.
 	Transport http.RoundTripper
 	// Timeout bounds one try of a call, from the connection to the answer's last
 	// byte. 0 means DefaultTimeout, a negative one means that only the context
@@ -183,12 +190,12 @@ func (cfg Config) validate() (Config, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	errs := []error{checkBaseURL("BaseURL", cfg.BaseURL)}
+	errs := []error{checkBaseURL("BaseURL", cfg.BaseURL, cfg.AllowPlainHTTP), checkTLS(cfg.Transport)}
 	for op, base := range cfg.OperationURLs {
 		if !slices.Contains(Operations(), op) {
 			errs = append(errs, fmt.Errorf("OperationURLs names the operation %q, which there is not", op))
 		}
-		errs = append(errs, checkBaseURL("OperationURLs["+string(op)+"]", base))
+		errs = append(errs, checkBaseURL("OperationURLs["+string(op)+"]", base, cfg.AllowPlainHTTP))
 	}
 	if cfg.Key != nil && cfg.Key.key == nil {
 		return cfg, fmt.Errorf("lineoauth: %w: Key is empty; make it by ParseKey or NewKey", ErrInvalid)
@@ -225,15 +232,33 @@ func join(errs []error) error {
 }
 
 // checkBaseURL does not show the URL in its errors: it may hold a password.
-func checkBaseURL(name, base string) error {
+func checkBaseURL(name, base string, plainHTTP bool) error {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("%s is no absolute https URL, such as %s", name, gen.DefaultServerURL)
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return errors.New(name + " holds a user name, a query or a fragment; leave them out (Authorization is for a gateway's credentials)")
-	case u.Scheme == "http" && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !plainHTTP && !isLoopback(u.Hostname()):
 		return fmt.Errorf("%s is plain http toward %s; secrets travel over https, except to loopback", name, u.Hostname())
+	}
+	return nil
+}
+
+// checkTLS refuses a transport that does not know whom it talks to.
+func checkTLS(transport http.RoundTripper) error {
+	t, ok := transport.(*http.Transport)
+	if !ok {
+		return nil
+	}
+	cfg := t.Clone().TLSClientConfig // Clone, for the first use of a transport writes there
+	switch {
+	case cfg == nil:
+		return nil
+	case cfg.InsecureSkipVerify && cfg.VerifyConnection == nil && cfg.VerifyPeerCertificate == nil:
+		return errors.New("Transport skips the verification of certificates, so that anyone could read the secrets; set RootCAs instead")
+	case cfg.MinVersion != 0 && cfg.MinVersion < tls.VersionTLS12:
+		return errors.New("Transport allows less than TLS 1.2; leave MinVersion at 0")
 	}
 	return nil
 }

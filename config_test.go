@@ -1,17 +1,25 @@
 package lineoauth_test
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -134,23 +142,26 @@ func TestNewRefuses(t *testing.T) {
 		cfg  lineoauth.Config
 		want string
 	}{
-		"channel ID":          {lineoauth.Config{ChannelID: "12a"}, "other than digits"},
-		"key size":            {lineoauth.Config{Key: bigKey}, "RSA-3072"},
-		"two key IDs":         {lineoauth.Config{Key: key, KeyID: "l"}, "two key IDs"},
-		"assertion lifetime":  {lineoauth.Config{AssertionLifetime: time.Hour}, "30m0s"},
-		"secret for ID":       {lineoauth.Config{ChannelID: "hunter2"}, "other than digits"},
-		"zero key":            {lineoauth.Config{Key: &lineoauth.Key{}}, "Key is empty"},
-		"not loopback":        {lineoauth.Config{BaseURL: "http://127.evil.example"}, "plain http toward 127.evil.example"},
-		"plain http":          {lineoauth.Config{BaseURL: "http://line.example"}, "plain http toward line.example"},
-		"other scheme":        {lineoauth.Config{BaseURL: "ftp://line.example"}, "no absolute https URL"},
-		"no URL":              {lineoauth.Config{BaseURL: "api"}, "no absolute https URL"},
-		"userinfo":            {lineoauth.Config{BaseURL: "https://user:hunter2@line.example"}, "user name"},
-		"query":               {lineoauth.Config{BaseURL: "https://line.example?a=hunter2"}, "a query"},
-		"fragment":            {lineoauth.Config{BaseURL: "https://line.example#hunter2"}, "fragment"},
-		"operation URL":       {lineoauth.Config{OperationURLs: map[lineoauth.Operation]string{lineoauth.OpIssueChannelToken: "x"}}, "OperationURLs[issueChannelToken]"},
-		"operation unknown":   {lineoauth.Config{OperationURLs: map[lineoauth.Operation]string{"issue": "https://line.example"}}, `"issue"`},
-		"two things, the 1st": {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "other than digits"},
-		"two things, the 2nd": {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "no absolute https URL"},
+		"channel ID":           {lineoauth.Config{ChannelID: "12a"}, "other than digits"},
+		"key size":             {lineoauth.Config{Key: bigKey}, "RSA-3072"},
+		"two key IDs":          {lineoauth.Config{Key: key, KeyID: "l"}, "two key IDs"},
+		"assertion lifetime":   {lineoauth.Config{AssertionLifetime: time.Hour}, "30m0s"},
+		"secret for ID":        {lineoauth.Config{ChannelID: "hunter2"}, "other than digits"},
+		"zero key":             {lineoauth.Config{Key: &lineoauth.Key{}}, "Key is empty"},
+		"not loopback":         {lineoauth.Config{BaseURL: "http://127.evil.example"}, "plain http toward 127.evil.example"},
+		"plain http":           {lineoauth.Config{BaseURL: "http://line.example"}, "plain http toward line.example"},
+		"other scheme":         {lineoauth.Config{BaseURL: "ftp://line.example"}, "no absolute https URL"},
+		"no URL":               {lineoauth.Config{BaseURL: "api"}, "no absolute https URL"},
+		"userinfo":             {lineoauth.Config{BaseURL: "https://user:hunter2@line.example"}, "user name"},
+		"query":                {lineoauth.Config{BaseURL: "https://line.example?a=hunter2"}, "a query"},
+		"fragment":             {lineoauth.Config{BaseURL: "https://line.example#hunter2"}, "fragment"},
+		"operation URL":        {lineoauth.Config{OperationURLs: map[lineoauth.Operation]string{lineoauth.OpIssueChannelToken: "x"}}, "OperationURLs[issueChannelToken]"},
+		"operation unknown":    {lineoauth.Config{OperationURLs: map[lineoauth.Operation]string{"issue": "https://line.example"}}, `"issue"`},
+		"operation URL, plain": {lineoauth.Config{OperationURLs: map[lineoauth.Operation]string{lineoauth.OpIssueChannelToken: "http://line.example"}}, "plain http toward line.example"},
+		"no verification":      {lineoauth.Config{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}, "skips the verification"},
+		"TLS 1.1":              {lineoauth.Config{Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS11}}}, "less than TLS 1.2"},
+		"two things, the 1st":  {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "other than digits"},
+		"two things, the 2nd":  {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "no absolute https URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := lineoauth.New(tt.cfg)
@@ -166,6 +177,43 @@ func TestNewRefuses(t *testing.T) {
 		if _, err := lineoauth.New(lineoauth.Config{BaseURL: base}); err != nil {
 			t.Errorf("%s: %v", base, err)
 		}
+	}
+	ownVerification := &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { return nil }}
+	for name, cfg := range map[string]lineoauth.Config{
+		"plain http, allowed":   {BaseURL: "http://line.example", AllowPlainHTTP: true},
+		"verification by hand":  {Transport: &http.Transport{TLSClientConfig: ownVerification}},
+		"a transport of no TLS": {Transport: roundTrip(nil)},
+	} {
+		if _, err := lineoauth.New(cfg); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// No secret goes to a server of an unknown authority, or over TLS 1.1.
+func TestTLS(t *testing.T) {
+	for _, version := range []uint16{tls.VersionTLS11, tls.VersionTLS12, tls.VersionTLS13} {
+		t.Run(tls.VersionName(version), func(t *testing.T) {
+			asked := false
+			srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked = true }))
+			srv.TLS = &tls.Config{MinVersion: version, MaxVersion: version}
+			srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+			srv.StartTLS()
+			defer srv.Close()
+
+			_, err := newClient(t, lineoauth.Config{BaseURL: srv.URL}).VerifyChannelToken(t.Context(), opaque)
+			if err == nil || asked {
+				t.Errorf("an unknown authority: %v", err)
+			}
+			authorities := x509.NewCertPool()
+			authorities.AddCert(srv.Certificate())
+			transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities}}
+			defer transport.CloseIdleConnections()
+			_, err = newClient(t, lineoauth.Config{BaseURL: srv.URL, Transport: transport}).VerifyChannelToken(t.Context(), opaque)
+			if asked != (version >= tls.VersionTLS12) {
+				t.Errorf("a known authority: %v", err)
+			}
+		})
 	}
 }
 
@@ -233,9 +281,11 @@ func TestCallsNameWhatIsMissing(t *testing.T) {
 	}
 }
 
-// Whatever holds a secret shows none, however it is printed.
-func TestNothingPrintsASecret(t *testing.T) {
-	const secret = "hunter2hunter2"
+const planted = "hunter2hunter2"
+
+// holders are what holds a planted secret or the key of testSigner.
+func holders(t *testing.T) map[string]any {
+	const secret = planted
 	key, err := lineoauth.ParseKey([]byte(testPEM(t)))
 	if err != nil {
 		t.Fatal(err)
@@ -250,11 +300,33 @@ func TestNothingPrintsASecret(t *testing.T) {
 		key    lineoauth.Key
 		client lineoauth.Client
 	}
-	primes := testSigner(t).Primes
-	for name, v := range map[string]any{
+	signed, err := newClient(t, cfg).Assertion(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := client.Source(lineoauth.SourceConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := lineoauth.Transport{Source: source}
+	_, failed := newClient(t, lineoauth.Config{Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
+		return nil, &url.Error{Op: "Get", URL: req.URL.String(), Err: io.ErrUnexpectedEOF}
+	})}).VerifyChannelToken(t.Context(), "eyJhbGciOiJIUzI1NiJ9.e30."+secret)
+	if failed == nil {
+		t.Fatal("no error")
+	}
+	return map[string]any{
 		"secret": cfg.ChannelSecret, "config": cfg, "&config": &cfg, "key": key, "key value": *key, "client": client, "client value": *client,
 		"token": token, "&token": &token, "unexported": bot{token, cfg, *key, *client}, "&unexported": &bot{token, cfg, *key, *client},
-	} {
+		"assertion": signed, "source": source, "transport": transport, "&transport": &transport, "event": lineoauth.Event{Token: &token, Err: failed},
+		"error": failed, "cause": errors.Unwrap(failed),
+	}
+}
+
+// Whatever holds a secret shows none, however it is printed.
+func TestNothingPrintsASecret(t *testing.T) {
+	primes := testSigner(t).Primes
+	for name, v := range holders(t) {
 		var printed strings.Builder
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
 			fmt.Fprintf(&printed, verb, v)
@@ -264,10 +336,33 @@ func TestNothingPrintsASecret(t *testing.T) {
 		if text, err := json.Marshal(v); err == nil {
 			printed.Write(text)
 		}
-		for _, s := range []string{secret, fmt.Sprintf("%x", secret), primes[0].String(), fmt.Sprintf("%x", primes[0])} {
+		for _, s := range []string{planted, fmt.Sprintf("%x", planted), "eyJ", primes[0].String(), fmt.Sprintf("%x", primes[0])} {
 			if strings.Contains(printed.String(), s) {
 				t.Errorf("%s shows %.20s…:\n%s", name, s, printed.String())
 			}
+		}
+	}
+}
+
+// A process that dies of a panic with such a value shows none either.
+func TestPanicsShowNoSecret(t *testing.T) {
+	const variable = "LINEOAUTH_PANIC"
+	if name := os.Getenv(variable); name != "" {
+		v := holders(t)[name]
+		done := make(chan bool)
+		go func() { panic(v) }() // in its own goroutine, for package testing prints otherwise
+		<-done
+	}
+	long := regexp.MustCompile(`eyJ|[0-9]{40}|[0-9a-f]{40}`) // a JWT, or the primes of a key
+	for name, v := range holders(t) {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestPanicsShowNoSecret$")
+		cmd.Env = append(os.Environ(), variable+"="+name)
+		out, err := cmd.CombinedOutput()
+		if err == nil || !bytes.Contains(out, []byte("panic: ")) {
+			t.Fatalf("%s: there was no panic: %v\n%s", name, err, out)
+		}
+		if long.Match(out) || bytes.Contains(out, []byte(planted)) {
+			t.Errorf("a panic with %s (%T) shows a secret:\n%s", name, v, out)
 		}
 	}
 }

@@ -45,8 +45,8 @@ type Error struct {
 	StatusCode int
 	// Code and Description are LINE's error and error_description.
 	Code, Description string
-	// Message and Details are LINE's message and details, the Messaging API's
-	// shape of an error.
+	// Message and Details are LINE's message and details, of which the first ten
+	// are kept: the Messaging API's shape of an error.
 	Message string
 	Details []ErrorDetail
 	// RequestID is LINE's X-Line-Request-Id; name it when asking LINE.
@@ -156,7 +156,7 @@ func (e *Error) said() string {
 
 func (e *Error) advice() string {
 	switch e.kind() {
-	case ErrTokenLimit:
+	case ErrTokenLimit: //nolint:errorlint // kind gives the sentinels themselves
 		return "reuse a stored token, revoke one, or use stateless tokens, which have no limit"
 	case ErrUnknownKey:
 		return "register the public key in the LINE Developers Console and use the key ID that it shows for this channel"
@@ -183,6 +183,8 @@ func (e *Error) advice() string {
 		return "LINE has trouble; try again later"
 	case e.StatusCode == 0 && !errors.Is(e.Err, context.Canceled):
 		return "check the network and the base URL"
+	case e.StatusCode >= http.StatusBadRequest && e.Err == nil:
+		return "LINE's reference tells what that means: https://developers.line.biz/en/reference/messaging-api/"
 	}
 	return ""
 }
@@ -190,7 +192,11 @@ func (e *Error) advice() string {
 // invalidExp is how LINE says that an assertion has expired, or does too late.
 const invalidExp = "Invalid exp"
 
-const maxSaid = 300
+// Bounds of what LINE says as an error repeats it.
+const (
+	maxSaid    = 300 // letters of one text
+	maxDetails = 10
+)
 
 // clean makes what a stranger wrote fit for one line of a log: no control
 // characters, no more than a few hundred letters, and none of our secrets.
@@ -215,5 +221,6 @@ type cleanError struct {
 }
 
 func (e *cleanError) Error() string        { return e.text }
+func (e *cleanError) GoString() string     { return e.text }
 func (e *cleanError) Is(target error) bool { return errors.Is(e.err, target) }
 func (e *cleanError) As(target any) bool   { return errors.As(e.err, target) }

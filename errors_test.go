@@ -27,8 +27,9 @@ var sentinels = []error{
 func only(t *testing.T, err, want error) {
 	t.Helper()
 	for _, s := range sentinels {
-		if errors.Is(err, s) != (s == want) {
-			t.Errorf("errors.Is(%v, %v) = %v", err, s, s != want)
+		wanted := s == want //nolint:errorlint // the sentinels themselves
+		if errors.Is(err, s) != wanted {
+			t.Errorf("errors.Is(%v, %v) = %v", err, s, !wanted)
 		}
 	}
 }
@@ -399,7 +400,8 @@ func TestErrorChainHoldsNoSecret(t *testing.T) {
 	for _, transport := range []http.RoundTripper{failing, gateway} {
 		client := newClient(t, lineoauth.Config{Transport: transport, Authorization: lineoauth.BearerAuthorization("hunter2")})
 		_, err := client.VerifyChannelToken(t.Context(), jws)
-		if errors.Is(err, io.ErrUnexpectedEOF) == (err.(*lineoauth.Error).StatusCode == 400) {
+		var e *lineoauth.Error
+		if !errors.As(err, &e) || errors.Is(err, io.ErrUnexpectedEOF) == (e.StatusCode == 400) {
 			t.Errorf("the cause: %v", err)
 		}
 		for ; err != nil; err = errors.Unwrap(err) {

@@ -36,7 +36,7 @@ type Event struct {
 	Wait time.Duration
 }
 
-func (c *Client) emit(e Event) {
+func (c *Client) emit(ctx context.Context, e Event) {
 	e.ChannelID = c.cfg.ChannelID
 	if c.cfg.OnEvent != nil {
 		c.cfg.OnEvent(e)
@@ -59,5 +59,5 @@ func (c *Client) emit(e Event) {
 	if e.Wait > 0 {
 		attrs = append(attrs, slog.Duration("wait", e.Wait))
 	}
-	c.cfg.Logger.LogAttrs(context.Background(), level, string(e.Kind), attrs...)
+	c.cfg.Logger.LogAttrs(ctx, level, string(e.Kind), attrs...)
 }

@@ -249,7 +249,8 @@ func TestRetryWaits(t *testing.T) {
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1})
 		for range 40 {
 			try = 0
-			if _, err := client.VerifyChannelToken(t.Context(), opaque); err.(*lineoauth.Error).Tries != 9 {
+			var e *lineoauth.Error
+			if _, err := client.VerifyChannelToken(t.Context(), opaque); !errors.As(err, &e) || e.Tries != 9 {
 				t.Fatalf("error = %v", err)
 			}
 		}

@@ -26,7 +26,7 @@ func TestRefreshAt(t *testing.T) {
 					t.Errorf("random %v: %v before the end; want from %v to %v", random, got, tt.earliest, tt.after)
 				}
 			}
-			if refreshAt(issued, end, tt.longest, 0) == refreshAt(issued, end, tt.longest, 0.5) {
+			if refreshAt(issued, end, tt.longest, 0).Equal(refreshAt(issued, end, tt.longest, 0.5)) {
 				t.Error("there is no jitter")
 			}
 		})

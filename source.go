@@ -153,7 +153,7 @@ func (s *Source) get(ctx context.Context) (*liveToken, error) {
 		now := s.client.cfg.Now().UnixNano()
 		if now < live.expiresAt {
 			if at := live.refreshAt.Load(); now >= at && live.refreshAt.CompareAndSwap(at, math.MaxInt64) {
-				s.refreshAhead(live)
+				s.refreshAhead(live) //nolint:contextcheck // a refresh is everybody's
 			}
 			return live, nil
 		}
@@ -194,7 +194,7 @@ func (s *Source) wait(ctx context.Context) (*liveToken, error) {
 			s.mu.Unlock()
 			return nil, err
 		}
-		f = s.start(s.client)
+		f = s.start(s.client) //nolint:contextcheck // a refresh is everybody's
 	}
 	s.mu.Unlock()
 
@@ -223,7 +223,7 @@ func (s *Source) start(client *Client) *flight {
 		}
 		close(f.done) // before others are told, who may be slow
 		if !errors.Is(e.Err, ErrClosed) {
-			s.client.emit(e)
+			s.client.emit(ctx, e)
 		}
 	})
 	return f
@@ -282,7 +282,7 @@ func (s *Source) arrived(f *flight, token *Token) (Event, error) {
 		oauth2:    oauth2.Token{AccessToken: token.AccessToken.Reveal(), TokenType: token.TokenType, Expiry: token.ExpiresAt()},
 		expiresAt: token.ExpiresAt().UnixNano(),
 	}
-	live.refreshAt.Store(refreshAt(token.IssuedAt, token.ExpiresAt(), s.cfg.RefreshWindow, rand.Float64()).UnixNano())
+	live.refreshAt.Store(refreshAt(token.IssuedAt, token.ExpiresAt(), s.cfg.RefreshWindow, rand.Float64()).UnixNano()) //nolint:gosec // spreads load, hides nothing
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -330,7 +330,7 @@ func (s *Source) failed(f *flight, err error) Event {
 	f.err = s.failure
 
 	now := s.client.cfg.Now()
-	wait := backOff(s.failures, rand.Float64())
+	wait := backOff(s.failures, rand.Float64()) //nolint:gosec // spreads load, hides nothing
 	live := s.current.Load()
 	if live != nil {
 		// A token that is soon to end leaves time for some more tries.
@@ -404,7 +404,7 @@ func (s *Source) Invalidate(accessToken string) {
 	now := s.client.cfg.Now()
 	var wait time.Duration
 	if s.refused > 1 && now.Sub(live.token.IssuedAt) < youngToken {
-		wait = backOff(s.refused-1, rand.Float64())
+		wait = backOff(s.refused-1, rand.Float64()) //nolint:gosec // spreads load, hides nothing
 	}
 	if s.cfg.Kind != Stateless {
 		wait = max(wait, scarce(s.refused))
@@ -414,7 +414,7 @@ func (s *Source) Invalidate(accessToken string) {
 		s.retryAt = now.Add(wait)
 	}
 	s.mu.Unlock()
-	s.client.emit(Event{Kind: EventInvalidated, Token: &live.token, Wait: wait})
+	s.client.emit(context.Background(), Event{Kind: EventInvalidated, Token: &live.token, Wait: wait})
 }
 
 var _ io.Closer = (*Source)(nil)

@@ -55,7 +55,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil || rsp.StatusCode != http.StatusUnauthorized {
 		return rsp, err
 	}
-	t.Source.Invalidate(token.AccessToken.Reveal())
+	t.Source.Invalidate(token.AccessToken.Reveal()) //nolint:contextcheck // takes none, for it does not wait
 	body, ok := again(req)
 	if !ok {
 		return rsp, nil

@@ -18,14 +18,14 @@ import (
 
 const pushBody = `{"to":"U1","messages":[{"type":"text","text":"hi"}]}`
 
-func push(t *testing.T, client *http.Client, url string, body io.Reader) *http.Response {
+func push(t *testing.T, client *http.Client, url string, body io.Reader) int {
 	t.Helper()
 	rsp, err := client.Post(url+"/v2/bot/message/push", "application/json", body)
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = rsp.Body.Close()
-	return rsp
+	return rsp.StatusCode
 }
 
 func liveServer(t *testing.T) (*lineoauthtest.Server, *lineoauth.Source) {
@@ -64,8 +64,8 @@ func TestTransportReplacesARefusedToken(t *testing.T) {
 		}
 	}
 	revoke()
-	if rsp := push(t, client, srv.URL, strings.NewReader(pushBody)); rsp.StatusCode != 200 {
-		t.Errorf("push: %d", rsp.StatusCode)
+	if status := push(t, client, srv.URL, strings.NewReader(pushBody)); status != 200 {
+		t.Errorf("push: %d", status)
 	}
 	if n := srv.State().Calls[lineoauthtest.OpPushMessage]; n != 2 {
 		t.Errorf("%d requests", n)
@@ -73,11 +73,11 @@ func TestTransportReplacesARefusedToken(t *testing.T) {
 	// A body that cannot be had again is not sent again; the token is dropped.
 	srv.Advance(2 * time.Minute)
 	revoke()
-	if rsp := push(t, client, srv.URL, io.MultiReader(strings.NewReader(pushBody))); rsp.StatusCode != 401 {
-		t.Errorf("push of a stream: %d", rsp.StatusCode)
+	if status := push(t, client, srv.URL, io.MultiReader(strings.NewReader(pushBody))); status != 401 {
+		t.Errorf("push of a stream: %d", status)
 	}
-	if rsp := push(t, client, srv.URL, io.MultiReader(strings.NewReader(pushBody))); rsp.StatusCode != 200 {
-		t.Errorf("the next push of a stream: %d", rsp.StatusCode)
+	if status := push(t, client, srv.URL, io.MultiReader(strings.NewReader(pushBody))); status != 200 {
+		t.Errorf("the next push of a stream: %d", status)
 	}
 	if n := srv.State().Calls[lineoauthtest.OpPushMessage]; n != 4 {
 		t.Errorf("%d requests", n)
@@ -128,8 +128,8 @@ func TestTransportRepeatsOnce(t *testing.T) {
 	defer refusing.Close()
 	host := strings.TrimPrefix(refusing.URL, "http://")
 	client := &http.Client{Transport: &lineoauth.Transport{Source: source, Hosts: []string{host}}}
-	if rsp := push(t, client, refusing.URL, strings.NewReader(pushBody)); rsp.StatusCode != 401 || requests != 2 {
-		t.Errorf("%d after %d requests", rsp.StatusCode, requests)
+	if status := push(t, client, refusing.URL, strings.NewReader(pushBody)); status != 401 || requests != 2 {
+		t.Errorf("%d after %d requests", status, requests)
 	}
 }
 
@@ -208,7 +208,10 @@ func TestTransportWithoutToken(t *testing.T) {
 	srv, source := liveServer(t)
 	srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1})
 	body := &closeRecorder{Reader: strings.NewReader(pushBody)}
-	_, err := (&http.Client{Transport: &lineoauth.Transport{Source: source}}).Post(srv.URL+"/v2/bot/message/push", "application/json", body)
+	rsp, err := (&http.Client{Transport: &lineoauth.Transport{Source: source}}).Post(srv.URL+"/v2/bot/message/push", "application/json", body)
+	if err == nil {
+		_ = rsp.Body.Close()
+	}
 	var e *lineoauth.Error
 	var ue *url.Error
 	if !errors.As(err, &e) || !errors.As(err, &ue) || e.StatusCode != 500 {

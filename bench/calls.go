@@ -134,7 +134,7 @@ func rawServer() string {
 				return
 			}
 			go func() {
-				defer conn.Close()
+				defer func() { _ = conn.Close() }()
 				buf := make([]byte, 8<<10)
 				n := 0
 				for {

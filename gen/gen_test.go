@@ -79,16 +79,11 @@ func TestStatelessFormHasTheContractsFields(t *testing.T) {
 	}
 }
 
-func response(status int, contentType, body string) *http.Response {
-	return &http.Response{
-		StatusCode: status,
-		Header:     http.Header{"Content-Type": {contentType}},
-		Body:       io.NopCloser(strings.NewReader(body)),
-	}
-}
+// errorParser reads an answer's error.
+type errorParser func(status int, contentType, body string) (*gen.ErrorResponse, error)
 
 // parsers holds the parser of every operation, behind what they have in common.
-var parsers = map[string]func(*http.Response) (*gen.ErrorResponse, error){
+var parsers = map[string]errorParser{
 	"issueStatelessChannelToken":           errorOf(gen.ParseIssueStatelessChannelTokenResponse),
 	"getsAllValidChannelAccessTokenKeyIds": errorOf(gen.ParseGetsAllValidChannelAccessTokenKeyIdsResponse),
 	"issueChannelTokenByJWT":               errorOf(gen.ParseIssueChannelTokenByJWTResponse),
@@ -99,9 +94,13 @@ var parsers = map[string]func(*http.Response) (*gen.ErrorResponse, error){
 	"revokeChannelToken":                   errorOf(gen.ParseRevokeChannelTokenResponse),
 }
 
-func errorOf[R interface{ GetJSONDefault() *gen.ErrorResponse }](parse func(*http.Response) (R, error)) func(*http.Response) (*gen.ErrorResponse, error) {
-	return func(rsp *http.Response) (*gen.ErrorResponse, error) {
-		r, err := parse(rsp)
+func errorOf[R interface{ GetJSONDefault() *gen.ErrorResponse }](parse func(*http.Response) (R, error)) errorParser {
+	return func(status int, contentType, body string) (*gen.ErrorResponse, error) {
+		r, err := parse(&http.Response{
+			StatusCode: status,
+			Header:     http.Header{"Content-Type": {contentType}},
+			Body:       io.NopCloser(strings.NewReader(body)),
+		})
 		if err != nil {
 			return nil, err
 		}
@@ -113,11 +112,11 @@ func errorOf[R interface{ GetJSONDefault() *gen.ErrorResponse }](parse func(*htt
 func TestEveryOperationReadsBothErrorShapes(t *testing.T) {
 	for op, parse := range parsers {
 		t.Run(op, func(t *testing.T) {
-			got, err := parse(response(500, "application/json", `{"error":"e","error_description":"d"}`))
+			got, err := parse(500, "application/json", `{"error":"e","error_description":"d"}`)
 			if err != nil || got == nil || got.Error != "e" || got.ErrorDescription != "d" {
 				t.Errorf("OAuth shape: %+v, %v", got, err)
 			}
-			got, err = parse(response(404, "application/json", `{"message":"m","details":[{"message":"dm","property":"dp"}]}`))
+			got, err = parse(404, "application/json", `{"message":"m","details":[{"message":"dm","property":"dp"}]}`)
 			if err != nil || got == nil || got.Message != "m" || len(got.Details) != 1 || got.Details[0].Property != "dp" {
 				t.Errorf("Messaging API shape: %+v, %v", got, err)
 			}

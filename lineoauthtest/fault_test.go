@@ -100,11 +100,12 @@ func TestFaults(t *testing.T) {
 					return rsp, body, err
 				}
 				srv.Inject(tt.fault)
-				rsp, body, err := issue()
+				rsp, body, err := issue() //nolint:bodyclose // issue does
 				tt.check(t, rsp, body, err)
 				if got := len(srv.State().Tokens) == 1; got != tt.issued {
 					t.Errorf("a token was issued: %v", got)
 				}
+				//nolint:bodyclose // issue does
 				if rsp, _, err := issue(); err != nil || rsp.StatusCode != 200 {
 					t.Errorf("the next answer: %v, %v", rsp, err)
 				}

@@ -149,7 +149,7 @@ func (h handler) IssueChannelTokenByJWT(w http.ResponseWriter, r *http.Request) 
 		t := c.issue(lineoauth.V21, h.now(), time.Duration(said.TokenExp)*time.Second)
 		return api.IssueChannelAccessTokenResponse{
 			AccessToken: t.text,
-			ExpiresIn:   int32(said.TokenExp),
+			ExpiresIn:   int32(said.TokenExp), //nolint:gosec // 30 days at most
 			TokenType:   "Bearer",
 			KeyID:       t.keyID,
 		}, nil

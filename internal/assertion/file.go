@@ -11,7 +11,7 @@ import (
 
 // ReadFile reads a file that may hold a key, as far as a key can reach.
 func ReadFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // the user names the file
 	if err != nil {
 		return nil, FileError(path, err)
 	}

@@ -1,0 +1,139 @@
+package lineoauth_test
+
+import (
+	"flag"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+var soak = flag.Duration("soak", 3*time.Second, "how long TestSoak lasts")
+
+// 200 goroutines use tokens that live one second, of an emulator that errs on
+// every tenth answer.
+func TestSoak(t *testing.T) {
+	const callers, speed, every = 200, 900, 5 * time.Millisecond
+	line := lineoauthtest.NewUnstartedServer()
+	t.Cleanup(line.Close)
+	cfg := line.Config()
+	faults := []lineoauthtest.Fault{
+		{Kind: lineoauthtest.ServerError}, {Kind: lineoauthtest.RateLimited, RetryAfter: "3"}, {Kind: lineoauthtest.NotJSON},
+		{Kind: lineoauthtest.Endless}, {Kind: lineoauthtest.Redirect}, {Kind: lineoauthtest.ResetBefore}, {Kind: lineoauthtest.ResetAfter},
+		{Kind: lineoauthtest.CutBody}, {Kind: lineoauthtest.Delayed, Delay: 20 * time.Millisecond}, {Kind: lineoauthtest.WrongDate, Skew: time.Hour},
+	}
+	var struck atomic.Int64
+	front := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if rand.IntN(10) == 0 {
+			struck.Add(1)
+			line.Inject(faults[rand.IntN(len(faults))])
+		}
+		line.ServeHTTP(w, r)
+	}))
+	t.Cleanup(front.Close)
+
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	cfg.BaseURL, cfg.Transport = front.URL, transport
+	var tokens, failures atomic.Int64
+	cfg.OnEvent = func(e lineoauth.Event) {
+		switch e.Kind {
+		case lineoauth.EventIssued, lineoauth.EventRefreshed:
+			tokens.Add(1)
+		case lineoauth.EventRefreshFailed, lineoauth.EventRetried:
+			failures.Add(1)
+		}
+	}
+	client, err := lineoauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	source, err := client.Source(lineoauth.SourceConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	var all sync.WaitGroup
+	var liveUntil, calls, errs atomic.Int64
+	stop := make(chan struct{})
+	all.Go(func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				line.Advance((speed - 1) * every)
+			case <-stop:
+				return
+			}
+		}
+	})
+	for range callers {
+		all.Go(func() {
+			tick := time.NewTicker(2 * time.Millisecond)
+			defer tick.Stop()
+			for {
+				select {
+				case <-tick.C:
+				case <-stop:
+					return
+				}
+				until, now := liveUntil.Load(), line.Now()
+				token, err := source.TokenContext(t.Context())
+				calls.Add(1)
+				switch {
+				case err != nil && line.Now().UnixNano() < until:
+					t.Errorf("an error while a token was alive: %v", err)
+				case err != nil:
+					errs.Add(1)
+				case !now.Before(token.ExpiresAt()):
+					t.Errorf("a token that was dead for %v", now.Sub(token.ExpiresAt()))
+				default:
+					expires := token.ExpiresAt().UnixNano()
+					for until < expires && !liveUntil.CompareAndSwap(until, expires) {
+						until = liveUntil.Load()
+					}
+				}
+			}
+		})
+	}
+	<-time.After(*soak / 10) // the goroutines and connections that it takes are there
+	goroutines, heap := used()
+	<-time.After(*soak - *soak/10)
+	moreGoroutines, moreHeap := used()
+	close(stop)
+	all.Wait()
+	if err := source.Close(); err != nil {
+		t.Error(err)
+	}
+
+	t.Logf("%v: %d calls, %d tokens, %d failed issues, %d faults, %d errors without a live token; goroutines %d, later %d; heap %d KiB, later %d KiB",
+		*soak, calls.Load(), tokens.Load(), failures.Load(), struck.Load(), errs.Load(), goroutines, moreGoroutines, heap>>10, moreHeap>>10)
+	if counted := line.State().Calls[lineoauth.OpIssueStatelessChannelToken]; int64(counted) != tokens.Load()+failures.Load() {
+		t.Errorf("the emulator counted %d issues, the source %d", counted, tokens.Load()+failures.Load())
+	}
+	if moreGoroutines > goroutines+10 {
+		t.Errorf("%d goroutines became %d", goroutines, moreGoroutines)
+	}
+	if moreHeap > heap+4<<20 {
+		t.Errorf("%d bytes of heap became %d", heap, moreHeap)
+	}
+	if tokens.Load() < int64(*soak/(2*time.Second)) {
+		t.Errorf("%d tokens", tokens.Load())
+	}
+}
+
+// used tells the goroutines, and the bytes of heap after a collection.
+func used() (goroutines int, heap uint64) {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return runtime.NumGoroutine(), m.HeapAlloc
+}
