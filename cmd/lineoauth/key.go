@@ -124,7 +124,7 @@ func sameFile(a, b string) bool {
 func writeFile(path string, data []byte, mode fs.FileMode, overwrite bool) (err error) {
 	if !overwrite {
 		// An empty file holds the place for the rename below.
-		place, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		place, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // the user names the file
 		if err != nil {
 			return err
 		}

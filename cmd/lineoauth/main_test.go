@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -106,6 +107,26 @@ func TestInterrupt(t *testing.T) {
 				t.Errorf("it took %v to end", took)
 			}
 		})
+	}
+}
+
+// The process list shows arguments to everyone. So a secret has no flag, but
+// for the made-up one of serve.
+func TestNoFlagTakesASecret(t *testing.T) {
+	allowed := map[string]bool{
+		"private-key-file": true, "private-key": true, "public-key": true, // files
+		"key-id":         true,
+		"channel-secret": true,
+	}
+	root := (&app{getenv: func(string) string { return "" }}).command()
+	for _, cmd := range append(root.Commands(), root) {
+		for name := range strings.FieldsSeq(cmd.Flags().FlagUsages()) {
+			name, ok := strings.CutPrefix(name, "--")
+			secret := ok && regexp.MustCompile("secret|key|token|assertion|password").MatchString(name)
+			if secret && (!allowed[name] || name == "channel-secret" && cmd.Name() != "serve") {
+				t.Errorf("%s has the flag --%s", cmd.Name(), name)
+			}
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
+	"runtime"
 	"strings"
 	"time"
 
@@ -189,7 +190,7 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 			return nil, usagef("--%s is empty; leave it out, or give it a value", flag)
 		}
 	}
-	cfg, err := lineoauth.ConfigFromEnv(func(name string) string {
+	setting := func(name string) string {
 		if flag := flagOf[name]; flag != "" && f.cmd.Flags().Changed(flag) {
 			return f.cmd.Flags().Lookup(flag).Value.String()
 		}
@@ -197,7 +198,11 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 			return ""
 		}
 		return a.getenv(name)
-	})
+	}
+	if path := setting(lineoauth.EnvPrivateKeyFile); path != "" {
+		a.warnOfReaders(path)
+	}
+	cfg, err := lineoauth.ConfigFromEnv(setting)
 	if err != nil && !errors.Is(err, lineoauth.ErrMissingCredentials) {
 		return nil, err
 	}
@@ -206,6 +211,15 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 		c(&cfg)
 	}
 	return lineoauth.New(cfg)
+}
+
+// warnOfReaders says so if others than its owner can read a private key's file.
+func (a *app) warnOfReaders(path string) {
+	info, err := os.Stat(path)
+	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
+		return
+	}
+	report(a.stderr, fmt.Sprintf("warning: others can read the private key in %[1]q; run: chmod 600 %[1]q", path))
 }
 
 // token takes a token from the command line or, for "-", from standard input.

@@ -80,7 +80,7 @@ Beside LINE's paths it has GET /_emulator/state, POST /_emulator/clock (such as
 				return err
 			}
 			ready.PrivateKeyFile = filepath.Join(dir, "private-key.pem")
-			if err := os.WriteFile(ready.PrivateKeyFile, private, 0o600); err != nil {
+			if err := writeFile(ready.PrivateKeyFile, private, 0o600, true); err != nil {
 				return err
 			}
 		}
