@@ -1,5 +1,11 @@
 GO ?= go
 FUZZTIME ?= 5m
+SOAKTIME ?= 3m
+
+# Tools that are no dependency of this module.
+GOLANGCI_LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+ACTIONLINT = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # The race detector needs a C compiler.
 RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
@@ -45,6 +51,19 @@ fmt: ## fail if gofmt would change a file
 vet: ## go vet, and go.mod files that are tidy
 	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module vet ./...; $(GO) -C $$module mod tidy -diff); done
 
+.PHONY: lint
+lint: ## golangci-lint and, for the workflows, actionlint (the first time takes minutes to compile them)
+	@set -e; for module in $(MODULES); do (set -x; cd $$module && $(GO) run $(GOLANGCI_LINT) run ./...); done
+	$(GO) run $(ACTIONLINT)
+	@if grep -n 'uses:' .github/workflows/*.yml | grep -vE '@[0-9a-f]{40} # v[0-9.]+$$'; then \
+		echo "an action above is not pinned by its commit, with its version behind"; exit 1; fi
+	@unbound=$$(grep -L '^permissions:' .github/workflows/*.yml); \
+	if [ -n "$$unbound" ]; then echo "no permissions at the top of $$unbound"; exit 1; fi
+
+.PHONY: vuln
+vuln: ## govulncheck, which asks vuln.go.dev
+	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module run $(GOVULNCHECK) -test ./...); done
+
 .PHONY: generate
 generate: ## compile the OpenAPI document into Go
 	$(GO) generate ./...
@@ -62,5 +81,15 @@ demo: ## show the whole life of a token against an emulator
 	$(GO) run ./cmd/lineoauth demo
 
 .PHONY: fuzz
-fuzz: ## fuzz the private-key parser for FUZZTIME (default 5m)
-	$(GO) test -run '^$$' -fuzz FuzzParse -fuzztime $(FUZZTIME) ./internal/assertion
+fuzz: ## run each fuzz test for FUZZTIME (default 5m)
+	@set -e; for package in $$($(GO) list ./...); do \
+		for name in $$($(GO) test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			(set -x; $(GO) test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$package); done; done
+
+.PHONY: soak
+soak: ## 200 goroutines on a bad network for SOAKTIME (default 3m)
+	$(GO) test $(RACE) -run '^TestSoak$$' -v -count 1 -timeout 0 -soak $(SOAKTIME) .
+
+.PHONY: docs
+docs: ## write docs/faults.md as the tests see it
+	$(GO) test -run '^TestFaults$$' -count 1 -update .
