@@ -320,7 +320,7 @@ func serverTime(date string) time.Time {
 }
 
 // token returns the token of the answer, unless it is none.
-func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresIn int32) (*Token, error) {
+func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresIn int64) (*Token, error) {
 	switch {
 	case accessToken == "":
 		return nil, a.strange(errors.New("the answer holds no access_token"))
@@ -341,9 +341,17 @@ func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresI
 		TokenType:   tokenType,
 		Kind:        kind,
 		KeyID:       keyID,
-		ExpiresIn:   int64(expiresIn),
+		ExpiresIn:   expiresIn,
 		IssuedAt:    a.askedAt,
 	}, nil
+}
+
+// verification returns what the answer says of a token.
+func (a *answer) verification(clientID, scope string, expiresIn int64) (*Verification, error) {
+	if clientID == "" || expiresIn < 0 {
+		return nil, a.strange(errors.New("the answer holds no client_id, or an expires_in in the past"))
+	}
+	return &Verification{ClientID: clientID, ExpiresIn: expiresIn, Scope: scope, VerifiedAt: a.askedAt}, nil
 }
 
 // isGraphic reports whether s is ASCII without spaces and control characters,

@@ -193,7 +193,7 @@ func (c *Client) IssueChannelToken(ctx context.Context, validFor time.Duration) 
 		if err != nil {
 			return nil, err
 		}
-		return ans.token(V21, rsp.AccessToken, rsp.TokenType, rsp.KeyID, rsp.ExpiresIn)
+		return ans.token(V21, rsp.AccessToken, rsp.TokenType, rsp.KeyID, int64(rsp.ExpiresIn))
 	})
 }
 
@@ -224,7 +224,7 @@ func (c *Client) IssueShortLivedChannelToken(ctx context.Context) (*Token, error
 	if err != nil {
 		return nil, err
 	}
-	return ans.token(ShortLived, rsp.AccessToken, rsp.TokenType, "", rsp.ExpiresIn)
+	return ans.token(ShortLived, rsp.AccessToken, rsp.TokenType, "", int64(rsp.ExpiresIn))
 }
 
 // IssueStatelessChannelToken issues a token that lives 15 minutes, by JWT
@@ -259,7 +259,7 @@ func (c *Client) issueStateless(ctx context.Context, body gen.IssueStatelessChan
 	if err != nil {
 		return nil, err
 	}
-	return ans.token(Stateless, rsp.AccessToken, rsp.TokenType, "", rsp.ExpiresIn)
+	return ans.token(Stateless, rsp.AccessToken, rsp.TokenType, "", int64(rsp.ExpiresIn))
 }
 
 // ValidChannelAccessTokenKeyIDs lists the key IDs of the channel's live v2.1
@@ -292,27 +292,24 @@ func (c *Client) VerifyChannelToken(ctx context.Context, accessToken string) (*V
 	if err := c.checkToken(accessToken); err != nil {
 		return nil, err
 	}
-	var rsp *gen.VerifyChannelAccessTokenResponse
-	var ans *answer
-	var err error
 	if isJWS(accessToken) {
-		rsp, ans, err = fetch(ctx, c, call{op: OpVerifyChannelTokenByJWT, secrets: []string{accessToken}},
+		rsp, ans, err := fetch(ctx, c, call{op: OpVerifyChannelTokenByJWT, secrets: []string{accessToken}},
 			func(ctx context.Context, api *gen.Client) (*http.Response, error) {
 				return api.VerifyChannelTokenByJWT(ctx, &gen.VerifyChannelTokenByJWTParams{AccessToken: accessToken})
 			}, gen.ParseVerifyChannelTokenByJWTResponse)
-	} else {
-		rsp, ans, err = fetch(ctx, c, call{op: OpVerifyChannelToken, secrets: []string{accessToken}},
-			func(ctx context.Context, api *gen.Client) (*http.Response, error) {
-				return api.VerifyChannelTokenWithFormdataBody(ctx, gen.VerifyChannelTokenFormdataRequestBody{AccessToken: accessToken})
-			}, gen.ParseVerifyChannelTokenResponse)
+		if err != nil {
+			return nil, err
+		}
+		return ans.verification(rsp.ClientID, rsp.Scope, int64(rsp.ExpiresIn))
 	}
+	rsp, ans, err := fetch(ctx, c, call{op: OpVerifyChannelToken, secrets: []string{accessToken}},
+		func(ctx context.Context, api *gen.Client) (*http.Response, error) {
+			return api.VerifyChannelTokenWithFormdataBody(ctx, gen.VerifyChannelTokenFormdataRequestBody{AccessToken: accessToken})
+		}, gen.ParseVerifyChannelTokenResponse)
 	if err != nil {
 		return nil, err
 	}
-	if rsp.ClientID == "" || rsp.ExpiresIn < 0 {
-		return nil, ans.strange(errors.New("the answer holds no client_id, or an expires_in in the past"))
-	}
-	return &Verification{ClientID: rsp.ClientID, ExpiresIn: rsp.ExpiresIn, Scope: rsp.Scope, VerifiedAt: ans.askedAt}, nil
+	return ans.verification(rsp.ClientID, rsp.Scope, int64(rsp.ExpiresIn))
 }
 
 // TokenValidFor reports whether a token is good for at least d more. The

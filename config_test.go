@@ -346,6 +346,9 @@ func TestNothingPrintsASecret(t *testing.T) {
 
 // A process that dies of a panic with such a value shows none either.
 func TestPanicsShowNoSecret(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts many processes")
+	}
 	const variable = "LINEOAUTH_PANIC"
 	if name := os.Getenv(variable); name != "" {
 		v := holders(t)[name]

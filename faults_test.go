@@ -426,6 +426,9 @@ func (f *fault) start(t *testing.T, line http.Handler) *faulty {
 // did not give; the connection is used again where it can be; and a source
 // keeps its live token. What callers see is written down in docs/faults.md.
 func TestFaults(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	line := lineoauthtest.NewServer()
 	t.Cleanup(line.Close)
 	channel, err := line.AddChannel("1234567890", "") // for what docs/faults.md shows

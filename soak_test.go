@@ -20,6 +20,9 @@ var soak = flag.Duration("soak", 3*time.Second, "how long TestSoak lasts")
 // 200 goroutines use tokens that live one second, of an emulator that errs on
 // every tenth answer.
 func TestSoak(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
 	const callers, speed, every = 200, 900, 5 * time.Millisecond
 	line := lineoauthtest.NewUnstartedServer()
 	t.Cleanup(line.Close)

@@ -127,11 +127,11 @@ func TestEveryOperationReadsBothErrorShapes(t *testing.T) {
 func TestNamesHaveInitialisms(t *testing.T) {
 	bad := regexp.MustCompile(`(Id|Url|Jwt|Http)([A-Z]|$)`)
 	for _, typ := range []reflect.Type{
-		reflect.TypeFor[gen.IssueChannelAccessTokenResponse](),
-		reflect.TypeFor[gen.VerifyChannelAccessTokenResponse](),
-		reflect.TypeFor[gen.IssueChannelTokenFormdataBody](),
-		reflect.TypeFor[gen.RevokeChannelTokenByJWTFormdataBody](),
-		reflect.TypeFor[gen.IssueStatelessChannelTokenFormdataBody](),
+		reflect.TypeOf(gen.IssueChannelTokenByJWTResponse{}.JSON200).Elem(),
+		reflect.TypeOf(gen.VerifyChannelTokenResponse{}.JSON200).Elem(),
+		reflect.TypeFor[gen.IssueChannelTokenFormdataRequestBody](),
+		reflect.TypeFor[gen.RevokeChannelTokenByJWTFormdataRequestBody](),
+		reflect.TypeFor[gen.IssueStatelessChannelTokenFormdataRequestBody](),
 	} {
 		for field := range typ.Fields() {
 			if bad.MatchString(field.Name) {

@@ -2,6 +2,7 @@ package lineoauthtest_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/google/go-cmp/cmp"
+	"github.com/oapi-codegen/oapi-codegen/v2/pkg/util"
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
@@ -24,12 +26,37 @@ type line struct {
 	srv     *lineoauthtest.Server
 	channel *lineoauthtest.Channel
 	keyID   string
+	fits    func(method, path string, body any) error
 }
 
 func newLine(t *testing.T) *line {
 	t.Helper()
 	srv := newServer(t)
-	return (&line{T: t, srv: srv}).on(srv.Channel())
+	return (&line{T: t, srv: srv, fits: document(t)}).on(srv.Channel())
+}
+
+// document returns a check of 200 answers by their schema in the OpenAPI
+// document.
+func document(t *testing.T) func(method, path string, body any) error {
+	t.Helper()
+	doc, err := util.LoadSwagger("../api/channel-access-token.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(method, path string, body any) error {
+		item := doc.Paths.Find(path)
+		if item == nil {
+			return nil // not one of its paths
+		}
+		media := item.GetOperation(method).Responses.Status(200).Value.Content["application/json"]
+		if media == nil {
+			if body != nil {
+				return errors.New("a body where the document has none")
+			}
+			return nil
+		}
+		return media.Schema.Value.VisitJSON(body)
+	}
 }
 
 // on is the same server as another channel sees it.
@@ -39,7 +66,7 @@ func (l *line) on(c *lineoauthtest.Channel) *line {
 	if err != nil {
 		l.Fatal(err)
 	}
-	return &line{l.T, l.srv, c, keyID}
+	return &line{l.T, l.srv, c, keyID, l.fits}
 }
 
 func (l *line) another() *line {
@@ -102,6 +129,11 @@ func (l *line) send(req *http.Request) answer {
 		}
 		if err := json.Unmarshal(text, &a.Body); err != nil {
 			l.Fatalf("%s: %v", text, err)
+		}
+	}
+	if a.Status == http.StatusOK {
+		if err := l.fits(req.Method, req.URL.Path, a.Body); err != nil {
+			l.Errorf("%s %s: %v", req.Method, req.URL.Path, err)
 		}
 	}
 	return a

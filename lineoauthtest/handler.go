@@ -28,9 +28,28 @@ const (
 // handler answers the operations of the OpenAPI document.
 type handler struct {
 	*Server
+	// Has the operations that a newer document may add, none of which a request
+	// ever reaches.
+	api.ServerInterface
 }
 
-var _ api.ServerInterface = handler{}
+// What the operations answer, in LINE's order.
+type (
+	issued struct {
+		AccessToken string `json:"access_token"`
+		TokenType   string `json:"token_type"`
+		ExpiresIn   int64  `json:"expires_in"`
+		KeyID       string `json:"key_id,omitempty"`
+	}
+	verified struct {
+		ClientID  string `json:"client_id"`
+		ExpiresIn int64  `json:"expires_in"`
+		Scope     string `json:"scope"`
+	}
+	listed struct {
+		Kids []string `json:"kids"`
+	}
+)
 
 // refusal is an answer other than 200.
 type refusal struct {
@@ -103,11 +122,7 @@ func (h handler) IssueStatelessChannelToken(w http.ResponseWriter, r *http.Reque
 			return nil, bad
 		}
 		t := c.issue(lineoauth.Stateless, h.now(), statelessLifetime)
-		return api.IssueStatelessChannelAccessTokenResponse{
-			AccessToken: t.text,
-			ExpiresIn:   int32(statelessLifetime / time.Second),
-			TokenType:   "Bearer",
-		}, nil
+		return t.issued(), nil
 	})
 }
 
@@ -147,12 +162,7 @@ func (h handler) IssueChannelTokenByJWT(w http.ResponseWriter, r *http.Request) 
 			return nil, messageRefusal(http.StatusBadRequest, "The maximum number of access tokens has already been issued")
 		}
 		t := c.issue(lineoauth.V21, h.now(), time.Duration(said.TokenExp)*time.Second)
-		return api.IssueChannelAccessTokenResponse{
-			AccessToken: t.text,
-			ExpiresIn:   int32(said.TokenExp), //nolint:gosec // 30 days at most
-			TokenType:   "Bearer",
-			KeyID:       t.keyID,
-		}, nil
+		return t.issued(), nil
 	})
 }
 
@@ -163,11 +173,11 @@ func (h handler) GetsAllValidChannelAccessTokenKeyIds(w http.ResponseWriter, _ *
 		if bad != nil {
 			return nil, bad
 		}
-		kids := []string{}
+		live := listed{Kids: []string{}}
 		for _, t := range c.live(lineoauth.V21, h.now()) {
-			kids = append(kids, t.keyID)
+			live.Kids = append(live.Kids, t.keyID)
 		}
-		return api.ChannelAccessTokenKeyIdsResponse{Kids: kids}, nil
+		return live, nil
 	})
 }
 
@@ -222,11 +232,7 @@ func (h handler) IssueChannelToken(w http.ResponseWriter, r *http.Request) {
 			c.revoke(live[0])
 		}
 		t := c.issue(lineoauth.ShortLived, h.now(), shortLifetime)
-		return api.IssueShortLivedChannelAccessTokenResponse{
-			AccessToken: t.text,
-			ExpiresIn:   int32(shortLifetime / time.Second),
-			TokenType:   "Bearer",
-		}, nil
+		return t.issued(), nil
 	})
 }
 
@@ -253,8 +259,17 @@ func (h handler) RevokeChannelToken(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-func (h handler) verification(t *token) api.VerifyChannelAccessTokenResponse {
-	return api.VerifyChannelAccessTokenResponse{
+func (t *token) issued() issued {
+	return issued{
+		AccessToken: t.text,
+		TokenType:   "Bearer",
+		ExpiresIn:   int64(t.expiresAt.Sub(t.issuedAt) / time.Second),
+		KeyID:       t.keyID,
+	}
+}
+
+func (h handler) verification(t *token) verified {
+	return verified{
 		ClientID:  t.channel.ID,
 		ExpiresIn: int64(t.expiresAt.Sub(h.now()) / time.Second),
 		Scope:     "P CM",

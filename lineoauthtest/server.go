@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path"
+	"strings"
 	"sync"
 	"time"
 
@@ -68,7 +69,7 @@ func NewUnstartedServer() *Server {
 		calls:      make(map[lineoauth.Operation]int),
 	}
 	s.ownChannel = sync.OnceValue(s.newChannel)
-	api.HandlerWithOptions(handler{s}, api.StdHTTPServerOptions{BaseRouter: s.mux, ErrorHandlerFunc: badParameter})
+	api.HandlerWithOptions(handler{Server: s}, api.StdHTTPServerOptions{BaseRouter: s.mux, ErrorHandlerFunc: badParameter})
 	s.routeMessaging()
 	s.routeAdmin()
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ConnState: func(_ net.Conn, state http.ConnState) {
@@ -168,8 +169,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		messageRefusal(http.StatusNotFound, http.StatusText(http.StatusNotFound)).write(w)
 	case ok:
 		s.observe(w, r, op, requestID)
+	case strings.Contains(pattern, " /_emulator/"):
+		s.mux.ServeHTTP(w, r)
 	case pattern != "":
-		s.mux.ServeHTTP(w, r) // /_emulator/
+		messageRefusal(http.StatusNotImplemented, "the emulator does not know this operation").write(w)
 	default:
 		// The mux says 404 or 405, but in plain text.
 		rec := httptest.NewRecorder()

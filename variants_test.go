@@ -1,0 +1,166 @@
+package lineoauth_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/oapi-codegen/oapi-codegen/v2/pkg/util"
+)
+
+// checkout copies what git knows of this repository into a new folder.
+func checkout(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("a copy of the repository is not copied again")
+	}
+	files, err := exec.CommandContext(t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	if err != nil {
+		t.Fatalf("this test needs a git checkout: %v", err)
+	}
+	dir := t.TempDir()
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(files), "\x00"), "\x00") {
+		text, err := os.ReadFile(name)
+		if os.IsNotExist(err) {
+			continue // removed, but not yet from the index
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, text, info.Mode()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+// in runs a command in a folder and returns what it prints, and its exit code.
+func in(t *testing.T, dir string, args ...string) (string, int) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=")
+	out, err := cmd.CombinedOutput()
+	if err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return string(out), cmd.ProcessState.ExitCode()
+}
+
+// Whatever LINE may do to its document without breaking callers, the code is
+// generated from it, compiles and works. The document is changed in memory and
+// written as JSON, which is YAML, too; so its order is never that of our file.
+func TestVariantsOfTheContract(t *testing.T) {
+	const (
+		cosmetic   = "other tags, no descriptions, no examples, OpenAPI 3.1"
+		inline     = "inline schemas"
+		components = "everything in components, a new field, a new operation"
+	)
+	for _, name := range []string{cosmetic, inline, components} {
+		t.Run(name, func(t *testing.T) {
+			dir := checkout(t)
+			doc, err := util.LoadSwagger(contract)
+			if err != nil {
+				t.Fatal(err)
+			}
+			switch name {
+			case cosmetic:
+				doc.OpenAPI = "3.1.0"
+				doc.Info.Description = ""
+				doc.Tags, doc.ExternalDocs = nil, nil
+				for _, item := range doc.Paths.Map() {
+					for _, op := range item.Operations() {
+						op.Tags, op.Summary, op.Description, op.ExternalDocs = []string{"OAuth"}, "", "", nil
+						for _, p := range op.Parameters {
+							p.Value.Description = ""
+						}
+						if media := op.Responses.Status(200).Value.Content["application/json"]; media != nil {
+							media.Example = nil
+						}
+					}
+				}
+				for _, schema := range doc.Components.Schemas {
+					schema.Value.Description = ""
+				}
+			case inline:
+				for _, item := range doc.Paths.Map() {
+					for _, op := range item.Operations() {
+						for _, rsp := range op.Responses.Map() {
+							for _, media := range rsp.Value.Content {
+								media.Schema.Ref = ""
+							}
+						}
+						if op.RequestBody != nil {
+							for _, one := range op.RequestBody.Value.Content[form].Schema.Value.OneOf {
+								one.Ref = ""
+							}
+						}
+					}
+				}
+				doc.Components = nil
+			case components:
+				for _, item := range doc.Paths.Map() {
+					for _, op := range item.Operations() {
+						if op.RequestBody == nil {
+							continue
+						}
+						media := op.RequestBody.Value.Content[form]
+						schema := *media.Schema
+						doc.Components.Schemas[op.OperationID+"Form"] = &schema
+						media.Schema.Ref = "#/components/schemas/" + op.OperationID + "Form"
+					}
+				}
+				for name, schema := range doc.Components.Schemas {
+					if strings.HasSuffix(name, "TokenResponse") {
+						schema.Value.Properties["issued_by"] = doc.Components.Schemas["ErrorResponse"].Value.Properties["error"]
+					}
+				}
+				item := *doc.Paths.Find("/v2/oauth/verify")
+				op := *item.Post
+				op.OperationID, item.Post = "explainChannelToken", &op
+				doc.Paths.Set("/v2/oauth/explain", &item)
+			}
+			text, err := doc.MarshalJSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, contract), text, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			for _, command := range []string{"go generate ./...", "go vet ./...", "go test -short . ./gen ./lineoauthtest"} {
+				if out, code := in(t, dir, strings.Fields(command)...); code != 0 {
+					t.Fatalf("%s:\n%s", command, out)
+				}
+			}
+		})
+	}
+}
+
+// An action of the overlay that finds nothing is an error that names it.
+func TestOverlayThatMissesItsTarget(t *testing.T) {
+	dir := checkout(t)
+	path := filepath.Join(dir, contract)
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text = bytes.Replace(text, []byte("/oauth2/v3/token:"), []byte("/oauth2/v4/token:"), 1)
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out, code := in(t, dir, "go", "generate", "./...")
+	if code == 0 || !strings.Contains(out, "$.paths['/oauth2/v3/token'].post.requestBody") {
+		t.Errorf("exit code %d:\n%s", code, out)
+	}
+}
