@@ -3,9 +3,8 @@ FUZZTIME ?= 5m
 SOAKTIME ?= 3m
 
 # Tools that are no dependency of this module.
-GOLANGCI_LINT = github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
-ACTIONLINT = github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
-GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+TOOL = $(GO) tool -modfile=$(CURDIR)/internal/tools/go.mod
+GOLANGCI_LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
 # The race detector needs a C compiler.
 RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
@@ -18,7 +17,7 @@ GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go' | gre
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: test
 test: fmt vet check ## everything that must pass: format, vet, regeneration, tests with the race detector
@@ -50,11 +49,12 @@ fmt: ## fail if gofmt would change a file
 .PHONY: vet
 vet: ## go vet, and go.mod files that are tidy
 	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module vet ./...; $(GO) -C $$module mod tidy -diff); done
+	$(GO) -C internal/tools mod tidy -diff
 
 .PHONY: lint
 lint: ## golangci-lint and, for the workflows, actionlint (the first time takes minutes to compile them)
-	@set -e; for module in $(MODULES); do (set -x; cd $$module && $(GO) run $(GOLANGCI_LINT) run ./...); done
-	$(GO) run $(ACTIONLINT)
+	@set -e; for module in $(MODULES); do (set -x; cd $$module && $(GOLANGCI_LINT) run ./...); done
+	$(TOOL) actionlint
 	@if grep -n 'uses:' .github/workflows/*.yml | grep -vE '@[0-9a-f]{40} # v[0-9.]+$$'; then \
 		echo "an action above is not pinned by its commit, with its version behind"; exit 1; fi
 	@unbound=$$(grep -L '^permissions:' .github/workflows/*.yml); \
@@ -62,7 +62,7 @@ lint: ## golangci-lint and, for the workflows, actionlint (the first time takes 
 
 .PHONY: vuln
 vuln: ## govulncheck, which asks vuln.go.dev
-	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module run $(GOVULNCHECK) -test ./...); done
+	@set -e; for module in $(MODULES); do (set -x; $(TOOL) govulncheck -C $$module -test ./...); done
 
 .PHONY: generate
 generate: ## compile the OpenAPI document into Go
@@ -75,6 +75,26 @@ check: generate ## fail if the committed code is not what the OpenAPI document g
 		git --no-pager diff -- '*.gen.go'; \
 		echo "Not what the OpenAPI document generates:"; echo "$$changed"; \
 		echo "Mend it: make generate, then commit these files."; exit 1; fi
+
+.PHONY: spec-diff
+spec-diff: ## what changed in the OpenAPI document since BASE, a git revision or file; fails if it breaks callers
+	@internal/tools/spec-diff "$(BASE)"
+
+.PHONY: spec-update
+spec-update: ## take a newer OpenAPI document FROM a file or URL: regenerate, test, and say what is left to do
+	@internal/tools/spec-update "$(FROM)"
+
+.PHONY: spec-pull-request
+spec-pull-request: ## spec-update as a pull request, if a caller could notice (needs gh)
+	@internal/tools/spec-pull-request "$(FROM)"
+
+.PHONY: api-diff
+api-diff: ## what changed for Go programs since BASE, a git revision, and the version that it asks for
+	@internal/tools/api-diff "$(BASE)"
+
+.PHONY: release-notes
+release-notes: ## what CHANGELOG.md says of VERSION; fails if it is not ready to be released
+	@internal/tools/release-notes "$(VERSION)"
 
 .PHONY: demo
 demo: ## show the whole life of a token against an emulator

@@ -45,19 +45,6 @@ func checkout(t *testing.T) string {
 	return dir
 }
 
-// in runs a command in a folder and returns what it prints, and its exit code.
-func in(t *testing.T, dir string, args ...string) (string, int) {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=")
-	out, err := cmd.CombinedOutput()
-	if err != nil && cmd.ProcessState == nil {
-		t.Fatal(err)
-	}
-	return string(out), cmd.ProcessState.ExitCode()
-}
-
 // Whatever LINE may do to its document without breaking callers, the code is
 // generated from it, compiles and works. The document is changed in memory and
 // written as JSON, which is YAML, too; so its order is never that of our file.
@@ -139,7 +126,7 @@ func TestVariantsOfTheContract(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, command := range []string{"go generate ./...", "go vet ./...", "go test -short . ./gen ./lineoauthtest"} {
-				if out, code := in(t, dir, strings.Fields(command)...); code != 0 {
+				if out, code := in(t, dir, command); code != 0 {
 					t.Fatalf("%s:\n%s", command, out)
 				}
 			}
@@ -159,7 +146,7 @@ func TestOverlayThatMissesItsTarget(t *testing.T) {
 	if err := os.WriteFile(path, text, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	out, code := in(t, dir, "go", "generate", "./...")
+	out, code := in(t, dir, "go generate ./...")
 	if code == 0 || !strings.Contains(out, "$.paths['/oauth2/v3/token'].post.requestBody") {
 		t.Errorf("exit code %d:\n%s", code, out)
 	}
