@@ -22,7 +22,7 @@ help: ## list the targets
 .PHONY: test
 test: fmt vet check ## everything that must pass: format, vet, regeneration, tests with the race detector
 	@[ -n "$(RACE)" ] || echo "no C compiler here, so the tests run without the race detector"
-	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module test $(RACE) -timeout 4m ./...); done
+	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module test $(RACE) -timeout 8m ./...); done
 
 .PHONY: test-node
 test-node: ## LINE's SDK for JavaScript against the emulator (Node 20 or newer)

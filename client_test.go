@@ -57,6 +57,7 @@ func answering(t *testing.T, status int, contentType, body string) string {
 const (
 	jws    = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"
 	opaque = "op/aque+token="
+	form   = "application/x-www-form-urlencoded"
 )
 
 func TestWire(t *testing.T) {

@@ -1,4 +1,4 @@
-package lineoauth_test
+package api_test
 
 import (
 	"bytes"
@@ -17,20 +17,20 @@ func checkout(t *testing.T) string {
 	if testing.Short() {
 		t.Skip("a copy of the repository is not copied again")
 	}
-	files, err := exec.CommandContext(t.Context(), "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	files, err := exec.CommandContext(t.Context(), "git", "-C", "..", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
 	if err != nil {
 		t.Fatalf("this test needs a git checkout: %v", err)
 	}
 	dir := t.TempDir()
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(files), "\x00"), "\x00") {
-		text, err := os.ReadFile(name)
+		text, err := os.ReadFile(filepath.Join("..", name))
 		if os.IsNotExist(err) {
 			continue // removed, but not yet from the index
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		info, err := os.Stat(name)
+		info, err := os.Stat(filepath.Join("..", name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -122,10 +122,10 @@ func TestVariantsOfTheContract(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := os.WriteFile(filepath.Join(dir, contract), text, 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(dir, "api", contract), text, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			for _, command := range []string{"go generate ./...", "go vet ./...", "go test -short . ./gen ./lineoauthtest"} {
+			for _, command := range []string{"go generate ./...", "go vet ./...", "go test -short . ./api ./gen ./lineoauthtest"} {
 				if out, code := in(t, dir, command); code != 0 {
 					t.Fatalf("%s:\n%s", command, out)
 				}
@@ -137,7 +137,7 @@ func TestVariantsOfTheContract(t *testing.T) {
 // An action of the overlay that finds nothing is an error that names it.
 func TestOverlayThatMissesItsTarget(t *testing.T) {
 	dir := checkout(t)
-	path := filepath.Join(dir, contract)
+	path := filepath.Join(dir, "api", contract)
 	text, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package lineoauth_test
+package api_test
 
 import (
 	"encoding/json"
@@ -35,7 +35,7 @@ func in(t *testing.T, dir, command string) (string, int) {
 // the same form wherever its schemas stand.
 func edit(t *testing.T, dir string, change func(object map[string]any)) {
 	t.Helper()
-	doc, err := util.LoadSwagger(filepath.Join(dir, contract))
+	doc, err := util.LoadSwagger(filepath.Join(dir, "api", contract))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func edit(t *testing.T, dir string, change func(object map[string]any)) {
 	if text, err = json.MarshalIndent(root, "", "  "); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, contract), text, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "api", contract), text, 0o644); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -123,7 +123,17 @@ func TestTargets(t *testing.T) {
 		}
 		return out
 	}
-	git(t, "init", "-q")
+	newer := func(t *testing.T, change func(map[string]any)) string {
+		t.Helper()
+		edit(t, dir, change)
+		path := filepath.Join(t.TempDir(), "newer.yml")
+		if err := os.Rename(filepath.Join(dir, "api", contract), path); err != nil {
+			t.Fatal(err)
+		}
+		git(t, "reset", "-q", "--hard")
+		return path
+	}
+	git(t, "init", "-q", "-b", "main")
 	git(t, "add", "-A")
 	git(t, "commit", "-q", "-m", "base")
 
@@ -134,8 +144,40 @@ func TestTargets(t *testing.T) {
 	t.Run("no change", func(t *testing.T) {
 		expect(t, "make check", 0)
 		expect(t, specDiff, 0, "# Changes of the OpenAPI document since HEAD", "Nothing changed", "No change breaks callers.")
-		expect(t, "make spec-diff BASE="+contract, 0, "No change breaks callers.")
+		expect(t, "make spec-diff BASE=api/"+contract, 0, "No change breaks callers.")
 		expect(t, apiDiff, 0, "**patch**")
+	})
+	t.Run("README", func(t *testing.T) {
+		readme, err := os.ReadFile("../README.md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		shown := func(command, from string) {
+			t.Helper()
+			words := strings.Fields(command)
+			cmd := exec.CommandContext(t.Context(), words[0], words[1:]...)
+			cmd.Dir, cmd.Env = dir, append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=", "TEST=true")
+			text, _ := cmd.Output() // a change that breaks is an error, too
+			_, out, ok := strings.Cut(string(text), from)
+			if !ok {
+				t.Fatalf("%s prints no %q:\n%s", command, from, text)
+			}
+			for line := range strings.Lines(out) {
+				if text := strings.TrimSpace(line); text != "" && !strings.Contains(string(readme), text) {
+					t.Errorf("README.md does not show %q of\n%s", text, out)
+				}
+			}
+		}
+		edit(t, dir, addField)
+		expect(t, "go generate ./...", 0)
+		shown("make --silent api-diff BASE=main", "")
+		git(t, "reset", "-q", "--hard")
+		edit(t, dir, renameField)
+		shown("make --silent spec-diff BASE=main", "")
+		git(t, "reset", "-q", "--hard")
+		// From there on; the lines before are those of another file.
+		shown("make --silent spec-update FROM="+newer(t, addField), "\n# Changes")
+		git(t, "reset", "-q", "--hard")
 	})
 	t.Run("nothing to compare with", func(t *testing.T) {
 		expect(t, "internal/tools/spec-diff", 2, "make spec-diff BASE=")
@@ -199,26 +241,17 @@ func TestTargets(t *testing.T) {
 		}
 		command := "PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH") +
 			" GIT_AUTHOR_NAME=t GIT_AUTHOR_EMAIL=t@example.com GIT_COMMITTER_NAME=t GIT_COMMITTER_EMAIL=t@example.com make spec-pull-request FROM="
-		from := func(change func(map[string]any)) string {
-			edit(t, dir, change)
-			path := filepath.Join(t.TempDir(), "new.yml")
-			if err := os.Rename(filepath.Join(dir, contract), path); err != nil {
-				t.Fatal(err)
-			}
-			git(t, "reset", "-q", "--hard")
-			return path
-		}
-		expect(t, command+from(func(object map[string]any) { delete(object, "description") }), 0, "there is no pull request")
+		expect(t, command+newer(t, func(object map[string]any) { delete(object, "description") }), 0, "there is no pull request")
 		expect(t, command+"nosuch", 2, "nosuch")
 		if got := asked(); got != "" {
 			t.Errorf("gh was asked %q", got)
 		}
-		expect(t, command+from(addOperation), 0, "explainChannelToken is new")
+		expect(t, command+newer(t, addOperation), 0, "explainChannelToken is new")
 		if got := asked(); !strings.Contains(got, "pr create --head openapi-update") {
 			t.Errorf("gh was asked %q", got)
 		}
 		pushed, err := exec.CommandContext(t.Context(), "git", "-C", remote, "show", "--stat", "openapi-update").Output()
-		if err != nil || !strings.Contains(string(pushed), "gen/oauth.gen.go") || !strings.Contains(string(pushed), contract) {
+		if err != nil || !strings.Contains(string(pushed), "gen/oauth.gen.go") || !strings.Contains(string(pushed), "api/"+contract) {
 			t.Errorf("pushed:\n%s\n%v", pushed, err)
 		}
 		git(t, "switch", "-q", "-")
@@ -240,23 +273,15 @@ func TestTargets(t *testing.T) {
 		git(t, "reset", "-q", "--hard")
 	})
 	t.Run("update", func(t *testing.T) {
-		update := func(t *testing.T, change func(map[string]any)) string {
-			edit(t, dir, change)
-			path := filepath.Join(t.TempDir(), "new.yml")
-			if err := os.Rename(filepath.Join(dir, contract), path); err != nil {
-				t.Fatal(err)
-			}
-			git(t, "reset", "-q", "--hard")
-			return "internal/tools/spec-update " + path
-		}
-		expect(t, update(t, addOperation), 0, "endpoint added", "explainChannelToken is new", "CHANGELOG.md")
+		const update = "internal/tools/spec-update "
+		expect(t, update+newer(t, addOperation), 0, "endpoint added", "explainChannelToken is new", "CHANGELOG.md")
 		if out, err := exec.CommandContext(t.Context(), "git", "-C", dir, "diff", "--name-only").Output(); err != nil || !strings.Contains(string(out), "gen/oauth.gen.go") {
 			t.Errorf("it changed %s, %v", out, err)
 		}
 		git(t, "reset", "-q", "--hard")
-		expect(t, update(t, renameField), 1, "kids", "a test fails", "git checkout")
+		expect(t, update+newer(t, renameField), 1, "kids", "a test fails", "git checkout")
 		git(t, "reset", "-q", "--hard")
-		expect(t, update(t, func(object map[string]any) {
+		expect(t, update+newer(t, func(object map[string]any) {
 			if object["/oauth2/v3/token"] != nil {
 				object["/oauth2/v4/token"] = object["/oauth2/v3/token"]
 				delete(object, "/oauth2/v3/token")

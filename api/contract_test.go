@@ -1,4 +1,4 @@
-package lineoauth_test
+package api_test
 
 import (
 	"fmt"
@@ -18,7 +18,7 @@ import (
 	"github.com/lineoauth/lineoauth/gen"
 )
 
-const contract = "api/channel-access-token.yml"
+const contract = "channel-access-token.yml"
 
 const (
 	form      = "application/x-www-form-urlencoded"
@@ -160,7 +160,7 @@ func TestServerComesFromTheContract(t *testing.T) {
 		t.Errorf("gen.DefaultServerURL = %q, the contract says %q", gen.DefaultServerURL, want)
 	}
 	host := strings.TrimPrefix(gen.DefaultServerURL, "https://")
-	err = filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+	err = filepath.WalkDir("..", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") ||
 			strings.HasSuffix(path, ".gen.go") || strings.HasSuffix(path, "_test.go") {
 			return err
