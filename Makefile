@@ -55,10 +55,13 @@ vet: ## go vet, and go.mod files that are tidy
 lint: ## golangci-lint and, for the workflows, actionlint (the first time takes minutes to compile them)
 	@set -e; for module in $(MODULES); do (set -x; cd $$module && $(GOLANGCI_LINT) run ./...); done
 	$(TOOL) actionlint
-	@if grep -n 'uses:' .github/workflows/*.yml | grep -vE '@[0-9a-f]{40} # v[0-9.]+$$'; then \
+	@if grep -n 'uses:' .github/workflows/*.y*ml | grep -vE '@[0-9a-f]{40} # v[0-9.]+$$'; then \
 		echo "an action above is not pinned by its commit, with its version behind"; exit 1; fi
-	@unbound=$$(grep -L '^permissions:' .github/workflows/*.yml); \
-	if [ -n "$$unbound" ]; then echo "no permissions at the top of $$unbound"; exit 1; fi
+	@for workflow in .github/workflows/*.y*ml; do \
+		if ! tr '\n' ' ' <$$workflow | grep -q ' permissions:   contents: read  '; then \
+			echo "$$workflow has other permissions at its top than contents: read"; exit 1; fi; done
+	@if grep -n ': write' .github/workflows/*.y*ml | grep -vE '/(openapi|release)\.yml:.*(contents|pull-requests): write'; then \
+		echo "a job above may write; only those that propose and release do"; exit 1; fi
 
 .PHONY: vuln
 vuln: ## govulncheck, which asks vuln.go.dev

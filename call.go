@@ -4,14 +4,15 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -50,6 +51,7 @@ type answer struct {
 	call
 	*http.Response
 	body    []byte
+	fields  map[string]bool // of a JSON object; true if other than null
 	askedAt time.Time
 	tries   int
 }
@@ -74,7 +76,7 @@ func fetch[T any, R parsed[T]](ctx context.Context, c *Client, cl call, do send,
 	if result == nil {
 		return nil, nil, ans.strange(fmt.Errorf("the answer is %s, not JSON", ans.mediaType()))
 	}
-	if err := checkNames(ans.body); err != nil {
+	if ans.fields, err = fieldsOf(ans.body); err != nil {
 		return nil, nil, ans.strange(err)
 	}
 	if c.cfg.DisallowUnknownFields {
@@ -99,31 +101,32 @@ func (c *Client) finish(ctx context.Context, cl call, do send) (*answer, error) 
 	return ans, nil
 }
 
-// checkNames refuses an object that has a name twice, of which encoding/json
+// fieldsOf tells the fields of an object, in lower case, and whether they are
+// other than null. It refuses a field that comes twice, of which encoding/json
 // takes the last and others the first. The body is known to be JSON.
-func checkNames(body []byte) error {
-	seen := make(map[string]bool)
+func fieldsOf(body []byte) (map[string]bool, error) {
+	fields := make(map[string]bool)
 	d := json.NewDecoder(bytes.NewReader(body))
 	if start, err := d.Token(); err != nil || start != json.Delim('{') {
-		return err
+		return nil, err
 	}
 	for d.More() {
 		name, err := d.Token()
 		if err != nil {
-			return err
+			return nil, err
 		}
 		// As encoding/json does, whatever the case of the letters.
 		key := strings.ToLower(strings.ToUpper(name.(string)))
-		if seen[key] {
-			return fmt.Errorf("the answer has the field %q twice", key)
+		if _, twice := fields[key]; twice {
+			return nil, fmt.Errorf("the answer has the field %q twice", name)
 		}
-		seen[key] = true
 		var value json.RawMessage
 		if err := d.Decode(&value); err != nil {
-			return err
+			return nil, err
 		}
+		fields[key] = string(value) != "null"
 	}
-	return nil
+	return fields, nil
 }
 
 // exchange sends a request, again if that may help; the answer that it returns
@@ -140,6 +143,10 @@ func (c *Client) exchange(ctx context.Context, cl call, do send) (*answer, error
 	if authorization := c.cfg.Authorization.Reveal(); authorization != "" {
 		_, credential, _ := strings.Cut(authorization, " ")
 		cl.secrets = append(slices.Clip(cl.secrets), authorization, credential)
+		if basic, err := base64.StdEncoding.DecodeString(credential); err == nil {
+			_, password, _ := strings.Cut(string(basic), ":")
+			cl.secrets = append(cl.secrets, string(basic), password)
+		}
 	}
 	for try := 1; ; try++ {
 		ans, failed := c.try(ctx, cl, do)
@@ -221,7 +228,11 @@ func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 	rsp.Body = newMemoryBody(ans.body)
 	switch {
 	case err != nil:
-		return nil, ans.bad(fmt.Errorf("the answer broke off: %w; check the network and try again", c.timedOut(ctx, err)))
+		err = fmt.Errorf("the answer broke off: %w", c.timedOut(ctx, err))
+		if !errors.Is(err, context.Canceled) {
+			err = fmt.Errorf("%w; check the network and try again", err)
+		}
+		return nil, ans.bad(err)
 	case len(ans.body) > maxAnswer:
 		return nil, ans.strange(fmt.Errorf("the answer has more than %d bytes", maxAnswer))
 	case rsp.StatusCode != http.StatusOK:
@@ -233,10 +244,14 @@ func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 // errTimeout marks the end of a context as this package's doing.
 var errTimeout = errors.New("timeout")
 
-// timedOut says so if err comes from the client's own timeout.
+// timedOut says so if err comes from the client's own timeout, or from the end
+// of the caller's context, in whose place net/http gives its cause.
 func (c *Client) timedOut(ctx context.Context, err error) error {
 	if errors.Is(context.Cause(ctx), errTimeout) {
 		return fmt.Errorf("no answer within %v: %w", c.cfg.Timeout, context.DeadlineExceeded)
+	}
+	if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
+		return fmt.Errorf("%w: %w", ended, err)
 	}
 	return err
 }
@@ -277,7 +292,11 @@ func (a *answer) refusal() *Error {
 		return a.bad(fmt.Errorf("a redirect to %s, which is not followed, for it would carry the secret along; check the base URL", a.redirect()))
 	}
 	var said gen.ErrorResponse
-	if len(a.body) > 0 && json.Unmarshal(a.body, &said) != nil {
+	err := json.Unmarshal(a.body, &said)
+	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) && wrong.Field != "" {
+		err = nil // the other fields are there
+	}
+	if len(a.body) > 0 && err != nil {
 		err := fmt.Errorf("%s that is no error of LINE's", a.mediaType())
 		if a.StatusCode >= http.StatusInternalServerError {
 			return a.bad(err)
@@ -285,6 +304,9 @@ func (a *answer) refusal() *Error {
 		return a.strange(err)
 	}
 	e := a.bad(nil)
+	// By what LINE said, of which the secrets may have been a part.
+	e.Code, e.Description, e.Message = said.Error, said.ErrorDescription, said.Message
+	e.is = e.kind()
 	secrets := a.redactor()
 	e.Code = clean(said.Error, secrets)
 	e.Description = clean(said.ErrorDescription, secrets)
@@ -324,8 +346,8 @@ func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresI
 	switch {
 	case accessToken == "":
 		return nil, a.strange(errors.New("the answer holds no access_token"))
-	case !isGraphic(accessToken) || !isGraphic(keyID):
-		return nil, a.strange(errors.New("the answer's access_token or key_id has letters that no header can carry"))
+	case !isToken(accessToken) || keyID != "" && !isToken(keyID):
+		return nil, a.strange(errors.New("the answer's access_token or key_id has letters that a Bearer token cannot have"))
 	case expiresIn <= 0:
 		return nil, a.strange(fmt.Errorf("the answer says expires_in %d, which is not in the future", expiresIn))
 	case tokenType == "":
@@ -348,20 +370,25 @@ func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresI
 
 // verification returns what the answer says of a token.
 func (a *answer) verification(clientID, scope string, expiresIn int64) (*Verification, error) {
-	if clientID == "" || expiresIn < 0 {
-		return nil, a.strange(errors.New("the answer holds no client_id, or an expires_in in the past"))
+	if clientID == "" || !a.fields["expires_in"] || expiresIn < 0 {
+		return nil, a.strange(errors.New("the answer holds no client_id, or no expires_in of 0 or more"))
 	}
 	return &Verification{ClientID: clientID, ExpiresIn: expiresIn, Scope: scope, VerifiedAt: a.askedAt}, nil
 }
 
-// isGraphic reports whether s is ASCII without spaces and control characters,
-// as OAuth has it of tokens (RFC 6749, appendix A.12).
-func isGraphic(s string) bool {
-	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r > '~' })
+const tokenLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+
+// isToken reports whether s is what a Bearer token can be (RFC 6750, section
+// 2.1), which means nothing to a header, a shell or a terminal.
+func isToken(s string) bool {
+	letters := strings.TrimRight(s, "=")
+	return letters != "" && strings.Trim(letters, tokenLetters) == ""
 }
 
+// mediaType is not put in lower case, in which the redactor could miss a secret.
 func (a *answer) mediaType() string {
-	if t, _, err := mime.ParseMediaType(a.Header.Get("Content-Type")); err == nil {
+	t, _, _ := strings.Cut(a.Header.Get("Content-Type"), ";")
+	if t = strings.TrimSpace(t); t != "" {
 		return t
 	}
 	return "a body of unknown type"
@@ -394,12 +421,20 @@ func (cl call) cleanError(err error) error {
 func (cl call) redactor() *strings.Replacer {
 	var pairs []string
 	for _, s := range cl.secrets {
-		if len(s) >= minSecret {
-			pairs = append(pairs, s, masked, url.QueryEscape(s), masked, url.PathEscape(s), masked)
+		if len(s) < minSecret {
+			continue
+		}
+		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s)} {
+			pairs = append(pairs, form, masked, lowerHex(form), masked, strings.ToLower(form), masked)
 		}
 	}
 	return strings.NewReplacer(pairs...)
 }
+
+var escapes = regexp.MustCompile("%[0-9A-F]{2}")
+
+// lowerHex writes %2F as %2f.
+func lowerHex(s string) string { return escapes.ReplaceAllStringFunc(s, strings.ToLower) }
 
 // retryAfter reads a Retry-After header, in seconds or as a date.
 func retryAfter(header string, now time.Time) time.Duration {

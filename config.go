@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/lineoauth/lineoauth/gen"
 	"github.com/lineoauth/lineoauth/internal/assertion"
@@ -48,8 +49,8 @@ type Config struct {
 	BaseURL string
 	// OperationURLs gives single operations another base URL.
 	OperationURLs map[Operation]string
-	// AllowPlainHTTP lets base URLs be plain http toward any host, such as a
-	// sidecar that adds TLS. Whoever is on the way can then read the secrets.
+	// AllowPlainHTTP lets base URLs, and the hosts of a [Transport], be plain http
+	// toward any host, such as a sidecar that adds TLS. Whoever is on the way can then read the secrets.
 	AllowPlainHTTP bool
 	// Authorization is sent as the Authorization header of every call, for a
 	// gateway in front of LINE; see [BearerAuthorization] and
@@ -57,7 +58,8 @@ type Config struct {
 	Authorization Secret
 	// Transport carries the requests. nil means [http.DefaultTransport]. An
 	// [http.Transport] that skips the verification of certificates, or goes below
-	// TLS 1.2, is refused; for a private authority, set its RootCAs.
+	// TLS 1.2, is refused; for a private authority, set its RootCAs. It is not to
+	// be changed any more.
 	Transport http.RoundTripper
 	// Timeout bounds one try of a call, from the connection to the answer's last
 	// byte. 0 means DefaultTimeout, a negative one means that only the context
@@ -197,6 +199,9 @@ func (cfg Config) validate() (Config, error) {
 		}
 		errs = append(errs, checkBaseURL("OperationURLs["+string(op)+"]", base, cfg.AllowPlainHTTP))
 	}
+	if strings.ContainsFunc(cfg.Authorization.Reveal(), unicode.IsControl) {
+		errs = append(errs, errors.New("Authorization holds a line break or another control character"))
+	}
 	if cfg.Key != nil && cfg.Key.key == nil {
 		return cfg, fmt.Errorf("lineoauth: %w: Key is empty; make it by ParseKey or NewKey", ErrInvalid)
 	}
@@ -237,7 +242,7 @@ func checkBaseURL(name, base string, plainHTTP bool) error {
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("%s is no absolute https URL, such as %s", name, gen.DefaultServerURL)
-	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
+	case u.User != nil || strings.ContainsAny(base, "?#"):
 		return errors.New(name + " holds a user name, a query or a fragment; leave them out (Authorization is for a gateway's credentials)")
 	case u.Scheme == "http" && !plainHTTP && !isLoopback(u.Hostname()):
 		return fmt.Errorf("%s is plain http toward %s; secrets travel over https, except to loopback", name, u.Hostname())

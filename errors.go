@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -59,6 +60,7 @@ type Error struct {
 	// [net.OpError] or [context.DeadlineExceeded].
 	Err error
 
+	is          error // the case, as LINE said it
 	byAssertion bool
 	serverTime  time.Time // the answer's Date
 }
@@ -80,6 +82,8 @@ func (e *Error) Is(target error) bool {
 // kind maps LINE's answers to the cases of this package.
 func (e *Error) kind() error {
 	switch {
+	case e.is != nil:
+		return e.is
 	case e.StatusCode == http.StatusTooManyRequests:
 		return ErrRateLimited
 	case e.StatusCode == http.StatusNotFound && strings.HasPrefix(e.Message, "Cannot find channel key"):
@@ -179,6 +183,8 @@ func (e *Error) advice() string {
 		return "try again later"
 	}
 	switch {
+	case e.StatusCode >= http.StatusInternalServerError && e.RetryAfter > 0:
+		return fmt.Sprintf("LINE has trouble; try again in %v", e.RetryAfter)
 	case e.StatusCode >= http.StatusInternalServerError:
 		return "LINE has trouble; try again later"
 	case e.StatusCode == 0 && !errors.Is(e.Err, context.Canceled):
@@ -198,11 +204,11 @@ const (
 	maxDetails = 10
 )
 
-// clean makes what a stranger wrote fit for one line of a log: no control
-// characters, no more than a few hundred letters, and none of our secrets.
+// clean makes what a stranger wrote fit for one line of a log: no characters that
+// do not print or that turn the line around, no more than a few hundred letters, and none of our secrets.
 func clean(s string, secrets *strings.Replacer) string {
 	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == unicode.ReplacementChar {
+		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
 			return ' '
 		}
 		return r
@@ -223,4 +229,25 @@ type cleanError struct {
 func (e *cleanError) Error() string        { return e.text }
 func (e *cleanError) GoString() string     { return e.text }
 func (e *cleanError) Is(target error) bool { return errors.Is(e.err, target) }
-func (e *cleanError) As(target any) bool   { return errors.As(e.err, target) }
+func (e *cleanError) As(target any) bool {
+	// Callers ask for this one to look at it, and it may be any type, with any text.
+	if t, ok := target.(*net.Error); ok {
+		var found net.Error
+		if !errors.As(e.err, &found) {
+			return false
+		}
+		*t = &cleanNetError{e, found.Timeout()}
+		return true
+	}
+	return errors.As(e.err, target)
+}
+
+type cleanNetError struct {
+	*cleanError
+	timeout bool
+}
+
+func (e *cleanNetError) Timeout() bool { return e.timeout }
+
+// Temporary is part of net.Error, and deprecated there.
+func (e *cleanNetError) Temporary() bool { return e.timeout }

@@ -1,11 +1,11 @@
 package lineoauth_test
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +26,7 @@ func fixed(status int, header http.Header, body string) http.RoundTripper {
 func fitForALog(t *testing.T, err error, secrets ...string) {
 	t.Helper()
 	text := err.Error()
-	if !utf8.ValidString(text) || len(text) > 32<<10 || strings.ContainsFunc(text, unicode.IsControl) {
+	if !utf8.ValidString(text) || len(text) > 32<<10 || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		t.Errorf("unfit for a log: %.200q (%d bytes)", text, len(text))
 	}
 	for _, secret := range secrets {
@@ -102,7 +102,7 @@ func FuzzToken(f *testing.F) {
 				continue
 			}
 			text := got.token.AccessToken.Reveal()
-			if text == "" || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) || got.token.ExpiresIn <= 0 || got.token.TokenType == "" {
+			if text == "" || !regexp.MustCompile(`^[A-Za-z0-9._~+/-]+=*$`).MatchString(text) || got.token.ExpiresIn <= 0 || got.token.TokenType == "" {
 				t.Errorf("token %q, %+v", text, got.token)
 			}
 			if !object || (got.token.Kind == lineoauth.V21) != (got.token.KeyID != "") {
@@ -113,9 +113,6 @@ func FuzzToken(f *testing.F) {
 				if strings.EqualFold(name, "access_token") && value != text {
 					t.Errorf("%q is not the token of %s", text, body)
 				}
-			}
-			if n := bytes.Count(bytes.ToLower(body), []byte(`"access_token"`)); n > 1 && !bytes.ContainsAny(body[1:], "{[") {
-				t.Errorf("a token out of %d in %s", n, body)
 			}
 		}
 	})

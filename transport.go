@@ -52,7 +52,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	rsp, err := base.RoundTrip(withToken(req, token, req.Body))
-	if err != nil || rsp.StatusCode != http.StatusUnauthorized {
+	if err != nil || rsp == nil || rsp.StatusCode != http.StatusUnauthorized {
 		return rsp, err
 	}
 	t.Source.Invalidate(token.AccessToken.Reveal()) //nolint:contextcheck // takes none, for it does not wait
@@ -73,7 +73,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // serves reports whether a URL is LINE's.
 func (t *Transport) serves(u *url.URL) bool {
-	if u.Scheme != "https" && !isLoopback(u.Hostname()) {
+	if u.Scheme != "https" && !t.Source.client.cfg.AllowPlainHTTP && !isLoopback(u.Hostname()) {
 		return false
 	}
 	host := plainHost(u)

@@ -76,6 +76,11 @@ in a file and on standard output.`,
 		if err != nil {
 			return err
 		}
+		// A key that is overwritten is gone; so the public one has to be there first.
+		if err := writeFile(publicPath+".new", public, 0o644, true); err != nil {
+			return usagef("cannot make the public key's file: %w", assertion.FileError(publicPath, err))
+		}
+		defer func() { _ = os.Remove(publicPath + ".new") }()
 		if err := writeFile(privatePath, private, 0o600, force); err != nil {
 			return usagef("cannot make the private key's file: %w", assertion.FileError(privatePath, err))
 		}

@@ -120,7 +120,8 @@ func TestNoFlagTakesASecret(t *testing.T) {
 	}
 	root := (&app{getenv: func(string) string { return "" }}).command()
 	for _, cmd := range append(root.Commands(), root) {
-		for name := range strings.FieldsSeq(cmd.Flags().FlagUsages()) {
+		usages := cmd.Flags().FlagUsages() + cmd.PersistentFlags().FlagUsages() + cmd.InheritedFlags().FlagUsages()
+		for name := range strings.FieldsSeq(usages) {
 			name, ok := strings.CutPrefix(name, "--")
 			secret := ok && regexp.MustCompile("secret|key|token|assertion|password").MatchString(name)
 			if secret && (!allowed[name] || name == "channel-secret" && cmd.Name() != "serve") {

@@ -219,7 +219,7 @@ func (a *app) warnOfReaders(path string) {
 	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
 		return
 	}
-	report(a.stderr, fmt.Sprintf("warning: others can read the private key in %[1]q; run: chmod 600 %[1]q", path))
+	report(a.stderr, fmt.Sprintf("warning: others can read or change the private key in %q; make its mode 0600", path))
 }
 
 // token takes a token from the command line or, for "-", from standard input.
