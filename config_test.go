@@ -160,6 +160,10 @@ func TestNewRefuses(t *testing.T) {
 		"operation URL, plain": {lineoauth.Config{OperationURLs: map[lineoauth.Operation]string{lineoauth.OpIssueChannelToken: "http://line.example"}}, "plain http toward line.example"},
 		"no verification":      {lineoauth.Config{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}, "skips the verification"},
 		"TLS 1.1":              {lineoauth.Config{Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS11}}}, "less than TLS 1.2"},
+		"empty query":          {lineoauth.Config{BaseURL: "https://line.example/a?"}, "a query"},
+		"empty fragment":       {lineoauth.Config{BaseURL: "https://line.example/a#"}, "fragment"},
+		"no host":              {lineoauth.Config{BaseURL: "https:///a"}, "no absolute https URL"},
+		"authorization":        {lineoauth.Config{Authorization: lineoauth.BearerAuthorization("hunter2\n")}, "line break"},
 		"two things, the 1st":  {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "other than digits"},
 		"two things, the 2nd":  {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "no absolute https URL"},
 	} {

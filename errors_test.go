@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -526,5 +527,150 @@ func TestNetworkError(t *testing.T) {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error = %v; want %q in it", err, want)
 		}
+	}
+}
+
+// Whatever form a server gives to a secret that it heard, and wherever it puts
+// it, the error does not show it.
+func TestErrorsHoldNoSecretInOtherLetters(t *testing.T) {
+	const secret = "eyJhbGciOiJIUzI1NiJ9.Pay/load+=.SIG_nature"
+	header := func(name, value string) http.Header {
+		return http.Header{"Content-Type": {"application/json"}, "X-Line-Request-Id": {"r"}, name: {value}}
+	}
+	lower := strings.ToLower(secret)
+	for name, tt := range map[string]struct {
+		status int
+		header http.Header
+		body   string
+	}{
+		"field twice":         {200, header("X", ""), `{"` + secret + `":1,"` + secret + `":2,"client_id":"1","expires_in":1}`},
+		"field twice, folded": {200, header("X", ""), `{"` + secret + `":1,"` + lower + `":2,"client_id":"1","expires_in":1}`},
+		"content type":        {200, header("Content-Type", "text/"+secret), "x"},
+		"refused type":        {400, header("Content-Type", "text/"+secret+"; charset=x"), "x"},
+		"redirect":            {307, header("Location", "https://elsewhere.example/"+secret+"%0a%1b"), ""},
+		"lower escapes":       {400, header("X", ""), `{"message":"` + strings.NewReplacer("/", "%2f", "+", "%2b", "=", "%3d").Replace(secret) + `"}`},
+		"path escapes":        {400, header("X", ""), `{"message":"` + url.PathEscape(secret) + `"}`},
+		"lower case":          {400, header("X", ""), `{"message":"` + lower + `"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, lineoauth.Config{Transport: fixed(tt.status, tt.header, tt.body), SkipChecks: true})
+			_, err := client.VerifyChannelToken(t.Context(), secret)
+			if err == nil || strings.Contains(strings.ToLower(err.Error()), "nature") || strings.ContainsAny(err.Error(), "\n\x1b") {
+				t.Errorf("error = %q", err)
+			}
+		})
+	}
+	const password = "s3cretpassword"
+	for _, body := range []string{password, "gateway:" + password} {
+		client := newClient(t, lineoauth.Config{
+			Authorization: lineoauth.BasicAuthorization("gateway", password),
+			Transport:     fixed(401, header("X", ""), `{"message":"bad `+body+`"}`),
+		})
+		if _, err := client.VerifyChannelToken(t.Context(), opaque); err == nil || strings.Contains(err.Error(), password) {
+			t.Errorf("error = %v", err)
+		}
+	}
+}
+
+// rude is a net.Error of a transport of the caller's, which shows the URL.
+type rude struct{ text string }
+
+func (r rude) Error() string { return r.text }
+func (rude) Timeout() bool   { return true }
+func (rude) Temporary() bool { return true }
+
+// What errors.As finds in an error shows no URL either.
+func TestErrorsInsideHoldNoSecret(t *testing.T) {
+	for name, cause := range map[string]func(*http.Request) error{
+		"url.Error": func(r *http.Request) error {
+			return &url.Error{Op: "Get", URL: r.URL.String(), Err: io.ErrUnexpectedEOF}
+		},
+		"wrapped url.Error": func(r *http.Request) error {
+			return fmt.Errorf("again: %w", &url.Error{Op: "Get", URL: r.URL.String(), Err: io.ErrUnexpectedEOF})
+		},
+		"net.Error": func(r *http.Request) error { return rude{r.URL.String()} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			client := newClient(t, lineoauth.Config{Transport: roundTrip(func(r *http.Request) (*http.Response, error) { return nil, cause(r) })})
+			_, err := client.VerifyChannelToken(t.Context(), jws)
+			var ue *url.Error
+			var ne net.Error
+			if errors.As(err, &ue) {
+				t.Errorf("errors.As finds %v", ue)
+			}
+			if isNet := errors.As(err, &ne); isNet != (name == "net.Error") || isNet && (strings.Contains(ne.Error(), jws) || !ne.Timeout()) {
+				t.Errorf("errors.As finds %v", ne)
+			}
+			if name != "net.Error" && !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("error = %v", err)
+			}
+			if strings.Contains(fmt.Sprintf("%v %+v %#v", err, err, errors.Unwrap(err)), jws) {
+				t.Errorf("error = %#v", errors.Unwrap(err))
+			}
+		})
+	}
+}
+
+// Redaction does not change what a refusal is.
+func TestRefusalsOfOddTokens(t *testing.T) {
+	_, client := emulator(t)
+	for _, token := range []string{"invalid", "request", "invalid_request", "access_token"} {
+		if ok, err := client.TokenValidFor(t.Context(), token, 0); ok || err != nil {
+			t.Errorf("%s: %v, %v", token, ok, err)
+		}
+	}
+	client = newClient(t, lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("client"),
+		Transport: fixed(400, http.Header{}, `{"error":"invalid_client","error_description":"invalid client_secret","details":{}}`)})
+	if _, err := client.IssueShortLivedChannelToken(t.Context()); !errors.Is(err, lineoauth.ErrBadCredentials) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+// A context with a cause is told by itself and by its cause, without advice about
+// the network.
+func TestContextWithACause(t *testing.T) {
+	shutdown := errors.New("shutdown")
+	stalled := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet {
+			w.WriteHeader(http.StatusOK)
+		}
+		stall(w, r)
+	}))
+	defer stalled.Close()
+	client := newClient(t, lineoauth.Config{BaseURL: stalled.URL})
+	for _, token := range []string{opaque, jws} { // without headers, and without a body
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(50*time.Millisecond, func() { cancel(shutdown) })
+		_, err := client.VerifyChannelToken(ctx, token)
+		if !errors.Is(err, context.Canceled) || !errors.Is(err, shutdown) || strings.Contains(err.Error(), "network") {
+			t.Errorf("error = %v", err)
+		}
+		ctx, end := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, shutdown)
+		if _, err := client.VerifyChannelToken(ctx, token); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("error = %v", err)
+		}
+		end()
+		cancel(nil)
+	}
+}
+
+func TestBoundsOfErrors(t *testing.T) {
+	body := `{"message":"m","details":[` + strings.Repeat(`{"message":"x"},`, 500) + `{}]}`
+	_, err := newClient(t, lineoauth.Config{Transport: fixed(400, http.Header{}, body)}).VerifyChannelToken(t.Context(), opaque)
+	if e := new(lineoauth.Error); !errors.As(err, &e) || len(e.Details) != 10 {
+		t.Errorf("error = %v", err)
+	}
+	body = `{"message":"a` + "\u202e\u2028\ufeff" + `b"}`
+	_, err = newClient(t, lineoauth.Config{Transport: fixed(400, http.Header{}, body)}).VerifyChannelToken(t.Context(), opaque)
+	if err == nil || !strings.Contains(err.Error(), "a   b") {
+		t.Errorf("error = %q", err)
+	}
+	_, err = newClient(t, lineoauth.Config{Transport: fixed(503, http.Header{"Retry-After": {"7"}}, "")}).VerifyChannelToken(t.Context(), opaque)
+	if err == nil || !strings.Contains(err.Error(), "try again in 7s") {
+		t.Errorf("error = %v", err)
+	}
+	_, err = newClient(t, lineoauth.Config{Transport: roundTrip(func(*http.Request) (*http.Response, error) { return nil, nil })}).VerifyChannelToken(t.Context(), opaque)
+	if err == nil || !strings.Contains(err.Error(), "neither an answer nor an error") {
+		t.Errorf("error = %v", err)
 	}
 }

@@ -502,6 +502,29 @@ func TestLostAnswersAreBounded(t *testing.T) {
 	}
 }
 
+// An answer that makes no sense may have cost a place as well.
+func TestStrangeAnswersAreBounded(t *testing.T) {
+	for _, kind := range []lineoauthtest.FaultKind{lineoauthtest.CutBody, lineoauthtest.NotJSON} {
+		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+			var wait time.Duration
+			source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.V21}, func(cfg *lineoauth.Config) {
+				cfg.OnEvent = func(e lineoauth.Event) { wait = e.Wait }
+			})
+			srv.Inject(lineoauthtest.Fault{Kind: kind, Times: -1})
+			for range 3 {
+				if _, err := source.TokenContext(t.Context()); err == nil {
+					t.Fatal("no error")
+				}
+				synctest.Wait()
+				time.Sleep(time.Minute)
+			}
+			if wait != 10*time.Minute {
+				t.Errorf("after three of %s, it waits for %v", kind, wait)
+			}
+		})
+	}
+}
+
 func TestRetryAfterInTheWindow(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		source := newSource(t, srv, lineoauth.SourceConfig{})
