@@ -200,7 +200,7 @@ func (cfg Config) validate() (Config, error) {
 		errs = append(errs, checkBaseURL("OperationURLs["+string(op)+"]", base, cfg.AllowPlainHTTP))
 	}
 	if strings.ContainsFunc(cfg.Authorization.Reveal(), unicode.IsControl) {
-		errs = append(errs, errors.New("Authorization holds a line break or another control character"))
+		errs = append(errs, errors.New("the Authorization holds a line break or another control character"))
 	}
 	if cfg.Key != nil && cfg.Key.key == nil {
 		return cfg, fmt.Errorf("lineoauth: %w: Key is empty; make it by ParseKey or NewKey", ErrInvalid)
