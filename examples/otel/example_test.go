@@ -43,7 +43,6 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	defer source.Close()
 	bot := &http.Client{Transport: otelhttp.NewTransport(&lineoauth.Transport{Source: source},
 		otelhttp.WithTracerProvider(provider),
 		otelhttp.WithSpanNameFormatter(func(_ string, r *http.Request) string { return r.Method + " " + r.URL.Path }))}
@@ -65,11 +64,12 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
+	source.Close() // what the source does in the background has told of itself then
 	for _, span := range spans.GetSpans() {
 		shown := fmt.Sprintf("%+v", span)
 		fmt.Println(span.Name, "shows the token:", strings.Contains(shown, token.AccessToken.Reveal()))
 	}
-	// Output:
+	// Unordered output:
 	// token issued shows the token: false
 	// GET /v2/bot/info shows the token: false
 }
