@@ -6,11 +6,21 @@ SOAKTIME ?= 3m
 TOOL = $(GO) tool -modfile=$(CURDIR)/internal/tools/go.mod
 GOLANGCI_LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
+# What compares OpenAPI documents and Go APIs. Go keeps its exit codes.
+CONTRACT = $(GO) -C internal/tools tool contract
+
+# What a caller names goes through the environment: neither make nor a shell
+# reads it as code.
+override BASE := $(value BASE)
+override FROM := $(value FROM)
+override VERSION := $(value VERSION)
+export BASE FROM VERSION GO
+
 # The race detector needs a C compiler.
 RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
 # The modules of this repository, each with a go.mod of its own.
-MODULES = . bench examples internal/strangers
+MODULES = . bench examples internal/strangers internal/tools
 
 # What a person writes.
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go' | grep -v '\.gen\.go$$')
@@ -49,7 +59,6 @@ fmt: ## fail if gofmt would change a file
 .PHONY: vet
 vet: ## go vet, and go.mod files that are tidy
 	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module vet ./...; $(GO) -C $$module mod tidy -diff); done
-	$(GO) -C internal/tools mod tidy -diff
 
 .PHONY: lint
 lint: ## golangci-lint and, for the workflows, actionlint (the first time takes minutes to compile them)
@@ -72,32 +81,36 @@ generate: ## compile the OpenAPI document into Go
 	$(GO) generate ./...
 
 .PHONY: check
-check: generate ## fail if the committed code is not what the OpenAPI document generates
-	@changed=$$(git diff --name-only -- '*.gen.go' && git ls-files --others --exclude-standard -- '*.gen.go') || exit 1; \
-	if [ -n "$$changed" ]; then \
-		git --no-pager diff -- '*.gen.go'; \
-		echo "Not what the OpenAPI document generates:"; echo "$$changed"; \
-		echo "Mend it: make generate, then commit these files."; exit 1; fi
+check: ## fail if the generated files are not what the OpenAPI document generates
+	@internal/tools/check
 
 .PHONY: spec-diff
 spec-diff: ## what changed in the OpenAPI document since BASE, a git revision or file; fails if it breaks callers
-	@internal/tools/spec-diff "$(BASE)"
+	@$(CONTRACT) spec-diff "$$BASE"
 
 .PHONY: spec-update
 spec-update: ## take a newer OpenAPI document FROM a file or URL: regenerate, test, and say what is left to do
-	@internal/tools/spec-update "$(FROM)"
+	@$(CONTRACT) spec-update "$$FROM"
+
+.PHONY: spec-proposal
+spec-proposal: ## spec-update in a clone; leaves a patch in the folder proposal, if a caller could notice
+	@$(CONTRACT) spec-proposal "$$FROM"
 
 .PHONY: spec-pull-request
-spec-pull-request: ## spec-update as a pull request, if a caller could notice (needs gh)
-	@internal/tools/spec-pull-request "$(FROM)"
+spec-pull-request: ## open or renew a pull request with the folder proposal (needs gh)
+	@internal/tools/spec-pull-request
 
 .PHONY: api-diff
 api-diff: ## what changed for Go programs since BASE, a git revision, and the version that it asks for
-	@internal/tools/api-diff "$(BASE)"
+	@$(CONTRACT) api-diff "$$BASE"
 
 .PHONY: release-notes
 release-notes: ## what CHANGELOG.md says of VERSION; fails if it is not ready to be released
-	@internal/tools/release-notes "$(VERSION)"
+	@internal/tools/release-notes "$$VERSION"
+
+.PHONY: release
+release: ## publish the release notes of the tag VERSION (needs gh)
+	@internal/tools/release "$$VERSION"
 
 .PHONY: demo
 demo: ## show the whole life of a token against an emulator

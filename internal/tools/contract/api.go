@@ -1,0 +1,262 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/types"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"golang.org/x/exp/apidiff"
+	"golang.org/x/tools/go/packages"
+)
+
+// apiDiff prints what changes for Go programs since a git revision: what the
+// public packages export, what these do on the wire, and which version asks for.
+func (r repository) apiDiff(ctx context.Context, base string) error {
+	commit, err := r.commit(ctx, base)
+	if err != nil {
+		return err
+	}
+	if err := r.command(ctx, filepath.Join(string(r), "internal/tools/check")).Run(); err != nil {
+		return errors.New("the generated code is not what the OpenAPI document generates, so it says nothing of this change; make generate first")
+	}
+	older, err := r.export(ctx, commit)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(string(older)) //nolint:errcheck // a temporary folder
+
+	before, err := older.public(ctx)
+	if err != nil {
+		return err
+	}
+	after, err := r.public(ctx)
+	if err != nil {
+		return err
+	}
+	for _, pkg := range before {
+		if len(pkg.Errors) > 0 {
+			return fmt.Errorf("%s of %s does not compile: %w", pkg.PkgPath, base, pkg.Errors[0])
+		}
+	}
+	wire, err := r.wireChanges(ctx, base, commit)
+	if err != nil {
+		return err
+	}
+	broken := r.broken(ctx)
+
+	printf(os.Stdout, "# Go API changes since %s\n", base)
+	major, minor := false, len(wire) > 0
+	if slices.ContainsFunc(wire, func(c change) bool { return c.breaks }) {
+		major = true
+		printf(os.Stdout, "\n## On the wire\n\nWhatever Go compiles, callers break:\n")
+		for _, c := range wire {
+			if c.breaks {
+				printf(os.Stdout, "- %s\n", c)
+			}
+		}
+	}
+	all := maps.Clone(before)
+	maps.Copy(all, after)
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		incompatible, compatible := packageChanges(before[path], after[path])
+		if len(incompatible)+len(compatible) > 0 {
+			printf(os.Stdout, "\n## %s\n", path)
+		}
+		list := func(title string, changes []string) {
+			if len(changes) > 0 {
+				printf(os.Stdout, "\n%s:\n- %s\n", title, strings.Join(changes, "\n- "))
+			}
+		}
+		list("Incompatible changes", incompatible)
+		list("Compatible changes", compatible)
+		major, minor = major || len(incompatible) > 0, minor || len(compatible) > 0
+	}
+	if len(broken) > 0 {
+		printf(os.Stdout, "\n## Places in this repository that no longer compile\n\n- %s\n", strings.Join(broken, "\n- "))
+	}
+	printf(os.Stdout, "\n")
+	switch {
+	case major:
+		printf(os.Stdout, "Go programs that use what is incompatible, or rely on what changed on the wire, no longer\n"+
+			"compile or work. The next version: **major**; while the major is 0, **minor**. Take the\n"+
+			"change back, or mend what no longer compiles and tell in CHANGELOG.md, under Unreleased,\n"+
+			"what callers do about it.\n")
+	case minor:
+		printf(os.Stdout, "Every Go program still compiles. The next version: **minor**; while the major is 0, **patch**.\n")
+	default:
+		printf(os.Stdout, "Nothing that Go programs can see changed. The next version: **patch**.\n")
+	}
+	if len(broken) > 0 {
+		return errors.New("not everything compiles; mend the places above, then ask again")
+	}
+	return nil
+}
+
+// export writes the files of a commit into a new folder.
+func (r repository) export(ctx context.Context, commit string) (_ repository, err error) {
+	dir, err := os.MkdirTemp("", "base")
+	if err != nil {
+		return "", err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, os.RemoveAll(dir))
+		}
+	}()
+	index := filepath.Join(dir, ".index")
+	for _, args := range [][]string{{"read-tree", commit}, {"checkout-index", "--all", "--prefix=" + dir + "/"}} {
+		cmd := r.command(ctx, "git", args...)
+		cmd.Env = append(cmd.Env, "GIT_INDEX_FILE="+index)
+		if err := cmd.Run(); err != nil {
+			return "", fmt.Errorf("git %s: %w", args[0], err)
+		}
+	}
+	return repository(dir), nil
+}
+
+// modules are the folders that have a go.mod.
+func (r repository) modules() ([]string, error) {
+	var dirs []string
+	err := filepath.WalkDir(string(r), func(path string, entry os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if name := entry.Name(); entry.IsDir() && (name == "testdata" || name == "node_modules" || strings.HasPrefix(name, ".")) {
+			return filepath.SkipDir
+		}
+		if entry.Name() == "go.mod" {
+			dirs = append(dirs, filepath.Dir(path))
+		}
+		return nil
+	})
+	return dirs, err
+}
+
+func (r repository) load(ctx context.Context, dir string, tests bool, mode packages.LoadMode) ([]*packages.Package, error) {
+	env := r.command(ctx, "go").Env
+	pkgs, err := packages.Load(&packages.Config{
+		Context: ctx, Dir: dir, Env: append(env, "GOWORK=off"), Tests: tests,
+		Mode: mode | packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedModule,
+	}, "./...")
+	if err != nil {
+		return nil, fmt.Errorf("go cannot list the packages of %s: %w", dir, err)
+	}
+	return pkgs, nil
+}
+
+// public returns the packages that other modules can import, of all modules
+// here, by their import paths.
+func (r repository) public(ctx context.Context) (map[string]*packages.Package, error) {
+	dirs, err := r.modules()
+	if err != nil {
+		return nil, err
+	}
+	found := make(map[string]*packages.Package)
+	for _, dir := range dirs {
+		if inner, _ := filepath.Rel(string(r), dir); strings.HasPrefix(filepath.ToSlash(inner), "internal/") {
+			continue
+		}
+		pkgs, err := r.load(ctx, dir, false, packages.NeedTypes)
+		if err != nil {
+			return nil, err
+		}
+		for _, pkg := range pkgs {
+			if pkg.Name != "main" && len(pkg.GoFiles) > 0 && !slices.Contains(strings.Split(pkg.PkgPath, "/"), "internal") {
+				found[pkg.PkgPath] = pkg
+			}
+		}
+	}
+	return found, nil
+}
+
+// broken returns the places of this repository that do not compile, tests
+// included.
+func (r repository) broken(ctx context.Context) []string {
+	dirs, err := r.modules()
+	if err != nil {
+		return []string{err.Error()}
+	}
+	var places []string
+	for _, dir := range dirs {
+		if dir == filepath.Join(string(r), "internal", "tools") {
+			continue // it imports nothing of the rest
+		}
+		pkgs, err := r.load(ctx, dir, true, packages.NeedTypes|packages.NeedSyntax|packages.NeedDeps)
+		if err != nil {
+			return append(places, err.Error())
+		}
+		packages.Visit(pkgs, nil, func(pkg *packages.Package) {
+			for _, e := range pkg.Errors {
+				place := strings.TrimPrefix(e.Pos, string(r)+string(filepath.Separator)) + ": " + e.Msg
+				if !strings.HasPrefix(place, string(filepath.Separator)) && !slices.Contains(places, place) {
+					places = append(places, place)
+				}
+			}
+		})
+	}
+	slices.Sort(places)
+	return places
+}
+
+// packageChanges compares a package. Either may be nil, for none.
+func packageChanges(older, newer *packages.Package) (incompatible, compatible []string) {
+	switch {
+	case older == nil:
+		return nil, []string{"the package is new"}
+	case newer == nil:
+		return []string{"the package is gone"}, nil
+	case len(newer.Errors) > 0:
+		return []string{"it does not compile; the places are below"}, nil
+	}
+	for _, change := range apidiff.Changes(older.Types, newer.Types).Changes {
+		if change.Compatible {
+			compatible = append(compatible, change.Message)
+		} else {
+			incompatible = append(incompatible, change.Message)
+		}
+	}
+	return append(incompatible, tagChanges(older.Types, newer.Types)...), compatible
+}
+
+// tagChanges tells of fields that keep their Go name and are others on the wire.
+func tagChanges(older, newer *types.Package) (changes []string) {
+	fields := func(pkg *types.Package, name string) map[string]string {
+		tags := make(map[string]string)
+		if object, ok := pkg.Scope().Lookup(name).(*types.TypeName); ok && object.Exported() {
+			if structure, ok := object.Type().Underlying().(*types.Struct); ok {
+				for i := range structure.NumFields() {
+					tags[structure.Field(i).Name()] = structure.Tag(i)
+				}
+			}
+		}
+		return tags
+	}
+	for _, name := range older.Scope().Names() {
+		before, after := fields(older, name), fields(newer, name)
+		for _, field := range slices.Sorted(maps.Keys(before)) {
+			if tag, ok := after[field]; ok && tag != before[field] {
+				changes = append(changes, fmt.Sprintf("%s.%s: tag changed from `%s` to `%s`", name, field, before[field], tag))
+			}
+		}
+	}
+	return changes
+}
+
+// wireChanges compares the document with that of a commit.
+func (r repository) wireChanges(ctx context.Context, base, commit string) ([]change, error) {
+	older, err := r.git(ctx, "show", commit+":"+document)
+	if err != nil {
+		return nil, fmt.Errorf("%s has no %s", base, document)
+	}
+	newer, err := os.ReadFile(filepath.Join(string(r), document))
+	if err != nil {
+		return nil, err
+	}
+	return compare(ctx, base, []byte(older), document, newer)
+}
