@@ -1,7 +1,6 @@
 package api_test
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -140,17 +139,9 @@ func TestVariantsOfTheContract(t *testing.T) {
 
 // An action of the overlay that finds nothing is an error that names it.
 func TestOverlayThatMissesItsTarget(t *testing.T) {
-	dir := checkout(t)
-	path := filepath.Join(dir, "api", contract)
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text = bytes.Replace(text, []byte("/oauth2/v3/token:"), []byte("/oauth2/v4/token:"), 1)
-	if err := os.WriteFile(path, text, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	a := clone{dir: dir}.run(t, "make", "generate")
+	c := clone{dir: checkout(t)}
+	c.edit(t, renamePath)
+	a := c.run(t, "make", "generate")
 	if a.code == 0 || !strings.Contains(a.stderr, "$.paths['/oauth2/v3/token'].post.requestBody") {
 		t.Error(a)
 	}
