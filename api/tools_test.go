@@ -230,7 +230,8 @@ func renamePath(object map[string]any) {
 
 func addUnusedSchema(object map[string]any) {
 	if object["VerifyChannelAccessTokenResponse"] != nil {
-		object["Unused"] = map[string]any{"type": "object"}
+		object["Unused"] = map[string]any{"type": "object", "properties": map[string]any{"too": map[string]any{"$ref": "#/components/schemas/UnusedToo"}}}
+		object["UnusedToo"] = map[string]any{"type": "string"}
 	}
 }
 
@@ -349,6 +350,23 @@ func TestSpecDiff(t *testing.T) {
 			c.reset(t)
 		})
 	}
+	t.Run("the same in OpenAPI 3.1", func(t *testing.T) {
+		nullable := func(object map[string]any) {
+			if properties := properties(object, "scope"); properties != nil {
+				properties["scope"] = map[string]any{"type": "string", "nullable": true}
+			}
+		}
+		c.write(t, "base.yml", newer(t, nullable, addUnusedSchema))
+		c.edit(t, func(object map[string]any) {
+			replaceValue(object, "openapi", "3.1.0")
+			if properties := properties(object, "scope"); properties != nil {
+				properties["scope"] = map[string]any{"type": []string{"string", "null"}}
+			}
+		})
+		// The schemas that are gone gave no name to what operations use.
+		says(t, c.contract(t, "spec-diff", "base.yml"), 0, "Nothing changed", safe)
+		c.reset(t)
+	})
 	t.Run("a later server removed", func(t *testing.T) {
 		base := filepath.Join(t.TempDir(), "it's base.yml")
 		if err := os.WriteFile(base, []byte(newer(t, servers(line, "https://two.example"))), 0o644); err != nil {
