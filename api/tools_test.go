@@ -802,6 +802,7 @@ func TestRelease(t *testing.T) {
 	if a.stdout != "\n### Added\n\n- Something.\n" {
 		t.Error(a)
 	}
+	says(t, c.run(t, "make", "release-notes", "VERSION=1.2.3 or so"), 2, "make release-notes VERSION=")
 	says(t, c.run(t, "internal/tools/release-notes", "1.2.4"), 1, "no section")
 	says(t, c.run(t, "internal/tools/release-notes", "1.2"), 1, "make release-notes VERSION=")
 	says(t, c.run(t, "internal/tools/release-notes", "Unreleased"), 1, "make release-notes VERSION=")
