@@ -608,6 +608,8 @@ func TestSpecUpdate(t *testing.T) {
 // as make spec-update does unless it is told otherwise.
 func TestREADME(t *testing.T) {
 	c := newClone(t)
+	// Their long ones run in the outer make test already, on the same processors.
+	c.env = []string{"GOFLAGS=" + os.Getenv("GOFLAGS") + " -short"}
 	readme := c.read(t, "README.md")
 	shown := func(t *testing.T, command, from string) {
 		t.Helper()
