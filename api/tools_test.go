@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -546,7 +547,7 @@ func TestSpecUpdate(t *testing.T) {
 				http.NotFound(w, r)
 				return
 			}
-			fmt.Fprint(w, text)
+			_, _ = io.WriteString(w, text)
 		}))
 		defer srv.Close()
 		says(t, quick.contract(t, "spec-update", srv.URL+"/nosuch"), 2, "404")
