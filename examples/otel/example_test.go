@@ -64,7 +64,11 @@ func Example() {
 		fmt.Println(err)
 		return
 	}
-	source.Close() // what the source does in the background has told of itself then
+	// What the source does in the background has told of itself then.
+	if err := source.Close(); err != nil {
+		fmt.Println(err)
+		return
+	}
 	for _, span := range spans.GetSpans() {
 		shown := fmt.Sprintf("%+v", span)
 		fmt.Println(span.Name, "shows the token:", strings.Contains(shown, token.AccessToken.Reveal()))

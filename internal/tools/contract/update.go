@@ -15,7 +15,8 @@ import (
 )
 
 // specUpdate takes a newer document, from a file or URL: shows the difference,
-// copies it, regenerates, tests, and says what is left to a person.
+// copies it, regenerates, tests, and says what is left to a person. $TEST is the
+// command that tests, make test unless it is set.
 func (r repository) specUpdate(ctx context.Context, from string) error {
 	text, err := fetch(ctx, from)
 	if err != nil {
