@@ -167,14 +167,22 @@ func (c *Client) exchange(ctx context.Context, cl call, do send) (*answer, error
 			return nil, failed
 		}
 		c.emit(ctx, Event{Kind: EventRetried, Err: failed, Wait: delay})
-		wait := time.NewTimer(delay)
-		select {
-		case <-wait.C:
-		case <-ctx.Done():
-			wait.Stop()
-			failed.Err = join([]error{failed.Err, fmt.Errorf("while waiting to try again: %w", ctx.Err())})
+		if err := pause(ctx, delay); err != nil {
+			failed.Err = join([]error{failed.Err, fmt.Errorf("while waiting to try again: %w", err)})
 			return nil, failed
 		}
+	}
+}
+
+// pause waits, and fails if ctx ends earlier.
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

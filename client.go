@@ -206,7 +206,7 @@ func (c *Client) IssueChannelToken(ctx context.Context, validFor time.Duration) 
 //
 // https://developers.line.biz/en/reference/messaging-api/#issue-shortlived-channel-access-token
 func (c *Client) IssueShortLivedChannelToken(ctx context.Context) (*Token, error) {
-	if c.cfg.ChannelSecret.IsZero() && (c.cfg.Key != nil || c.assertion != nil) {
+	if c.insteadOfShortLived() {
 		return c.IssueChannelToken(ctx, 0)
 	}
 	if err := c.require(string(OpIssueChannelToken), needChannelID, needSecret); err != nil {
@@ -225,6 +225,12 @@ func (c *Client) IssueShortLivedChannelToken(ctx context.Context) (*Token, error
 		return nil, err
 	}
 	return ans.token(ShortLived, rsp.AccessToken, rsp.TokenType, "", int64(rsp.ExpiresIn))
+}
+
+// insteadOfShortLived reports whether the client can only issue a v2.1 token
+// where a short-lived one is asked for.
+func (c *Client) insteadOfShortLived() bool {
+	return c.cfg.ChannelSecret.IsZero() && (c.cfg.Key != nil || c.assertion != nil)
 }
 
 // IssueStatelessChannelToken issues a token that lives 15 minutes, by JWT

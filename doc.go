@@ -21,6 +21,10 @@
 //	…
 //	bot := &http.Client{Transport: &lineoauth.Transport{Source: source}}
 //
+// Processes that are to have one token together, and a process that starts anew,
+// keep it in a [Store]: package filestore has one for a machine, the module
+// redisstore one for many.
+//
 // A call that LINE refuses, or that does not come through, ends in an [*Error];
 // errors.Is tells the cases that a program decides on. Tokens, secrets, keys
 // and assertions never show in an error or when printed: a [Secret] is masked

@@ -21,6 +21,11 @@ const (
 	EventRetried EventKind = "call retried"
 	// EventInvalidated: a Source dropped a token that was refused.
 	EventInvalidated EventKind = "token invalidated"
+	// EventShared: a Source took up a token that another process had stored.
+	EventShared EventKind = "token shared"
+	// EventStoreFailed: a Source could not use its [Store], or found something
+	// damaged there. It goes on without, and comes back to it after Wait.
+	EventStoreFailed EventKind = "token store failed"
 )
 
 // Event is one thing that happened. It holds no secret, but for the Token,
@@ -28,9 +33,9 @@ const (
 type Event struct {
 	Kind      EventKind
 	ChannelID string
-	// Token is the token that was issued, refreshed or invalidated, else nil.
+	// Token is the token that was issued, refreshed, shared or invalidated, else nil.
 	Token *Token
-	// Err is why a refresh or call failed, else nil.
+	// Err is why a refresh, a call or the store failed, else nil.
 	Err error
 	// Wait is the time until the next try, if there is one.
 	Wait time.Duration

@@ -87,6 +87,7 @@ func (p *Pool) add(channelID string, made *Source) (*Source, error) {
 	for p.recent.Len() > max(limit, 1) {
 		oldest := p.recent.Remove(p.recent.Back()).(*pooled)
 		delete(p.byID, oldest.channelID)
+		oldest.source.forget()
 	}
 	return made, nil
 }

@@ -42,6 +42,19 @@ type SourceConfig struct {
 	// RefreshTimeout bounds one refresh with all its tries, also when a key's
 	// signer hangs. 0 means DefaultRefreshTimeout.
 	RefreshTimeout time.Duration
+
+	// Store is shared by all processes that are to have one token together. A
+	// source takes a live token from there before it issues one, one process at
+	// a time issues the next, and the others go on with theirs until it is there.
+	// When the store fails, the source goes on with the token that it has, and
+	// says so by [EventStoreFailed]. nil means that each source has a token of its
+	// own. The clocks of the machines should agree to some seconds.
+	Store Store
+	// IssueWithoutStore lets a source whose token is about to end issue another
+	// although the store fails. By default it does so for Stateless tokens alone,
+	// and calls for others fail once the token has ended: each process of a fleet
+	// would take one of the channel's 30 places.
+	IssueWithoutStore bool
 }
 
 // Source hands out a live token to any number of goroutines. It is made by
@@ -58,7 +71,11 @@ type SourceConfig struct {
 // third issue in a row whose answer was lost, or whose token was refused before
 // its time, the next comes 10 minutes later, then 20, and so on up to a day.
 //
-// A Source has goroutines while it refreshes, and none otherwise.
+// With a Store, many sources have one token in common. What one of them
+// invalidates is replaced for all.
+//
+// A Source has goroutines while it refreshes, and none otherwise; with a
+// [StoreWatcher] one more, from its first token until Close.
 type Source struct {
 	client  *Client
 	cfg     SourceConfig
@@ -75,6 +92,15 @@ type Source struct {
 	refused  int       // tokens in a row that were refused before their time
 	closed   bool
 	former   []*Token // that may be alive, but are handed out no more
+
+	// With a store:
+	rejected      string    // the token that Invalidate dropped last
+	storeFailures int       // in a row
+	lookAt        time.Time // until then, a failure stands without a look into the store
+	again         bool      // the flight may have looked too early
+	watched       bool      // the store tells of changes
+	unwatch       context.CancelFunc
+	forgotten     bool // by its pool, so that it must not watch
 }
 
 var _ oauth2.TokenSource = (*Source)(nil)
@@ -85,14 +111,26 @@ type liveToken struct {
 	token     Token
 	oauth2    oauth2.Token
 	expiresAt int64
-	refreshAt atomic.Int64 // MaxInt64 while a refresh is under way
+	dueAt     int64        // for a refresh
+	checkAt   atomic.Int64 // for a flight; MaxInt64 while one is under way
+	shared    bool         // others may have it from the store; under Source.mu
 }
 
-// flight is a refresh that is under way.
+func (s *Source) newLive(token *Token) *liveToken {
+	due := refreshAt(token.IssuedAt, token.ExpiresAt(), s.cfg.RefreshWindow, rand.Float64()) //nolint:gosec // spreads load, hides nothing
+	return &liveToken{
+		token:     *token,
+		oauth2:    oauth2.Token{AccessToken: token.AccessToken.Reveal(), TokenType: token.TokenType, Expiry: token.ExpiresAt()},
+		expiresAt: token.ExpiresAt().UnixNano(),
+		dueAt:     due.UnixNano(),
+	}
+}
+
+// flight is a refresh that is under way, or a look into the store.
 type flight struct {
 	cancel context.CancelFunc
 	done   chan struct{}
-	// Set before done is closed.
+	// Set before done is closed. Without both, whoever waits has to try again.
 	live *liveToken
 	err  error
 }
@@ -139,6 +177,34 @@ func (s *Source) TokenContext(ctx context.Context) (*Token, error) {
 	return &live.token, nil
 }
 
+// FreshToken is TokenContext for whoever passes the token on or ends soon: when
+// the token is due for a refresh, it waits for that, no longer than ctx allows,
+// and returns the old one if the refresh fails.
+func (s *Source) FreshToken(ctx context.Context) (*Token, error) {
+	live, err := s.get(ctx)
+	for err == nil && s.client.cfg.Now().UnixNano() >= live.dueAt {
+		if live, err = s.get(ctx); err != nil { // begins the refresh, unless it is too early for another try
+			break
+		}
+		s.mu.Lock()
+		f := s.flight
+		s.mu.Unlock()
+		if f == nil {
+			break
+		}
+		select {
+		case <-f.done:
+			live, err = s.get(ctx)
+		case <-ctx.Done():
+			err = fmt.Errorf("lineoauth: waiting for a token: %w", ctx.Err())
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &live.token, nil
+}
+
 // Token is TokenContext for [oauth2.TokenSource], without a context.
 func (s *Source) Token() (*oauth2.Token, error) {
 	live, err := s.get(context.Background())
@@ -152,7 +218,7 @@ func (s *Source) get(ctx context.Context) (*liveToken, error) {
 	if live := s.current.Load(); live != nil {
 		now := s.client.cfg.Now().UnixNano()
 		if now < live.expiresAt {
-			if at := live.refreshAt.Load(); now >= at && live.refreshAt.CompareAndSwap(at, math.MaxInt64) {
+			if at := live.checkAt.Load(); now >= at && live.checkAt.CompareAndSwap(at, math.MaxInt64) {
 				s.refreshAhead(live) //nolint:contextcheck // a refresh is everybody's
 			}
 			return live, nil
@@ -174,135 +240,244 @@ func (s *Source) refreshAhead(live *liveToken) {
 // wait returns the token of the refresh that is under way, and starts one if
 // none is.
 func (s *Source) wait(ctx context.Context) (*liveToken, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("lineoauth: waiting for a token: %w", err)
-	}
-	s.mu.Lock()
-	f := s.flight
-	if f == nil {
-		now := s.client.cfg.Now()
-		live := s.current.Load()
-		switch {
-		case s.closed:
-			s.mu.Unlock()
-			return nil, ErrClosed
-		case live != nil && now.UnixNano() < live.expiresAt: // it came meanwhile
-			s.mu.Unlock()
-			return live, nil
-		case now.Before(s.retryAt):
-			err := s.failure
-			s.mu.Unlock()
-			return nil, err
+	for {
+		if err := ctx.Err(); err != nil {
+			return nil, fmt.Errorf("lineoauth: waiting for a token: %w", err)
 		}
-		f = s.start(s.client) //nolint:contextcheck // a refresh is everybody's
-	}
-	s.mu.Unlock()
-
-	select {
-	case <-f.done:
-		return f.live, f.err
-	case <-ctx.Done():
-		return nil, fmt.Errorf("lineoauth: waiting for a token: %w", ctx.Err())
+		live, f, err := s.join() //nolint:contextcheck // a refresh is everybody's
+		if f == nil {
+			return live, err
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("lineoauth: waiting for a token: %w", ctx.Err())
+		}
+		if f.live != nil || f.err != nil {
+			return f.live, f.err
+		}
 	}
 }
 
-// start begins a refresh, which runs in nobody's context. s.mu is held.
+// join returns the flight to wait for, unless there is an answer already.
+func (s *Source) join() (*liveToken, *flight, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.flight != nil {
+		return nil, s.flight, nil
+	}
+	now := s.client.cfg.Now()
+	live := s.current.Load()
+	switch {
+	case s.closed:
+		return nil, nil, ErrClosed
+	case live != nil && now.UnixNano() < live.expiresAt: // it came meanwhile
+		return live, nil, nil
+	case now.Before(s.retryAt) && (s.cfg.Store == nil || now.Before(s.lookAt)):
+		return nil, nil, s.failure
+	}
+	return nil, s.start(s.client), nil
+}
+
+// start begins a flight, which runs in nobody's context. s.mu is held.
 func (s *Source) start(client *Client) *flight {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.RefreshTimeout)
 	f := &flight{cancel: cancel, done: make(chan struct{})}
 	s.flight = f
+	s.watch()
 	s.flights.Go(func() {
 		defer cancel()
-		token, err := s.issue(ctx, client)
-		var e Event
-		if err == nil {
-			e, err = s.arrived(f, token)
-		}
-		if err != nil {
-			e = s.failed(f, err)
-		}
-		close(f.done) // before others are told, who may be slow
-		if !errors.Is(e.Err, ErrClosed) {
+		events := s.land(f, s.bounded(ctx, client)) //nolint:contextcheck // the next flight has a context of its own
+		close(f.done)                               // before others are told, who may be slow
+		for _, e := range events {
 			s.client.emit(ctx, e)
 		}
 	})
 	return f
 }
 
-// issued is what came of an issue.
-type issued struct {
-	token *Token
-	err   error
+// outcome is what a flight comes to.
+type outcome struct {
+	live     *liveToken // to go on with, be it the one that was there before
+	issued   bool       // live is new
+	shared   bool       // live is in the store
+	spare    *Token     // was issued, but another process was faster
+	busy     bool       // another process is about to issue the next
+	err      error      // why there is none, or no new one
+	storeErr error      // why the store is of no use
 }
 
 // linger is how long an issue may go on after its context has ended.
 const linger = 100 * time.Millisecond
 
-// issue ends with ctx, also when a key's signer or a transport does not.
-func (s *Source) issue(ctx context.Context, client *Client) (*Token, error) {
-	done := make(chan issued, 1)
+// bounded ends with ctx, also when a key's signer, a transport or a store does
+// not.
+func (s *Source) bounded(ctx context.Context, client *Client) outcome {
+	done := make(chan outcome, 1)
 	go func() {
-		var i issued
-		switch s.cfg.Kind {
-		case V21:
-			i.token, i.err = client.IssueChannelToken(ctx, s.cfg.ValidFor)
-		case ShortLived:
-			i.token, i.err = client.IssueShortLivedChannelToken(ctx)
-		default:
-			i.token, i.err = client.IssueStatelessChannelToken(ctx)
+		if s.cfg.Store != nil {
+			done <- s.share(ctx, client)
+		} else {
+			done <- s.issue(ctx, client)
 		}
-		done <- i
 	}()
 	select {
-	case i := <-done:
-		return i.token, i.err
+	case o := <-done:
+		return o
 	case <-ctx.Done():
 	}
 	// What heeds the context has an answer at once, and a better one.
 	late := time.NewTimer(linger)
 	defer late.Stop()
 	select {
-	case i := <-done:
-		return i.token, i.err
+	case o := <-done:
+		return o
 	case <-late.C:
 		go func() { // Revoke is to know of a token that comes all the same
-			if i := <-done; i.err == nil {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				s.keep(i.token)
-			}
+			o := <-done
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.keepOf(o)
 		}()
-		return nil, fmt.Errorf("lineoauth: the refresh took longer than %v: %w", s.cfg.RefreshTimeout, ctx.Err())
+		return outcome{err: fmt.Errorf("lineoauth: the refresh took longer than %v: %w", s.cfg.RefreshTimeout, ctx.Err())}
 	}
 }
 
-func (s *Source) arrived(f *flight, token *Token) (Event, error) {
-	live := &liveToken{
-		token:     *token,
-		oauth2:    oauth2.Token{AccessToken: token.AccessToken.Reveal(), TokenType: token.TokenType, Expiry: token.ExpiresAt()},
-		expiresAt: token.ExpiresAt().UnixNano(),
+func (s *Source) issue(ctx context.Context, client *Client) outcome {
+	var token *Token
+	var err error
+	switch s.cfg.Kind {
+	case V21:
+		token, err = client.IssueChannelToken(ctx, s.cfg.ValidFor)
+	case ShortLived:
+		token, err = client.IssueShortLivedChannelToken(ctx)
+	default:
+		token, err = client.IssueStatelessChannelToken(ctx)
 	}
-	live.refreshAt.Store(refreshAt(token.IssuedAt, token.ExpiresAt(), s.cfg.RefreshWindow, rand.Float64()).UnixNano()) //nolint:gosec // spreads load, hides nothing
+	if err != nil {
+		return outcome{err: err}
+	}
+	return outcome{live: s.newLive(token), issued: true}
+}
 
+// land takes note of what a flight came to, and returns what is to be told.
+func (s *Source) land(f *flight, o outcome) []Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.client.cfg.Now().UnixNano()
+	s.flight = nil
 	if s.closed {
-		s.keep(token)
-		return Event{}, ErrClosed
+		s.keepOf(o)
+		f.err = ErrClosed
+		return nil
 	}
-	if now >= live.expiresAt {
-		return Event{}, fmt.Errorf("lineoauth: a token came when its life of %v was over", token.Lifetime())
+	now := s.client.cfg.Now()
+	if o.issued && now.UnixNano() >= o.live.expiresAt {
+		o.err = fmt.Errorf("lineoauth: a token came when its life of %v was over", o.live.token.Lifetime())
 	}
-	s.flight, s.failures, s.failure, s.retryAt, s.lost = nil, 0, nil, time.Time{}, 0
-	f.live = live
+	var events []Event
+	if e := s.arrived(o, now); e.Kind != "" {
+		events = append(events, e)
+	}
+	live := s.current.Load()
+	if live != nil && now.UnixNano() >= live.expiresAt {
+		live = nil
+	}
+	var wait time.Duration
+	if o.storeErr != nil {
+		s.storeFailures++
+		wait = patience(backOff(s.storeFailures, rand.Float64()), live, now) //nolint:gosec // spreads load, hides nothing
+		events = append(events, Event{Kind: EventStoreFailed, Err: o.storeErr, Wait: wait})
+	} else {
+		s.storeFailures = 0
+	}
+	if o.err != nil && !errors.Is(o.err, errHeldBack) {
+		e := s.failed(o.err, live, now)
+		wait = max(wait, e.Wait)
+		events = append(events, e)
+	}
+	if s.lookAt = now.Add(lookEvery); o.storeErr != nil {
+		s.lookAt = now.Add(wait)
+	}
+	if live == nil {
+		if o.err != nil {
+			f.err = s.failure
+		}
+	} else {
+		f.live = live
+		live.checkAt.Store(s.nextCheck(live, o, wait, now))
+	}
+	if s.again {
+		s.again = false
+		s.start(s.client.once())
+	}
+	return events
+}
+
+// nextCheck is when a call for a token starts the next flight. s.mu is held.
+func (s *Source) nextCheck(live *liveToken, o outcome, wait time.Duration, now time.Time) int64 {
+	look := now.Add(patience(lookEvery, live, now)).UnixNano()
+	switch {
+	case o.err != nil && s.cfg.Store != nil && !s.watched:
+		return min(look, s.retryAt.UnixNano())
+	case o.err != nil:
+		return s.retryAt.UnixNano()
+	case o.storeErr != nil:
+		return now.Add(wait).UnixNano()
+	case o.busy:
+		return look
+	case s.cfg.Store == nil || s.watched:
+		return live.dueAt
+	}
+	return min(look, live.dueAt)
+}
+
+// arrived makes a flight's token the current one, if it is alive and not the
+// one that was refused meanwhile.
+func (s *Source) arrived(o outcome, now time.Time) Event {
+	if o.spare != nil {
+		s.keep(o.spare)
+	}
+	live := o.live
+	if live == nil || now.UnixNano() >= live.expiresAt || !o.issued && live.token.AccessToken.Reveal() == s.rejected {
+		return Event{}
+	}
+	live.shared = live.shared || o.shared
 	old := s.current.Swap(live)
-	if old == nil || now >= old.expiresAt {
-		return Event{Kind: EventIssued, Token: &live.token}, nil
+	if old == live {
+		return Event{}
 	}
-	s.refused = 0
-	s.keep(&old.token)
-	return Event{Kind: EventRefreshed, Token: &live.token}, nil
+	s.failures, s.failure, s.retryAt = 0, nil, time.Time{}
+	if o.issued {
+		s.lost = 0
+	}
+	kind := EventIssued
+	if old != nil && now.UnixNano() < old.expiresAt {
+		kind = EventRefreshed
+		s.refused = 0
+		s.retire(old)
+	}
+	if !o.issued {
+		kind = EventShared
+	}
+	return Event{Kind: kind, Token: &live.token}
+}
+
+// keepOf remembers what nobody else knows of a flight's tokens. s.mu is held.
+func (s *Source) keepOf(o outcome) {
+	if o.spare != nil {
+		s.keep(o.spare)
+	}
+	if o.issued && !o.shared {
+		s.keep(&o.live.token)
+	}
+}
+
+// retire lets go of a token that is handed out no more. Others may go on with
+// a shared one. s.mu is held.
+func (s *Source) retire(live *liveToken) {
+	if !live.shared {
+		s.keep(&live.token)
+	}
 }
 
 // keep remembers a token for Revoke. s.mu is held.
@@ -314,30 +489,14 @@ func (s *Source) keep(token *Token) {
 	}
 }
 
-func (s *Source) failed(f *flight, err error) Event {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.flight = nil
-	if s.closed {
-		f.err = ErrClosed
-		return Event{Kind: EventRefreshFailed, Err: ErrClosed}
-	}
+// failed takes note of a refresh that brought nothing. s.mu is held.
+func (s *Source) failed(err error, live *liveToken, now time.Time) Event {
 	s.failures++
 	s.failure = err
 	if s.failures > 1 {
 		s.failure = fmt.Errorf("lineoauth: no live token after %d failed refreshes: %w", s.failures, err)
 	}
-	f.err = s.failure
-
-	now := s.client.cfg.Now()
-	wait := backOff(s.failures, rand.Float64()) //nolint:gosec // spreads load, hides nothing
-	live := s.current.Load()
-	if live != nil {
-		// A token that is soon to end leaves time for some more tries.
-		if left := time.Duration(live.expiresAt - now.UnixNano()); left > 0 {
-			wait = min(wait, max(left/4, minBackOff/4))
-		}
-	}
+	wait := patience(backOff(s.failures, rand.Float64()), live, now) //nolint:gosec // spreads load, hides nothing
 	if refusal := new(Error); errors.As(err, &refusal) {
 		wait = max(wait, min(refusal.RetryAfter, maxRetryAfter))
 		if s.cfg.Kind != Stateless && refusal.lost() {
@@ -346,10 +505,16 @@ func (s *Source) failed(f *flight, err error) Event {
 		}
 	}
 	s.retryAt = now.Add(wait)
-	if live != nil {
-		live.refreshAt.Store(s.retryAt.UnixNano())
-	}
 	return Event{Kind: EventRefreshFailed, Err: err, Wait: wait}
+}
+
+// patience shortens a wait so that a token that is soon to end leaves time for
+// some more tries.
+func patience(wait time.Duration, live *liveToken, now time.Time) time.Duration {
+	if live == nil {
+		return wait
+	}
+	return min(wait, max(time.Duration(live.expiresAt-now.UnixNano())/4, minBackOff/4))
 }
 
 const (
@@ -399,7 +564,8 @@ func (s *Source) Invalidate(accessToken string) {
 		return
 	}
 	s.current.Store(nil)
-	s.keep(&live.token)
+	s.retire(live)
+	s.rejected = accessToken
 	s.refused++
 	now := s.client.cfg.Now()
 	var wait time.Duration
@@ -412,6 +578,9 @@ func (s *Source) Invalidate(accessToken string) {
 	if wait > 0 {
 		s.failure = fmt.Errorf("lineoauth: %d tokens in a row were refused before their time: %w", s.refused, ErrTokenInvalid)
 		s.retryAt = now.Add(wait)
+	}
+	if s.cfg.Store != nil && !s.closed {
+		s.fly() // others are to have the next token, even if nobody asks for it here
 	}
 	s.mu.Unlock()
 	s.client.emit(context.Background(), Event{Kind: EventInvalidated, Token: &live.token, Wait: wait})
@@ -434,8 +603,11 @@ func (s *Source) shut() *flight {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
+	if s.unwatch != nil {
+		s.unwatch()
+	}
 	if live := s.current.Swap(nil); live != nil {
-		s.keep(&live.token)
+		s.retire(live)
 	}
 	return s.flight
 }
@@ -443,7 +615,8 @@ func (s *Source) shut() *flight {
 // Revoke closes the source and revokes its tokens, for a shutdown that leaves
 // none of the channel's 30 places taken. It waits for a refresh that is under
 // way, as long as ctx allows, since that may have issued one. There is nothing
-// to revoke about stateless tokens. If it fails, it can be called again.
+// to revoke about stateless tokens, and what is in a Store is left to the other
+// processes. If it fails, it can be called again.
 func (s *Source) Revoke(ctx context.Context) error {
 	if f := s.shut(); f != nil {
 		select {
