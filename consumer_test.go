@@ -85,9 +85,15 @@ func main() {
 	if got := run("run", "-mod=mod", "."); got != "stateless https://api.line.me\n" {
 		t.Errorf("the consumer prints %q", got)
 	}
-	got := strings.Fields(run("list", "-mod=mod", "-deps", "-f", "{{with .Module}}{{if ne .Path \"consumer.example\"}}{{.Path}}{{end}}{{end}}", "."))
-	slices.Sort(got)
-	if diff := cmp.Diff(consumerModules, slices.Compact(got)); diff != "" {
-		t.Errorf("modules that a consumer compiles (-want +got):\n%s", diff)
+	for pkg, want := range map[string][]string{
+		".": consumerModules,
+		"github.com/lineoauth/lineoauth/filestore": append([]string{"github.com/gofrs/flock", "golang.org/x/sys"}, consumerModules...),
+	} {
+		got := strings.Fields(run("list", "-mod=mod", "-deps", "-f", "{{with .Module}}{{if ne .Path \"consumer.example\"}}{{.Path}}{{end}}{{end}}", pkg))
+		slices.Sort(want)
+		slices.Sort(got)
+		if diff := cmp.Diff(want, slices.Compact(got)); diff != "" {
+			t.Errorf("modules that a consumer of %s compiles (-want +got):\n%s", pkg, diff)
+		}
 	}
 }

@@ -114,6 +114,7 @@ func (a *app) command() *cobra.Command {
 	root.SetErr(a.stderr)
 	root.AddCommand(
 		a.issueCommand(),
+		a.tokenCommand(),
 		a.verifyCommand(),
 		a.revokeCommand(),
 		a.keyIDsCommand(),
@@ -219,7 +220,12 @@ func (a *app) warnOfReaders(path string) {
 	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
 		return
 	}
-	report(a.stderr, fmt.Sprintf("warning: others can read or change the private key in %q; make its mode 0600", path))
+	a.warn(fmt.Errorf("others can read or change the private key in %q; make its mode 0600", path))
+}
+
+// warn reports what does not keep a command from its work.
+func (a *app) warn(err error) {
+	report(a.stderr, "warning: "+strings.TrimPrefix(err.Error(), "lineoauth: "))
 }
 
 // token takes a token from the command line or, for "-", from standard input.

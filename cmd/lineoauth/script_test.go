@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -12,8 +13,12 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/filestore"
 )
 
 func TestMain(m *testing.M) {
@@ -35,6 +40,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"claims": claims,
 			"exits":  exits,
+			"keep":   keep,
 			"mode":   mode,
 			"serve":  serve,
 		},
@@ -75,6 +81,30 @@ func claims(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s is %v, not %s", name, got[name], want)
 		}
 	}
+}
+
+// keep puts a made-up token of some age into a store: keep DIR TYPE AGE LIFE.
+func keep(ts *testscript.TestScript, _ bool, args []string) {
+	age, err := time.ParseDuration(args[2])
+	ts.Check(err)
+	life, err := time.ParseDuration(args[3])
+	ts.Check(err)
+	issuedAt := time.Now().Add(-age)
+	client, err := lineoauth.New(lineoauth.Config{
+		ChannelID: ts.Getenv(lineoauth.EnvChannelID),
+		BaseURL:   ts.Getenv(lineoauth.EnvBaseURL),
+		Now:       func() time.Time { return issuedAt },
+	})
+	ts.Check(err)
+	store, err := filestore.New(filestore.Config{Dir: ts.MkAbs(args[0])})
+	ts.Check(err)
+	ts.Check(client.StoreToken(context.Background(), store, &lineoauth.Token{
+		AccessToken: lineoauth.NewSecret("hunter2"),
+		TokenType:   "Bearer",
+		Kind:        lineoauth.Kind(args[1]),
+		IssuedAt:    issuedAt,
+		ExpiresIn:   int64(life / time.Second),
+	}))
 }
 
 func float(s string) float64 {
