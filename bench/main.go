@@ -39,6 +39,7 @@ var measurements = []struct {
 	measure func()
 }{
 	{"warm", warm},
+	{"stores", stores},
 	{"refreshes", refreshes},
 	{"outage", outage},
 	{"cold", cold},

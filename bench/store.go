@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/filestore"
+	"github.com/lineoauth/lineoauth/redisstore"
+)
+
+// counted counts the calls of a store.
+type counted struct {
+	lineoauth.Store
+	calls *atomic.Int64
+}
+
+func (c counted) Load(ctx context.Context, key string) ([]byte, string, error) {
+	c.calls.Add(1)
+	return c.Store.Load(ctx, key)
+}
+
+func (c counted) Save(ctx context.Context, key, revision string, value []byte, expiresAt time.Time) error {
+	c.calls.Add(1)
+	return c.Store.Save(ctx, key, revision, value, expiresAt)
+}
+
+func (c counted) Lease(ctx context.Context, key string, ttl time.Duration) (func(), error) {
+	c.calls.Add(1)
+	return c.Store.Lease(ctx, key, ttl)
+}
+
+// countedWatcher keeps a store's way of telling of changes.
+type countedWatcher struct {
+	counted
+	watcher lineoauth.StoreWatcher
+}
+
+func (c countedWatcher) Watch(ctx context.Context, key string, changed func()) error {
+	return c.watcher.Watch(ctx, key, changed)
+}
+
+// stores measures what a warm token costs with a store.
+func stores() {
+	dir, err := os.MkdirTemp("", "lineoauth-bench-")
+	check(err)
+	defer func() { _ = os.RemoveAll(dir) }()
+	files, err := filestore.New(filestore.Config{Dir: dir})
+	check(err)
+	server, err := miniredis.Run()
+	check(err)
+	defer server.Close()
+	client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
+	defer func() { _ = client.Close() }()
+	inRedis, err := redisstore.New(redisstore.Config{Client: client})
+	check(err)
+
+	ctx := context.Background()
+	var rows [][]string
+	var without float64
+	for _, c := range []struct {
+		name  string
+		store func(calls *atomic.Int64) lineoauth.Store
+	}{
+		{"without a store", func(*atomic.Int64) lineoauth.Store { return nil }},
+		{"file store", func(n *atomic.Int64) lineoauth.Store { return counted{files, n} }},
+		{"Redis store", func(n *atomic.Int64) lineoauth.Store { return countedWatcher{counted{inRedis, n}, inRedis} }},
+	} {
+		var calls atomic.Int64
+		line, err := lineoauth.New(lineoauth.Config{
+			ChannelID:     "1234567890",
+			ChannelSecret: lineoauth.NewSecret("0123456789abcdef0123456789abcdef"),
+			Transport:     minting(func(context.Context) (time.Duration, error) { return time.Hour, nil }),
+		})
+		check(err)
+		source, err := line.Source(lineoauth.SourceConfig{Store: c.store(&calls)})
+		check(err)
+		_, err = source.TokenContext(ctx)
+		check(err)
+
+		before, start := calls.Load(), time.Now()
+		serial := best(func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				_, _ = source.TokenContext(ctx)
+			}
+		})
+		parallel := best(func(b *testing.B) {
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					_, _ = source.TokenContext(ctx)
+				}
+			})
+		})
+		perSecond := float64(calls.Load()-before) / time.Since(start).Seconds()
+		check(source.Close())
+		if without == 0 {
+			without = perOp(serial)
+		}
+		rows = append(rows, []string{c.name,
+			fmt.Sprintf("%.1f (%.2f×)", perOp(serial), perOp(serial)/without),
+			fmt.Sprintf("%.1f", perOp(parallel)),
+			fmt.Sprint(serial.AllocsPerOp()),
+			fmt.Sprintf("%.1f", perSecond)})
+	}
+	table("A warm token with a store, in ns", []string{"", "serial", fmt.Sprintf("parallel, %d CPUs", runtime.GOMAXPROCS(0)), "allocations", "calls of the store a second"}, rows)
+}

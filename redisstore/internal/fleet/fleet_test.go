@@ -1,0 +1,330 @@
+//go:build unix
+
+package fleet
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/internal/assertion"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+// patience is how long a test waits for what should come sooner.
+const patience = time.Minute
+
+// newKey is the key of all channels here.
+var newKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, assertion.KeyBits) })
+
+// fleet is processes that share a store, and the emulator.
+type fleet struct {
+	t         *testing.T
+	line      *lineoauthtest.Server
+	settings  settings
+	ahead     time.Duration
+	newest    string // token at the time of the last refresh
+	processes []*member
+}
+
+// newFleet has no processes yet. In the settings is the store.
+func newFleet(t *testing.T, store settings) *fleet {
+	t.Helper()
+	line := lineoauthtest.NewServer()
+	t.Cleanup(line.Close)
+	private, err := newKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := assertion.PublicJWK(&private.PublicKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	channel := line.Channel()
+	store.KeyID, err = channel.RegisterKey("", public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store.BaseURL, store.ChannelID = line.URL, channel.ID
+	store.PrivateKey = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	return &fleet{t: t, line: line, settings: store}
+}
+
+// member is one process.
+type member struct {
+	t       *testing.T
+	command *exec.Cmd
+	stdin   io.WriteCloser
+	ended   chan struct{} // once its output has
+
+	mu          sync.Mutex
+	ready       bool
+	issuing     bool     // since the last refresh
+	refreshed   int      // with tokens of its own
+	keyIDs      []string // in the order in which it had them
+	gaps        []string
+	storeFailed []string
+	asked       int
+	stderr      bytes.Buffer
+}
+
+// start starts processes, which begin together.
+func (f *fleet) start(n int) []*member {
+	f.t.Helper()
+	started := make([]*member, n)
+	for i := range started {
+		started[i] = f.launch()
+	}
+	for _, m := range started {
+		f.eventually("a process does not start", func() bool { return m.is(func() bool { return m.ready }) })
+	}
+	for _, m := range started {
+		m.send(order{f.ahead})
+	}
+	f.processes = append(f.processes, started...)
+	return started
+}
+
+func (f *fleet) launch() *member {
+	f.t.Helper()
+	m := &member{t: f.t, command: exec.Command(os.Args[0]), ended: make(chan struct{})} //nolint:noctx // it ends with its input
+	// The race detector would sleep for a second at each end.
+	m.command.Env = append(os.Environ(), asProcess+"=1", "GORACE=atexit_sleep_ms=0")
+	m.command.Stderr = &m.stderr
+	stdin, err := m.command.StdinPipe()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	m.stdin = stdin
+	stdout, err := m.command.StdoutPipe()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if err := m.command.Start(); err != nil {
+		f.t.Fatal(err)
+	}
+	go m.read(stdout)
+	f.t.Cleanup(m.end)
+	m.send(f.settings)
+	return m
+}
+
+func (m *member) send(line any) {
+	m.t.Helper()
+	if err := json.NewEncoder(m.stdin).Encode(line); err != nil {
+		m.t.Errorf("a process is gone: %v", err)
+	}
+}
+
+func (m *member) read(stdout io.Reader) {
+	defer close(m.ended)
+	for lines := bufio.NewScanner(stdout); lines.Scan(); {
+		var r report
+		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
+			m.t.Errorf("a process reports %q", lines.Text())
+			return
+		}
+		m.mu.Lock()
+		m.ready = m.ready || r.Ready
+		m.asked += r.Asked
+		m.issuing = m.issuing || r.Issuing
+		if r.Refreshed {
+			m.refreshed++
+		}
+		if r.KeyID != "" {
+			m.keyIDs = append(m.keyIDs, r.KeyID)
+		}
+		if r.Gap != "" {
+			m.gaps = append(m.gaps, r.Gap)
+		}
+		if r.StoreFailed != "" {
+			m.storeFailed = append(m.storeFailed, r.StoreFailed)
+		}
+		m.mu.Unlock()
+	}
+}
+
+// end ends a process and says what was wrong with it.
+func (m *member) end() {
+	if m.command.ProcessState != nil {
+		return
+	}
+	_ = m.stdin.Close()
+	late := time.AfterFunc(patience, func() { _ = m.command.Process.Kill() })
+	defer late.Stop()
+	<-m.ended
+	if err := m.command.Wait(); err != nil {
+		m.t.Errorf("a process ended with %v:\n%s", err, m.stderr.Bytes())
+	}
+	if len(m.gaps) > 0 {
+		m.t.Errorf("a process had no live token %d times, at first: %s", len(m.gaps), m.gaps[0])
+	}
+}
+
+func (m *member) kill() {
+	_ = m.command.Process.Kill()
+	<-m.ended
+	_ = m.command.Wait()
+}
+
+func (m *member) signal(signal syscall.Signal) {
+	m.t.Helper()
+	if err := m.command.Process.Signal(signal); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// is evaluates a condition on what the process reported.
+func (m *member) is(condition func() bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return condition()
+}
+
+// has reports whether the process has this token now.
+func (m *member) has(keyID string) bool {
+	return m.is(func() bool { return len(m.keyIDs) > 0 && m.keyIDs[len(m.keyIDs)-1] == keyID })
+}
+
+// eventually waits until a condition holds.
+func (f *fleet) eventually(failure string, holds func() bool) {
+	f.t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience); !holds(); <-tick.C {
+		if time.Now().After(deadline) {
+			f.t.Fatalf("%s (after %v)%s", failure, patience, f.trouble())
+		}
+	}
+}
+
+func (f *fleet) trouble() string {
+	var b bytes.Buffer
+	for i, m := range f.processes {
+		m.mu.Lock()
+		fmt.Fprintf(&b, "\nprocess %d: issuing %v, tokens %v, gaps %d, store failed %q", i, m.issuing, m.keyIDs, len(m.gaps), m.storeFailed)
+		m.mu.Unlock()
+	}
+	return b.String()
+}
+
+// issues counts the requests for a token, as the emulator saw them.
+func (f *fleet) issues() int {
+	return f.line.State().Calls[lineoauth.OpIssueChannelTokenByJWT]
+}
+
+// wantIssues fails the test unless so many tokens were asked for in all.
+func (f *fleet) wantIssues(want int, when string) {
+	f.t.Helper()
+	if n := f.issues(); n != want {
+		f.t.Errorf("%d issues %s; want %d%s", n, when, want, f.trouble())
+	}
+}
+
+// agree waits until all processes have the newest token.
+func (f *fleet) agree(when string, processes ...*member) {
+	f.t.Helper()
+	if processes == nil {
+		processes = f.processes
+	}
+	f.eventually("the processes have not all the newest token "+when, func() bool {
+		newest := f.token()
+		return newest != "" && !slices.ContainsFunc(processes, func(m *member) bool { return !m.has(newest) })
+	})
+}
+
+// token is the newest one, by its key ID.
+func (f *fleet) token() string {
+	tokens := f.line.State().Tokens
+	if len(tokens) == 0 {
+		return ""
+	}
+	return tokens[len(tokens)-1].KeyID
+}
+
+// refresh moves all clocks on to 2 minutes before the newest token's end: all
+// processes are to refresh it, and nobody has to wait.
+func (f *fleet) refresh() {
+	f.t.Helper()
+	for _, m := range f.processes {
+		m.is(func() bool { m.issuing = false; return true })
+	}
+	state := f.line.State()
+	f.newest = f.token()
+	by := state.Tokens[len(state.Tokens)-1].ExpiresAt.Add(-2 * time.Minute).Sub(state.Now)
+	f.line.Advance(by)
+	f.ahead += by
+	for _, m := range f.processes {
+		m.send(order{f.ahead})
+	}
+}
+
+// refreshed waits until there is a newer token than at the last refresh, and
+// all processes have it.
+func (f *fleet) refreshed(when string, processes ...*member) {
+	f.t.Helper()
+	f.eventually("there is no newer token "+when, func() bool { return f.token() != f.newest })
+	f.agree(when, processes...)
+}
+
+// ask waits until each process has asked for a token so many times more.
+func (f *fleet) ask(n int) {
+	f.t.Helper()
+	until := make(map[*member]int)
+	for _, m := range f.processes {
+		m.is(func() bool { until[m] = m.asked + n; return true })
+	}
+	for _, m := range f.processes {
+		f.eventually("a process does not ask for tokens", func() bool { return m.is(func() bool { return m.asked >= until[m] }) })
+	}
+}
+
+// allNoticed waits until each process has told of a store that fails.
+func (f *fleet) allNoticed() {
+	f.t.Helper()
+	for _, m := range f.processes {
+		f.eventually("a process does not tell of the store", func() bool { return m.is(func() bool { return len(m.storeFailed) > 0 }) })
+	}
+}
+
+// holder waits until the emulator is asked for the token that is the n-th, and
+// returns the process that did.
+func (f *fleet) holder(n int) *member {
+	f.t.Helper()
+	var holder *member
+	f.eventually("no process issues", func() bool {
+		if f.issues() < n {
+			return false
+		}
+		for _, m := range f.processes {
+			if m.is(func() bool { return m.issuing }) {
+				holder = m
+			}
+		}
+		return holder != nil
+	})
+	return holder
+}
+
+// without returns the processes but for one.
+func (f *fleet) without(m *member) []*member {
+	return slices.DeleteFunc(slices.Clone(f.processes), func(other *member) bool { return other == m })
+}
