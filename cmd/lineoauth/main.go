@@ -2,6 +2,6 @@
 // and emulates LINE's token platform.
 package main
 
-import "os"
+import "github.com/lineoauth/lineoauth/internal/cli"
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)) }
+func main() { cli.Main() }

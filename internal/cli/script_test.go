@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"bufio"
@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"lineoauth": main})
+	testscript.Main(m, map[string]func(){"lineoauth": Main})
 }
 
 func TestScripts(t *testing.T) {

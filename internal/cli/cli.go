@@ -1,4 +1,5 @@
-package main
+// Package cli is the command line, apart from its main.
+package cli
 
 import (
 	"context"
@@ -39,7 +40,13 @@ type app struct {
 	getenv         func(string) string
 }
 
-// run is main without the process around it.
+// Main runs the command line of this process, and ends it.
+func Main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)) }
+
+// Command returns the commands, to describe them; they are not to be run.
+func Command() *cobra.Command { return (&app{}).command() }
+
+// run is Main without the process around it.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()

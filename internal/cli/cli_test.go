@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/json"
@@ -118,7 +118,7 @@ func TestNoFlagTakesASecret(t *testing.T) {
 		"key-id":         true,
 		"channel-secret": true,
 	}
-	root := (&app{getenv: func(string) string { return "" }}).command()
+	root := Command()
 	for _, cmd := range append(root.Commands(), root) {
 		usages := cmd.Flags().FlagUsages() + cmd.PersistentFlags().FlagUsages() + cmd.InheritedFlags().FlagUsages()
 		for name := range strings.FieldsSeq(usages) {
