@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/signal"
 	"regexp"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/lineoauth/lineoauth"
 )
@@ -51,10 +53,16 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
-	root := (&app{stdin, stdout, stderr, getenv}).command()
+	a := &app{stdin, stdout, stderr, getenv}
+	root := a.command()
 	root.SetArgs(args)
 	done := make(chan error, 1)
-	go func() { done <- root.ExecuteContext(ctx) }()
+	var called *cobra.Command
+	go func() {
+		cmd, err := root.ExecuteContextC(ctx)
+		called = cmd
+		done <- err
+	}()
 	var err error
 	select {
 	case err = <-done:
@@ -76,14 +84,60 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	case ctx.Err() != nil:
 		return exitInterrupted
 	case errors.As(err, &failed) && !errors.Is(err, lineoauth.ErrInvalid):
-		report(stderr, failed.err.Error())
+		a.report(failed.err.Error())
 		return exitFailed
 	case errors.As(err, &failed):
-		report(stderr, failed.err.Error())
+		a.report(failed.err.Error())
 		return exitUsage
 	}
-	report(stderr, maskLongWords(err.Error())+"; see lineoauth --help")
+	if called.Hidden {
+		called = root
+	}
+	a.report(fmt.Sprintf("%s; see %s --help", maskLongWords(err.Error()), called.CommandPath()))
 	return exitUsage
+}
+
+// flagError says what a flag takes. A value is not repeated: it may be a secret.
+func flagError(_ *cobra.Command, err error) error {
+	var wrong *pflag.InvalidValueError
+	if errors.As(err, &wrong) && wrong.GetFlag().Value.Type() == "duration" {
+		return fmt.Errorf("--%s is no duration, such as 90s, 15m or 720h", wrong.GetFlag().Name)
+	}
+	return err
+}
+
+func unknownCommand(root *cobra.Command, name string) error {
+	if near := root.SuggestionsFor(name); len(near) > 0 {
+		return fmt.Errorf("unknown command %q; did you mean %s?", name, strings.Join(near, " or "))
+	}
+	return fmt.Errorf("unknown command %q", name)
+}
+
+// noArgs does not repeat what it refuses: it may be a secret.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no arguments, only flags", cmd.Name())
+	}
+	return nil
+}
+
+// helpCommand is cobra's, but for a command that there is not.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:    "help [COMMAND]",
+		Short:  "Print the help of a command",
+		Hidden: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return unknownCommand(root, rest[0])
+			}
+			return cmd.Help()
+		},
+	}
 }
 
 // failedError is an error of a command that ran, unlike one of its usage.
@@ -93,9 +147,9 @@ func (e *failedError) Error() string { return e.err.Error() }
 func (e *failedError) Unwrap() error { return e.err }
 
 // report prints an error in one line.
-func report(w io.Writer, text string) {
+func (a *app) report(text string) {
 	text = strings.Join(strings.Fields(strings.TrimPrefix(text, "lineoauth: ")), " ")
-	_, _ = fmt.Fprintln(w, "lineoauth: "+text)
+	_, _ = fmt.Fprintln(a.stderr, a.paint(a.stderr, red, "lineoauth:"), text)
 }
 
 var longWord = regexp.MustCompile(`[^\s"']{24,}`)
@@ -108,14 +162,24 @@ func (a *app) command() *cobra.Command {
 		Use:           "lineoauth",
 		Short:         "Channel access tokens for LINE bots",
 		Long:          environmentHelp,
+		Example:       `  lineoauth demo`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          cobra.NoArgs,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return unknownCommand(cmd, args[0])
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		CompletionOptions:          cobra.CompletionOptions{DisableDefaultCmd: true},
+		SuggestionsMinimumDistance: 2,
 	}
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	root.SetFlagErrorFunc(flagError)
+	root.SetHelpCommand(helpCommand(root))
 	root.SetIn(a.stdin)
 	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
@@ -129,6 +193,7 @@ func (a *app) command() *cobra.Command {
 		a.keygenCommand(),
 		a.serveCommand(),
 		a.demoCommand(),
+		a.completionCommand(),
 		a.versionCommand(),
 	)
 	return root
@@ -138,12 +203,13 @@ const environmentHelp = `Channel access tokens for LINE bots: issue, verify and 
 without LINE.
 
 Credentials come from the environment:
-  LINE_CHANNEL_ID        channel ID
-  LINE_CHANNEL_SECRET    channel secret
-  LINE_PRIVATE_KEY       private key: JWK or PEM, also with literal \n, also base64
-  LINE_PRIVATE_KEY_FILE  or the path of a file that holds it
-  LINE_KEY_ID            key ID, when the key's JWK does not carry it
-  LINE_OAUTH_BASE_URL    base URL, when it is not LINE's own
+
+    LINE_CHANNEL_ID        channel ID
+    LINE_CHANNEL_SECRET    channel secret
+    LINE_PRIVATE_KEY       private key: JWK or PEM, also with literal \n, also base64
+    LINE_PRIVATE_KEY_FILE  or the path of a file that holds it
+    LINE_KEY_ID            key ID, when the key's JWK does not carry it
+    LINE_OAUTH_BASE_URL    base URL, when it is not LINE's own
 
 Exit codes: 0 done, 1 the call failed, 2 wrong usage or configuration,
 3 the verified token is not valid, 130 interrupted.`
@@ -184,6 +250,7 @@ func (a *app) clientFlags(cmd *cobra.Command) *clientFlags {
 	cmd.Flags().String("key-id", "", "key ID of the private key")
 	cmd.Flags().String("base-url", "", "base `URL` of LINE's API, or of what stands in for it")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", lineoauth.DefaultTimeout, "longest time that one try of a call may take")
+	completeFiles(cmd, "private-key-file")
 	return f
 }
 
@@ -191,7 +258,7 @@ func (a *app) clientFlags(cmd *cobra.Command) *clientFlags {
 // are missing are left to the call, which knows what it needs.
 func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoauth.Client, error) {
 	if f.timeout <= 0 {
-		return nil, usagef("--timeout must be more than 0")
+		return nil, usagef("--timeout must be more than 0, such as 10s")
 	}
 	for _, flag := range flagOf {
 		if f.cmd.Flags().Changed(flag) && f.cmd.Flags().Lookup(flag).Value.String() == "" {
@@ -211,6 +278,9 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 		a.warnOfReaders(path)
 	}
 	cfg, err := lineoauth.ConfigFromEnv(setting)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%w; name a file there is, and that you may read", err)
+	}
 	if err != nil && !errors.Is(err, lineoauth.ErrMissingCredentials) {
 		return nil, err
 	}
@@ -218,7 +288,11 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 	for _, c := range change {
 		c(&cfg)
 	}
-	return lineoauth.New(cfg)
+	client, err := lineoauth.New(cfg)
+	if err != nil && strings.Contains(err.Error(), "BaseURL") {
+		err = fmt.Errorf("%w; it comes from %s or --base-url", err, lineoauth.EnvBaseURL)
+	}
+	return client, err
 }
 
 // warnOfReaders says so if others than its owner can read a private key's file.
@@ -232,19 +306,23 @@ func (a *app) warnOfReaders(path string) {
 
 // warn reports what does not keep a command from its work.
 func (a *app) warn(err error) {
-	report(a.stderr, "warning: "+strings.TrimPrefix(err.Error(), "lineoauth: "))
+	a.report("warning: " + strings.TrimPrefix(err.Error(), "lineoauth: "))
 }
 
 // token takes a token from the command line or, for "-", from standard input.
 func (a *app) token(arg string) (string, error) {
-	if arg != "-" {
-		return strings.TrimSpace(arg), nil
+	if arg == "-" {
+		data, err := io.ReadAll(io.LimitReader(a.stdin, maxToken))
+		if err != nil {
+			return "", usagef("cannot read standard input (%w); pipe the token into it, or give it as the argument", err)
+		}
+		arg = string(data)
 	}
-	data, err := io.ReadAll(io.LimitReader(a.stdin, maxToken))
-	if err != nil {
-		return "", usagef("cannot read the token from standard input: %w", err)
+	token := strings.TrimSpace(arg)
+	if token == "" {
+		return "", usagef("the token is empty; give one as the argument, or - and pipe it into standard input")
 	}
-	return strings.TrimSpace(string(data)), nil
+	return token, nil
 }
 
 const maxToken = 1 << 20
@@ -252,7 +330,12 @@ const maxToken = 1 << 20
 // withToken is a command that does something to one token.
 func (a *app) withToken(cmd *cobra.Command, do func(context.Context, *lineoauth.Client, string) error) *cobra.Command {
 	flags := a.clientFlags(cmd)
-	cmd.Args = cobra.ExactArgs(1)
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) != 1 {
+			return fmt.Errorf("%s takes one token, or - to read it from standard input", cmd.Name())
+		}
+		return nil
+	}
 	cmd.RunE = runs(func(ctx context.Context, args []string) error {
 		client, err := a.client(flags)
 		if err != nil {
@@ -269,14 +352,22 @@ func (a *app) withToken(cmd *cobra.Command, do func(context.Context, *lineoauth.
 
 // print writes one JSON object on one line.
 func (a *app) print(v any) error {
-	e := json.NewEncoder(a.stdout)
+	var b strings.Builder
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	return e.Encode(v)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	return a.printText(b.String())
 }
 
-func (a *app) printLine(s string) error {
-	_, err := fmt.Fprintln(a.stdout, s)
-	return err
+func (a *app) printLine(s string) error { return a.printText(s + "\n") }
+
+func (a *app) printText(s string) error {
+	if _, err := io.WriteString(a.stdout, s); err != nil {
+		return fmt.Errorf("cannot write to standard output (%w); send it to where there is room", err)
+	}
+	return nil
 }
 
 func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -3,6 +3,7 @@ package cli
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,7 +11,9 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +62,7 @@ func TestDemoFindsFaults(t *testing.T) {
 				}
 			}))
 			defer broken.Close()
-			err = demo(t.Context(), io.Discard, srv, broken.URL)
+			err = (&app{stdout: io.Discard}).demo(t.Context(), srv, broken.URL)
 			if (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("demo: %v; want %q in it", err, tt.want)
 			}
@@ -128,6 +131,63 @@ func TestNoFlagTakesASecret(t *testing.T) {
 				t.Errorf("%s has the flag --%s", cmd.Name(), name)
 			}
 		}
+	}
+}
+
+// While a call waits, the process list shows the command and its flags alone.
+func TestProcessList(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("there is no /proc")
+	}
+	asked := make(chan struct{}, 1)
+	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // else the server does not see the client leave
+		asked <- struct{}{}
+		<-r.Context().Done()
+	}))
+	defer hanging.Close()
+	private, _, err := newKeyPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct{ args, stdin string }{
+		"secret": {args: "issue --type short-lived"},
+		"key":    {args: "issue --type v2.1"},
+		"token":  {"verify -", "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := exec.Command("lineoauth", strings.Fields(tt.args)...)
+			cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", "LINE_OAUTH_BASE_URL="+hanging.URL,
+				"LINE_CHANNEL_ID=1234567890", "LINE_CHANNEL_SECRET=the-made-up-secret", "LINE_PRIVATE_KEY="+string(private), "LINE_KEY_ID=kid")
+			cmd.Stdin = strings.NewReader(tt.stdin)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			<-asked
+			list, err := filepath.Glob("/proc/[0-9]*/cmdline")
+			if err != nil || len(list) == 0 {
+				t.Fatalf("no processes: %v", err)
+			}
+			found := false
+			for _, file := range list {
+				data, _ := os.ReadFile(file) // it may have ended
+				line := strings.TrimSuffix(strings.ReplaceAll(string(data), "\x00", " "), " ")
+				found = found || line == "lineoauth "+tt.args && strings.Contains(file, fmt.Sprintf("/%d/", cmd.Process.Pid))
+				if strings.Contains(line, "the-made-up-secret") || strings.Contains(line, "PRIVATE KEY") || tt.stdin != "" && strings.Contains(line, tt.stdin) {
+					t.Errorf("%s shows what is secret", file)
+				}
+			}
+			if !found {
+				t.Error("the process is not in the list")
+			}
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			exit := new(exec.ExitError)
+			if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
+				t.Errorf("%s: %v", tt.args, err)
+			}
+		})
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
@@ -18,23 +17,29 @@ func (a *app) demoCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "demo",
 		Short: "Show the whole life of a token, against an emulator in this process",
-		Args:  cobra.NoArgs,
+		Long: `Show the whole life of a token of each type, against an emulator in this
+process: key pair, assertion, issue, verify, key IDs, revoke, verify again. It
+needs no network and no channel, and shortens what would be secret.`,
+		Example: `  lineoauth demo`,
+		Args:    noArgs,
 		RunE: runs(func(ctx context.Context, _ []string) error {
 			srv := lineoauthtest.NewServer()
 			defer srv.Close()
-			return demo(ctx, a.stdout, srv, srv.URL)
+			return a.demo(ctx, srv, srv.URL)
 		}),
 	}
 }
 
 // demo goes through the life of every type of token on a channel of srv, which
 // it reaches at baseURL, and fails at the first step that is not as it should.
-func demo(ctx context.Context, out io.Writer, srv *lineoauthtest.Server, baseURL string) error {
+func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL string) error {
 	channel := srv.Channel()
 	var writeErr error
 	say := func(what, format string, args ...any) {
-		_, err := fmt.Fprintf(out, "%-10s %s\n", what, fmt.Sprintf(format, args...))
-		writeErr = errors.Join(writeErr, err)
+		what = a.paint(a.stdout, green, fmt.Sprintf("%-10s", what))
+		if err := a.printLine(what + " " + fmt.Sprintf(format, args...)); writeErr == nil {
+			writeErr = err
+		}
 	}
 	private, public, err := newKeyPair()
 	if err != nil {

@@ -23,15 +23,16 @@ func (a *app) assertionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "assertion",
 		Short:   "Sign and print a client assertion (JWT), without the network",
+		Long:    "Sign and print a client assertion (JWT), without the network: what LINE takes in\nthe place of a channel secret.",
 		Example: `  lineoauth assertion --valid-for 24h`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	flags := a.clientFlags(cmd)
 	cmd.Flags().DurationVar(&expiresIn, "expires-in", assertion.DefaultExpiresIn, "lifetime of the assertion, up to 30m")
 	cmd.Flags().DurationVar(&validFor, "valid-for", assertion.DefaultValidFor, "lifetime of the v2.1 token that it asks for, up to 720h")
 	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
 		if expiresIn <= 0 || validFor <= 0 {
-			return usagef("--expires-in and --valid-for must be more than 0")
+			return usagef("--expires-in and --valid-for must be more than 0, such as 29m and 24h")
 		}
 		client, err := a.client(flags, func(cfg *lineoauth.Config) { cfg.AssertionLifetime = expiresIn })
 		if err != nil {
@@ -56,11 +57,12 @@ func (a *app) keygenCommand() *cobra.Command {
 can read, the public key as the JWK that the LINE Developers Console takes,
 in a file and on standard output.`,
 		Example: `  lineoauth keygen --private-key line.pem --public-key line-public.json`,
-		Args:    cobra.NoArgs,
+		Args:    noArgs,
 	}
 	cmd.Flags().StringVar(&privatePath, "private-key", "", "`file` for the private key")
 	cmd.Flags().StringVar(&publicPath, "public-key", "", "`file` for the public key")
 	cmd.Flags().BoolVar(&force, "force", false, "overwrite the files if they exist")
+	completeFiles(cmd, "private-key", "public-key")
 	cmd.RunE = runs(func(context.Context, []string) error {
 		if privatePath == "" || publicPath == "" || sameFile(privatePath, publicPath) {
 			return usagef("--private-key and --public-key must name two files")
@@ -78,22 +80,25 @@ in a file and on standard output.`,
 		}
 		// A key that is overwritten is gone; so the public one has to be there first.
 		if err := writeFile(publicPath+".new", public, 0o644, true); err != nil {
-			return usagef("cannot make the public key's file: %w", assertion.FileError(publicPath, err))
+			return cannotMake("public", publicPath, err)
 		}
 		defer func() { _ = os.Remove(publicPath + ".new") }()
 		if err := writeFile(privatePath, private, 0o600, force); err != nil {
-			return usagef("cannot make the private key's file: %w", assertion.FileError(privatePath, err))
+			return cannotMake("private", privatePath, err)
 		}
 		if err := writeFile(publicPath, public, 0o644, force); err != nil {
 			if !force {
 				_ = os.Remove(privatePath) // half a pair is of no use, and in the way
 			}
-			return usagef("cannot make the public key's file: %w", assertion.FileError(publicPath, err))
+			return cannotMake("public", publicPath, err)
 		}
-		_, err = a.stdout.Write(public)
-		return err
+		return a.printText(string(public))
 	})
 	return cmd
+}
+
+func cannotMake(what, path string, err error) error {
+	return usagef("cannot make the %s key's file: %w; name one in a folder that you can write to", what, assertion.FileError(path, err))
 }
 
 // newKeyPair returns a private key as PEM and its public key as a JWK.

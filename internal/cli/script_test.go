@@ -3,18 +3,23 @@ package cli
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/go-jose/go-jose/v4"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/lineoauth/lineoauth"
@@ -38,16 +43,23 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"claims": claims,
-			"exits":  exits,
-			"keep":   keep,
-			"mode":   mode,
-			"serve":  serve,
+			"claims":   claims,
+			"examples": examples,
+			"exits":    exits,
+			"keep":     keep,
+			"keyforms": keyforms,
+			"mode":     mode,
+			"serve":    serve,
 		},
 	})
 }
 
-// exits runs a program and fails unless it ends with the given exit code.
+// secret is what no error may hold: a token or an assertion, and what PEM and
+// JWK hold of a private key.
+var secret = regexp.MustCompile(`ey[JK][\w-]{8}|MII[\w+/]{8}|"[dpq]":`)
+
+// exits runs a program and fails unless it ends with the given exit code. With
+// 1 and 2 it has to print one error and no output.
 func exits(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -60,6 +72,22 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, not %d", got, want)
+	}
+	errs := ts.ReadFile("stderr")
+	if found := secret.FindString(errs); found != "" {
+		ts.Fatalf("standard error holds %s…", found)
+	}
+	if secret := ts.Getenv(lineoauth.EnvChannelSecret); secret != "" && strings.Contains(errs, secret) {
+		ts.Fatalf("standard error holds the channel secret")
+	}
+	if want != exitFailed && want != exitUsage {
+		return
+	}
+	lines := slices.DeleteFunc(strings.SplitAfter(errs, "\n"), func(line string) bool {
+		return line == "" || strings.HasPrefix(line, "lineoauth: warning: ")
+	})
+	if len(lines) != 1 || !strings.HasPrefix(lines[0], "lineoauth: ") || !strings.HasSuffix(lines[0], "\n") {
+		ts.Fatalf("not one error in one line: %q", lines)
 	}
 }
 
@@ -81,6 +109,56 @@ func claims(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%s is %v, not %s", name, got[name], want)
 		}
 	}
+}
+
+// examples runs the example of each command. For LINE and for a fixed port, the
+// script's own server stands in.
+func examples(ts *testscript.TestScript, _ bool, _ []string) {
+	commands := Command().Commands()
+	for _, cmd := range append(commands, Command()) {
+		if cmd.Example == "" || cmd.Short == "" || cmd.Long == "" {
+			ts.Fatalf("the help of %s is not complete", cmd.Name())
+		}
+		ts.Check(ts.Exec("lineoauth", append(strings.Fields(cmd.CommandPath())[1:], "--help")...))
+		if help := ts.ReadFile("stdout"); !strings.Contains(help, cmd.Example) || !strings.Contains(help, cmd.Long) {
+			ts.Fatalf("%s --help lacks its text or example", cmd.CommandPath())
+		}
+		for line := range strings.Lines(cmd.Example) {
+			line = strings.TrimSpace(line)
+			if args, ok := strings.CutPrefix(line, "lineoauth serve "); ok {
+				serve(ts, false, strings.Fields(strings.Replace(args, ":8080", ":0", 1)))
+				continue
+			}
+			line = strings.Replace(line, "https://api.line.me", ts.Getenv(lineoauth.EnvBaseURL), 1)
+			line = strings.Replace(line, "/var/lib/bot/", ts.MkAbs(".")+"/", 1)
+			line = strings.Replace(line, "curl ", "curl --silent --show-error --fail ", 1)
+			ts.Logf("$ %s", line)
+			ts.Check(ts.Exec("bash", "-euo", "pipefail", "-c", line))
+			if errs := ts.ReadFile("stderr"); errs != "" {
+				ts.Fatalf("standard error: %s", errs)
+			}
+		}
+	}
+}
+
+// keyforms sets environment variables to the forms of a private key in PEM.
+func keyforms(ts *testscript.TestScript, _ bool, args []string) {
+	text := ts.ReadFile(args[0])
+	block, _ := pem.Decode([]byte(text))
+	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	ts.Check(err)
+	for name, jwk := range map[string]jose.JSONWebKey{
+		"jwk":        {Key: key, Algorithm: "RS256", Use: "sig"},
+		"jwkwithkid": {Key: key, Algorithm: "RS256", Use: "sig", KeyID: ts.Getenv(lineoauth.EnvKeyID)},
+	} {
+		form, err := jwk.MarshalJSON()
+		ts.Check(err)
+		ts.Setenv(name, string(form))
+	}
+	ts.Setenv("pem", text)
+	ts.Setenv("escaped", strings.ReplaceAll(text, "\n", `\n`))
+	ts.Setenv("pembase64", base64.StdEncoding.EncodeToString([]byte(text)))
+	ts.Setenv("jwkbase64", base64.StdEncoding.EncodeToString([]byte(ts.Getenv("jwk"))))
 }
 
 // keep puts a made-up token of some age into a store: keep DIR TYPE AGE LIFE.

@@ -32,19 +32,20 @@ which credentials. What is not given is made up.
 Beside LINE's paths it has GET /_emulator/state, POST /_emulator/clock (such as
 {"advance":"15m"}), and POST and DELETE /_emulator/faults (such as
 {"fault":"rate-limited","times":3}).`,
-		Example: `  lineoauth serve --listen 127.0.0.1:8080`,
-		Args:    cobra.NoArgs,
+		Example: `  lineoauth serve --listen 127.0.0.1:8080 --channel-id 1234567890`,
+		Args:    noArgs,
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 means a free one")
 	cmd.Flags().StringVar(&channelID, "channel-id", "", "channel ID")
 	cmd.Flags().StringVar(&channelSecret, "channel-secret", "", "made-up channel secret")
 	cmd.Flags().StringArrayVar(&publicKeys, "public-key", nil, "`file` with a public key to register, JWK or PEM (up to 2)")
 	cmd.Flags().StringArrayVar(&keyIDs, "key-id", nil, "key ID of the public key (one for each)")
+	completeFiles(cmd, "public-key")
 	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 		defer stop()
 		if len(keyIDs) != len(publicKeys) {
-			return usagef("every --public-key needs its --key-id, and the other way round")
+			return usagef("there are %d --public-key and %d --key-id; give one of each for a key", len(publicKeys), len(keyIDs))
 		}
 		srv := lineoauthtest.NewUnstartedServer()
 		defer srv.Close()
@@ -55,21 +56,21 @@ Beside LINE's paths it has GET /_emulator/state, POST /_emulator/clock (such as
 		ready := serving{ChannelID: channel.ID, ChannelSecret: channel.Secret}
 		for i, path := range publicKeys {
 			jwk, err := readPublicKey(path)
-			if err == nil && keyIDs[i] == "" {
-				err = errors.New("its --key-id is empty")
-			}
-			if err == nil {
-				_, err = channel.RegisterKey(keyIDs[i], jwk)
-			}
 			if err != nil {
-				return usagef("%w", assertion.FileError(path, err))
+				return usagef("--public-key: %w; name a file with a public key, JWK or PEM", err)
+			}
+			if keyIDs[i] == "" {
+				return usagef("--public-key: %w", assertion.FileError(path, errors.New("its --key-id is empty; give it any name")))
+			}
+			if _, err := channel.RegisterKey(keyIDs[i], jwk); err != nil {
+				return usagef("--public-key: %w; give up to 2 such as lineoauth keygen makes, each with a --key-id of its own", assertion.FileError(path, err))
 			}
 			ready.KeyID = keyIDs[0]
 		}
 		if len(publicKeys) == 0 {
 			dir, err := os.MkdirTemp("", "lineoauth-")
 			if err != nil {
-				return err
+				return fmt.Errorf("cannot make a folder for the private key (%w); set TMPDIR to a folder that you can write to, or give --public-key", err)
 			}
 			defer func() { _ = os.RemoveAll(dir) }()
 			private, public, err := newKeyPair()
@@ -126,7 +127,7 @@ func readPublicKey(path string) ([]byte, error) {
 	}
 	public, ok := parsed.(*rsa.PublicKey)
 	if err != nil || !ok {
-		return nil, errors.New("the PEM holds no RSA public key")
+		return nil, assertion.FileError(path, errors.New("the PEM holds no RSA public key"))
 	}
 	return assertion.PublicJWK(public)
 }

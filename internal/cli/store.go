@@ -22,6 +22,7 @@ type storeFlag struct {
 func newStoreFlag(cmd *cobra.Command, usage string) *storeFlag {
 	f := &storeFlag{cmd: cmd}
 	cmd.Flags().StringVar(&f.dir, "store", "", usage)
+	_ = cmd.MarkFlagDirname("store")
 	return f
 }
 

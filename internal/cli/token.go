@@ -17,9 +17,9 @@ func (a *app) issueCommand() *cobra.Command {
 		Long: `Issue a channel access token. With --store it is kept in a directory in the
 place of the one there, so that "lineoauth token" and the programs that share
 the directory take it up.`,
-		Example: `  lineoauth issue -o token
-  lineoauth issue --type v2.1 --valid-for 24h`,
-		Args: cobra.NoArgs,
+		Example: `  lineoauth issue
+  lineoauth issue --type v2.1 --valid-for 24h -o token`,
+		Args: noArgs,
 	}
 	flags := a.clientFlags(cmd)
 	wanted := newTokenFlags(cmd, "json")
@@ -74,7 +74,7 @@ a half at least. In JSON, expires_in counts from now.
 Programs in Go share the token by package filestore, with the same directory.`,
 		Example: `  LINE_CHANNEL_ACCESS_TOKEN=$(lineoauth token) ./notify.sh
   lineoauth token --type v2.1 --store /var/lib/bot/token`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 	}
 	flags := a.clientFlags(cmd)
 	wanted := newTokenFlags(cmd, "token")
@@ -122,6 +122,8 @@ func newTokenFlags(cmd *cobra.Command, output string) *tokenFlags {
 	cmd.Flags().StringVar((*string)(&f.kind), "type", string(lineoauth.Stateless), "`type` of token: stateless, v2.1 or short-lived")
 	cmd.Flags().DurationVar(&f.validFor, "valid-for", 0, "lifetime of a v2.1 token, up to 720h (default 720h)")
 	cmd.Flags().StringVarP(&f.output, "output", "o", output, "what to print: json, token or env")
+	completeValues(cmd, "type", string(lineoauth.Stateless), string(lineoauth.V21), string(lineoauth.ShortLived))
+	completeValues(cmd, "output", "json", "token", "env")
 	return f
 }
 
@@ -138,10 +140,10 @@ func (f *tokenFlags) check() error {
 	}
 	if f.cmd.Flags().Changed("valid-for") {
 		if f.kind != lineoauth.V21 {
-			return usagef("--valid-for is for --type v2.1 alone")
+			return usagef("--valid-for is for --type v2.1 alone; leave it out")
 		}
 		if f.validFor <= 0 {
-			return usagef("--valid-for must be more than 0")
+			return usagef("--valid-for must be more than 0, such as 24h")
 		}
 	}
 	return nil
@@ -251,7 +253,8 @@ func (a *app) keyIDsCommand() *cobra.Command {
 		Short: "List the key IDs of the live v2.1 tokens",
 		Long: `List the key IDs of the live v2.1 tokens. With --store also which of them are of
 the token in that directory, and which are orphans: alive, but not in there.`,
-		Args: cobra.NoArgs,
+		Example: `  lineoauth key-ids`,
+		Args:    noArgs,
 	}
 	flags := a.clientFlags(cmd)
 	stored := newStoreFlag(cmd, "`directory` of the shared token, to tell it from orphans")

@@ -1,0 +1,24 @@
+package cli
+
+import (
+	"io"
+	"os"
+
+	"golang.org/x/term"
+)
+
+// Colours, as a terminal calls them.
+const (
+	red   = "31"
+	green = "32"
+)
+
+// paint colours a text if w is a terminal that shows colours and whose user does
+// not object (https://no-color.org). Consoles that do not have no TERM either.
+func (a *app) paint(w io.Writer, color, text string) string {
+	file, ok := w.(*os.File)
+	if !ok || a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "" || a.getenv("TERM") == "dumb" || !term.IsTerminal(int(file.Fd())) {
+		return text
+	}
+	return "\x1b[" + color + "m" + text + "\x1b[0m"
+}

@@ -1,0 +1,76 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) completionCommand() *cobra.Command {
+	shells := []string{"bash", "zsh", "fish", "powershell"}
+	cmd := &cobra.Command{
+		Use:   "completion SHELL",
+		Short: "Print what makes a shell complete commands, flags and their values",
+		Long: `Print what makes a shell complete commands, flags and their values. SHELL is
+bash, zsh, fish or powershell. A shell that is started afterwards completes.
+
+bash, with its package bash-completion:
+
+    lineoauth completion bash > ~/.local/share/bash-completion/completions/lineoauth
+
+zsh, into a folder of $fpath:
+
+    lineoauth completion zsh > "${fpath[1]}/_lineoauth"
+
+fish:
+
+    lineoauth completion fish > ~/.config/fish/completions/lineoauth.fish
+
+PowerShell, as a line in the file $PROFILE:
+
+    lineoauth completion powershell | Out-String | Invoke-Expression`,
+		Example: `  mkdir -p ~/.local/share/bash-completion/completions
+  lineoauth completion bash > ~/.local/share/bash-completion/completions/lineoauth`,
+		ValidArgs: shells,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || !slices.Contains(shells, args[0]) {
+				return fmt.Errorf("completion takes one shell: %s", strings.Join(shells, ", "))
+			}
+			return nil
+		},
+	}
+	cmd.RunE = runs(func(_ context.Context, args []string) error {
+		var script strings.Builder
+		var err error
+		switch root := cmd.Root(); args[0] {
+		case "bash":
+			err = root.GenBashCompletionV2(&script, true)
+		case "zsh":
+			err = root.GenZshCompletion(&script)
+		case "fish":
+			err = root.GenFishCompletion(&script, true)
+		case "powershell":
+			err = root.GenPowerShellCompletionWithDesc(&script)
+		}
+		if err != nil {
+			return err
+		}
+		return a.printText(script.String())
+	})
+	return cmd
+}
+
+// completeValues and completeFiles tell a shell what a flag takes. Their errors
+// are about flags that there are not.
+func completeValues(cmd *cobra.Command, flag string, values ...string) {
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func completeFiles(cmd *cobra.Command, flags ...string) {
+	for _, flag := range flags {
+		_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault))
+	}
+}
