@@ -20,7 +20,7 @@ export BASE FROM VERSION GO
 RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
 # The modules of this repository, each with a go.mod of its own.
-MODULES = . bench examples internal/strangers internal/tools redisstore
+MODULES = . bench examples internal/man internal/strangers internal/tools redisstore
 
 # What a person writes.
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go' | grep -v '\.gen\.go$$')
@@ -111,6 +111,22 @@ release-notes: ## what CHANGELOG.md says of VERSION; fails if it is not ready to
 .PHONY: release
 release: ## publish the release notes of the tag VERSION (needs gh)
 	@internal/tools/release "$$VERSION"
+
+.PHONY: man
+man: ## write the manual pages, one a command, into dist/man
+	SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)} $(GO) -C internal/man run . $(CURDIR)/dist/man
+
+.PHONY: start
+start: ## measure how long the command line takes to start, against an empty Go program
+	$(GO) -C bench run . start
+
+.PHONY: release-snapshot
+release-snapshot: ## build the last commit for every system into dist, with a bill of materials each
+	@internal/tools/release-snapshot dist
+
+.PHONY: release-twice
+release-twice: ## fail if a release does not come out the same twice (some 10 minutes)
+	@internal/tools/release-twice
 
 .PHONY: demo
 demo: ## show the whole life of a token against an emulator

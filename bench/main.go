@@ -46,6 +46,7 @@ var measurements = []struct {
 	{"deadline", deadline},
 	{"assertions", assertions},
 	{"issuing", issuing},
+	{"start", start},
 }
 
 func cpu() string {
