@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -108,6 +109,36 @@ func TestInterrupt(t *testing.T) {
 			}
 			if took := time.Since(start); took > 3*time.Second {
 				t.Errorf("it took %v to end", took)
+			}
+		})
+	}
+}
+
+// Both signals end serve as its user wants, and take its private key away.
+func TestServeEnds(t *testing.T) {
+	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		t.Run(sig.String(), func(t *testing.T) {
+			cmd := exec.Command("lineoauth", "serve")
+			cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+			out, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			var ready serving
+			if err := json.NewDecoder(out).Decode(&ready); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("serve: %v", err)
+			}
+			if _, err := os.Stat(filepath.Dir(ready.PrivateKeyFile)); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the private key's folder: %v", err)
 			}
 		})
 	}
