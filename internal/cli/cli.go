@@ -135,6 +135,7 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 			if len(rest) > 0 {
 				return unknownCommand(root, rest[0])
 			}
+			cmd.InitDefaultHelpFlag()
 			return cmd.Help()
 		},
 	}
