@@ -24,6 +24,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/filestore"
+	"github.com/lineoauth/lineoauth/gen"
 )
 
 func TestMain(m *testing.M) {
@@ -129,10 +130,10 @@ func examples(ts *testscript.TestScript, _ bool, _ []string) {
 				serve(ts, false, strings.Fields(strings.Replace(args, ":8080", ":0", 1)))
 				continue
 			}
-			if _, err := exec.LookPath("curl"); err != nil && strings.HasPrefix(line, "curl ") {
+			if _, err := exec.LookPath("curl"); err != nil && strings.Contains(line, "curl ") {
 				continue
 			}
-			line = strings.Replace(line, "https://api.line.me", ts.Getenv(lineoauth.EnvBaseURL), 1)
+			line = strings.Replace(line, gen.DefaultServerURL, ts.Getenv(lineoauth.EnvBaseURL), 1)
 			line = strings.Replace(line, "/var/lib/bot/", ts.MkAbs(".")+"/", 1)
 			line = strings.Replace(line, "curl ", "curl --silent --show-error --fail ", 1)
 			ts.Logf("$ %s", line)

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/gen"
 )
 
 func (a *app) issueCommand() *cobra.Command {
@@ -72,7 +73,8 @@ when it is about to end. As a rule, what is printed lives for another minute and
 a half at least. In JSON, expires_in counts from now.
 
 Programs in Go share the token by package filestore, with the same directory.`,
-		Example: `  LINE_CHANNEL_ACCESS_TOKEN=$(lineoauth token) ./notify.sh
+		// By standard input, no other process sees the token in curl's arguments.
+		Example: `  echo "Authorization: Bearer $(lineoauth token)" | curl -H @- ` + gen.DefaultServerURL + `/v2/bot/info
   lineoauth token --type v2.1 --store /var/lib/bot/token`,
 		Args: noArgs,
 	}
