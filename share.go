@@ -16,14 +16,17 @@ const (
 	leasePoll = 100 * time.Millisecond
 )
 
+// clockSkew is by how much the clocks of machines may differ.
+const clockSkew = time.Minute
+
 // errHeldBack: it is too early for another try.
 var errHeldBack = errors.New("too early for another try")
 
 // share brings the source and its store together: it returns the newest live
 // token that either has. If there is none, or the source had one that is due
-// for a refresh, it issues the next, unless another process is about to. What
-// it returns is in the store, unless that fails.
-func (s *Source) share(ctx context.Context, client *Client) outcome {
+// for a refresh, it issues the next, unless another process is about to, or this
+// is but a look. What it returns is in the store, unless that fails.
+func (s *Source) share(ctx context.Context, client *Client, look bool) outcome {
 	best := s.current.Load()
 	if best != nil && !s.usable(best) {
 		best = nil
@@ -37,14 +40,17 @@ func (s *Source) share(ctx context.Context, client *Client) outcome {
 		}
 	}()
 	for {
-		token, revision, err := s.client.stored(ctx, s.cfg.Store, s.cfg.Kind)
+		there, err := s.client.stored(ctx, s.cfg.Store, s.cfg.Kind)
 		if err != nil && !errors.Is(err, ErrStoreCorrupt) {
+			if look {
+				return outcome{live: best, storeErr: err}
+			}
 			return s.alone(ctx, client, best, err)
 		}
 		if o.storeErr == nil {
 			o.storeErr = err
 		}
-		o.live, o.shared = s.newer(best, token)
+		o.live, o.shared = s.newer(best, there.token)
 		best = o.live
 		now := s.client.cfg.Now()
 		if best != nil && (cold || now.UnixNano() < best.dueAt) {
@@ -52,21 +58,24 @@ func (s *Source) share(ctx context.Context, client *Client) outcome {
 				return o
 			}
 			// The store lost it, or could not be written when it was new.
-			err := s.client.store(ctx, s.cfg.Store, s.cfg.Kind, revision, &best.token)
-			if errors.Is(err, ErrStoreConflict) {
+			err := s.client.store(ctx, s.cfg.Store, s.cfg.Kind, there.revision, entryOf("", &best.token))
+			if errors.Is(err, ErrStoreConflict) && pause(ctx, leasePoll) == nil {
 				continue
-			} else if err != nil {
-				return s.alone(ctx, client, best, err)
 			}
-			o.shared = true
+			if o.shared = err == nil; !o.shared {
+				o.storeErr = err
+			}
 			return o
 		}
-		if s.heldBack(now) {
-			o.err = errHeldBack
+		if look {
+			return o
+		}
+		if s.heldBack(now) || now.Before(there.retryAt) {
+			o.err = fmt.Errorf("lineoauth: a process that shares the store failed to issue a token: %w", errHeldBack)
 			return o
 		}
 		if release != nil {
-			return s.issueShared(ctx, client, o, revision)
+			return s.issueShared(ctx, client, o, there)
 		}
 		switch release, err = s.lease(ctx); {
 		case err == nil: // somebody may have been faster, so the store has the word
@@ -84,33 +93,62 @@ func (s *Source) share(ctx context.Context, client *Client) outcome {
 	}
 }
 
-// issueShared issues a token and stores it in the place of a revision.
-func (s *Source) issueShared(ctx context.Context, client *Client, before outcome, revision string) outcome {
+// issueShared issues a token and stores it in the place of what is there.
+func (s *Source) issueShared(ctx context.Context, client *Client, before outcome, old there) outcome {
 	o := s.issue(ctx, client)
+	ctx = context.WithoutCancel(ctx) // a place may be taken, so others are to know
 	if o.err != nil {
 		o.live, o.shared, o.storeErr = before.live, before.shared, before.storeErr
+		s.holdBackAll(ctx, old, o.err)
 		return o
 	}
-	ctx = context.WithoutCancel(ctx) // the place is taken, so others are to have the token
-	err := s.client.store(ctx, s.cfg.Store, s.cfg.Kind, revision, &o.live.token)
-	if errors.Is(err, ErrStoreConflict) {
-		// This process was paused for longer than its lease, or did not hear that it saved.
-		token, _, loadErr := s.client.stored(ctx, s.cfg.Store, s.cfg.Kind)
-		if loadErr == nil && token != nil {
-			live := s.newLive(token)
-			switch {
-			case live.oauth2.AccessToken == o.live.oauth2.AccessToken:
+	s.saving.Store(true)
+	defer s.saving.Store(false)
+	err := s.client.store(ctx, s.cfg.Store, s.cfg.Kind, old.revision, entryOf("", &o.live.token))
+	for tries := 0; errors.Is(err, ErrStoreConflict) && tries < 3; tries++ {
+		// This process was paused for longer than its lease, did not hear that it
+		// saved, or the store lost what was there.
+		now, loadErr := s.client.stored(ctx, s.cfg.Store, s.cfg.Kind)
+		if loadErr != nil && !errors.Is(loadErr, ErrStoreCorrupt) {
+			break
+		}
+		if now.token != nil {
+			live := s.newLive(now.token)
+			if live.oauth2.AccessToken == o.live.oauth2.AccessToken {
 				err = nil
-			case s.usable(live):
+				break
+			}
+			if s.usable(live) {
 				return outcome{live: live, shared: true, spare: &o.live.token, storeErr: before.storeErr}
 			}
 		}
+		err = s.client.store(ctx, s.cfg.Store, s.cfg.Kind, now.revision, entryOf("", &o.live.token))
 	}
 	o.shared, o.storeErr = err == nil, before.storeErr
 	if o.storeErr == nil {
 		o.storeErr = err
 	}
 	return o
+}
+
+// holdBackAll lets all processes wait for what LINE asks one to wait for, and
+// for what one has to after answers that were lost.
+func (s *Source) holdBackAll(ctx context.Context, old there, err error) {
+	refusal := new(Error)
+	if !errors.As(err, &refusal) {
+		return
+	}
+	e := entryOf("", old.token)
+	e.Lost = old.lost
+	wait := min(refusal.RetryAfter, maxRetryAfter)
+	if s.cfg.Kind != Stateless && refusal.lost() {
+		e.Lost++
+		wait = max(wait, scarce(e.Lost), minBackOff)
+	}
+	if wait > 0 {
+		e.RetryAt = s.client.cfg.Now().Add(wait)
+		_ = s.client.store(ctx, s.cfg.Store, s.cfg.Kind, old.revision, e) // each waits for itself in any case
+	}
 }
 
 // alone is what to do without the store.
@@ -148,8 +186,19 @@ func (s *Source) newer(best *liveToken, token *Token) (live *liveToken, stored b
 		return best, true
 	}
 	live = s.newLive(token)
-	if !s.usable(live) || best != nil && live.token.IssuedAt.Before(best.token.IssuedAt) {
+	if !s.usable(live) {
 		return best, false
+	}
+	if best != nil {
+		since := best.token.IssuedAt
+		s.mu.Lock()
+		if best.shared { // it was there, so what is there now came later, but for another clock
+			since = since.Add(-clockSkew)
+		}
+		s.mu.Unlock()
+		if live.token.IssuedAt.Before(since) {
+			return best, false
+		}
 	}
 	return live, true
 }
@@ -170,7 +219,9 @@ func (s *Source) heldBack(now time.Time) bool {
 func (s *Source) lease(ctx context.Context) (func(), error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	release, err := s.cfg.Store.Lease(ctx, s.client.storeKey(s.cfg.Kind), s.cfg.RefreshTimeout)
+	release, err := within(ctx, func() (func(), error) {
+		return s.cfg.Store.Lease(ctx, s.client.storeKey(s.cfg.Kind), s.cfg.RefreshTimeout)
+	}, func(release func()) { release() })
 	if err != nil {
 		return nil, fmt.Errorf("lineoauth: taking the lease of the stored token: %w", err)
 	}
@@ -184,9 +235,9 @@ func (s *Source) fly() {
 	case s.flight != nil:
 		s.again = true
 	case s.current.Load() != nil:
-		s.start(s.client.once())
+		s.start(s.client.once(), false)
 	default:
-		s.start(s.client)
+		s.start(s.client, false)
 	}
 }
 
@@ -222,15 +273,17 @@ func (s *Source) watch() {
 	})
 }
 
-// changed looks into the store.
+// changed looks into the store. It issues nothing: that is for whoever asks for
+// a token.
 func (s *Source) changed() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watched = true
 	s.lookAt = time.Time{}
-	live := s.current.Load()
-	if s.flight != nil || live != nil && s.client.cfg.Now().UnixNano() < live.expiresAt {
-		s.fly()
+	if s.flight != nil {
+		s.look = true
+	} else if live := s.current.Load(); live != nil && s.client.cfg.Now().UnixNano() < live.expiresAt {
+		s.start(s.client.once(), true)
 	}
 }
 

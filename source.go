@@ -72,7 +72,7 @@ type SourceConfig struct {
 // its time, the next comes 10 minutes later, then 20, and so on up to a day.
 //
 // With a Store, many sources have one token in common. What one of them
-// invalidates is replaced for all.
+// invalidates is replaced for all, and what one has to wait for, all do.
 //
 // A Source has goroutines while it refreshes, and none otherwise; with a
 // [StoreWatcher] one more, from its first token until Close.
@@ -97,10 +97,12 @@ type Source struct {
 	rejected      string    // the token that Invalidate dropped last
 	storeFailures int       // in a row
 	lookAt        time.Time // until then, a failure stands without a look into the store
-	again         bool      // the flight may have looked too early
+	again, look   bool      // the flight may have looked too early; a look is enough
 	watched       bool      // the store tells of changes
 	unwatch       context.CancelFunc
-	forgotten     bool // by its pool, so that it must not watch
+	saving        atomic.Bool // a token that was issued
+	busy          bool        // another process was about to issue
+	forgotten     bool        // by its pool, so that it must not watch
 }
 
 var _ oauth2.TokenSource = (*Source)(nil)
@@ -118,12 +120,14 @@ type liveToken struct {
 
 func (s *Source) newLive(token *Token) *liveToken {
 	due := refreshAt(token.IssuedAt, token.ExpiresAt(), s.cfg.RefreshWindow, rand.Float64()) //nolint:gosec // spreads load, hides nothing
-	return &liveToken{
+	live := &liveToken{
 		token:     *token,
 		oauth2:    oauth2.Token{AccessToken: token.AccessToken.Reveal(), TokenType: token.TokenType, Expiry: token.ExpiresAt()},
 		expiresAt: token.ExpiresAt().UnixNano(),
 		dueAt:     due.UnixNano(),
 	}
+	live.checkAt.Store(math.MaxInt64) // until its flight has landed
+	return live
 }
 
 // flight is a refresh that is under way, or a look into the store.
@@ -187,8 +191,16 @@ func (s *Source) FreshToken(ctx context.Context) (*Token, error) {
 			break
 		}
 		s.mu.Lock()
-		f := s.flight
+		f, busy := s.flight, s.busy
 		s.mu.Unlock()
+		if f == nil && busy { // another process is at it
+			if err = pause(ctx, leasePoll); err != nil {
+				err = fmt.Errorf("lineoauth: waiting for a token: %w", err)
+				break
+			}
+			live, err = s.get(ctx)
+			continue
+		}
 		if f == nil {
 			break
 		}
@@ -233,7 +245,7 @@ func (s *Source) refreshAhead(live *liveToken) {
 	defer s.mu.Unlock()
 	if s.flight == nil && !s.closed && s.current.Load() == live {
 		// The pace of the tries is the source's own.
-		s.start(s.client.once())
+		s.start(s.client.once(), false)
 	}
 }
 
@@ -268,27 +280,32 @@ func (s *Source) join() (*liveToken, *flight, error) {
 	}
 	now := s.client.cfg.Now()
 	live := s.current.Load()
+	failing := s.retryAt
+	if s.cfg.Store != nil {
+		failing = s.lookAt
+	}
 	switch {
 	case s.closed:
 		return nil, nil, ErrClosed
 	case live != nil && now.UnixNano() < live.expiresAt: // it came meanwhile
 		return live, nil, nil
-	case now.Before(s.retryAt) && (s.cfg.Store == nil || now.Before(s.lookAt)):
+	case s.failure != nil && now.Before(failing):
 		return nil, nil, s.failure
 	}
-	return nil, s.start(s.client), nil
+	return nil, s.start(s.client, false), nil
 }
 
-// start begins a flight, which runs in nobody's context. s.mu is held.
-func (s *Source) start(client *Client) *flight {
+// start begins a flight, which runs in nobody's context. A look issues nothing.
+// s.mu is held.
+func (s *Source) start(client *Client, look bool) *flight {
 	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.RefreshTimeout)
 	f := &flight{cancel: cancel, done: make(chan struct{})}
 	s.flight = f
 	s.watch()
 	s.flights.Go(func() {
 		defer cancel()
-		events := s.land(f, s.bounded(ctx, client)) //nolint:contextcheck // the next flight has a context of its own
-		close(f.done)                               // before others are told, who may be slow
+		events := s.land(f, s.bounded(ctx, client, look)) //nolint:contextcheck // the next flight has a context of its own
+		close(f.done)                                     // before others are told, who may be slow
 		for _, e := range events {
 			s.client.emit(ctx, e)
 		}
@@ -312,11 +329,11 @@ const linger = 100 * time.Millisecond
 
 // bounded ends with ctx, also when a key's signer, a transport or a store does
 // not.
-func (s *Source) bounded(ctx context.Context, client *Client) outcome {
+func (s *Source) bounded(ctx context.Context, client *Client, look bool) outcome {
 	done := make(chan outcome, 1)
 	go func() {
 		if s.cfg.Store != nil {
-			done <- s.share(ctx, client)
+			done <- s.share(ctx, client, look)
 		} else {
 			done <- s.issue(ctx, client)
 		}
@@ -329,6 +346,15 @@ func (s *Source) bounded(ctx context.Context, client *Client) outcome {
 	// What heeds the context has an answer at once, and a better one.
 	late := time.NewTimer(linger)
 	defer late.Stop()
+	select {
+	case o := <-done:
+		return o
+	case <-late.C:
+	}
+	late.Reset(0)
+	if s.saving.Load() { // what took a place should not be lost
+		late.Reset(storeTimeout)
+	}
 	select {
 	case o := <-done:
 		return o
@@ -364,7 +390,7 @@ func (s *Source) issue(ctx context.Context, client *Client) outcome {
 func (s *Source) land(f *flight, o outcome) []Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.flight = nil
+	s.flight, s.busy = nil, o.busy
 	if s.closed {
 		s.keepOf(o)
 		f.err = ErrClosed
@@ -394,11 +420,17 @@ func (s *Source) land(f *flight, o outcome) []Event {
 		e := s.failed(o.err, live, now)
 		wait = max(wait, e.Wait)
 		events = append(events, e)
+		if o.storeErr != nil && errors.Is(o.err, o.storeErr) {
+			s.retryAt = time.Time{} // it is the store that is to come back, not LINE
+		}
 	}
 	if s.lookAt = now.Add(lookEvery); o.storeErr != nil {
 		s.lookAt = now.Add(wait)
 	}
 	if live == nil {
+		if o.err != nil && s.failure == nil {
+			s.failure = o.err
+		}
 		if o.err != nil {
 			f.err = s.failure
 		}
@@ -406,9 +438,10 @@ func (s *Source) land(f *flight, o outcome) []Event {
 		f.live = live
 		live.checkAt.Store(s.nextCheck(live, o, wait, now))
 	}
-	if s.again {
-		s.again = false
-		s.start(s.client.once())
+	if s.again || s.look {
+		look := !s.again
+		s.again, s.look = false, false
+		s.start(s.client.once(), look)
 	}
 	return events
 }
@@ -417,6 +450,8 @@ func (s *Source) land(f *flight, o outcome) []Event {
 func (s *Source) nextCheck(live *liveToken, o outcome, wait time.Duration, now time.Time) int64 {
 	look := now.Add(patience(lookEvery, live, now)).UnixNano()
 	switch {
+	case o.err != nil && !now.Before(s.retryAt): // another process is to wait
+		return look
 	case o.err != nil && s.cfg.Store != nil && !s.watched:
 		return min(look, s.retryAt.UnixNano())
 	case o.err != nil:
@@ -625,6 +660,9 @@ func (s *Source) Revoke(ctx context.Context) error {
 		}
 	}
 	_ = s.Close()
+	if err := s.spareStored(ctx); err != nil {
+		return err
+	}
 	for {
 		s.mu.Lock()
 		if len(s.former) == 0 {
@@ -640,6 +678,27 @@ func (s *Source) Revoke(ctx context.Context) error {
 		s.former = slices.DeleteFunc(s.former, func(t *Token) bool { return t == token })
 		s.mu.Unlock()
 	}
+}
+
+// spareStored leaves out what is in the store after all: a save may have been
+// done although its answer was lost.
+func (s *Source) spareStored(ctx context.Context) error {
+	s.mu.Lock()
+	n := len(s.former)
+	s.mu.Unlock()
+	if s.cfg.Store == nil || n == 0 {
+		return nil
+	}
+	there, err := s.client.stored(ctx, s.cfg.Store, s.cfg.Kind)
+	if err != nil && !errors.Is(err, ErrStoreCorrupt) {
+		return err
+	}
+	if there.token != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.former = slices.DeleteFunc(s.former, func(t *Token) bool { return t.AccessToken.Reveal() == there.token.AccessToken.Reveal() })
+	}
+	return nil
 }
 
 // Format prints the source without its token, under every verb.

@@ -679,3 +679,36 @@ func TestDeadOnArrival(t *testing.T) {
 		}
 	})
 }
+
+// A call that comes as a token arrives begins no refresh of it.
+func TestCallsAsATokenArrives(t *testing.T) {
+	srv := lineoauthtest.NewUnstartedServer()
+	defer srv.Close()
+	client := newClient(t, srv.Config())
+	over, cancel := context.WithCancel(t.Context())
+	cancel() // so that calls do not wait
+	const sources = 1000
+	for range sources {
+		source, err := client.Source(lineoauth.SourceConfig{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var arrived atomic.Bool
+		var all sync.WaitGroup
+		all.Go(func() {
+			for !arrived.Load() {
+				_, _ = source.TokenContext(over)
+			}
+		})
+		get(t, source)
+		for range 100 {
+			get(t, source)
+		}
+		arrived.Store(true)
+		all.Wait()
+		_ = source.Close()
+	}
+	if n := srv.State().Calls[issueStateless]; n != sources {
+		t.Errorf("%d issues for %d sources", n, sources)
+	}
+}

@@ -60,26 +60,32 @@ var (
 const storeTimeout = 5 * time.Second
 
 // StoredToken returns the channel's token of a kind that a store holds, be it
-// alive or not, or nil when there is none. No request is made.
+// alive or not, or nil when there is none. No request is made. The error wraps
+// the store's; it matches [ErrStoreCorrupt] when something damaged was there.
 func (c *Client) StoredToken(ctx context.Context, store Store, kind Kind) (*Token, error) {
-	token, _, err := c.stored(ctx, store, kind)
-	return token, err
+	there, err := c.stored(ctx, store, kind)
+	return there.token, err
 }
 
 // StoreToken puts a token into a store in the place of whatever is there, so
-// that sources which share it take it up. It is for tokens that did not come
-// from such a [Source]. A token that has ended is refused with [ErrInvalid].
+// that sources which share it take it up, if it was issued after theirs. It is
+// for tokens that did not come from such a [Source]. What is no live token is
+// refused with [ErrInvalid].
 func (c *Client) StoreToken(ctx context.Context, store Store, token *Token) error {
-	if !c.cfg.Now().Before(token.ExpiresAt()) {
-		return fmt.Errorf("lineoauth: storing the token: %w: it has ended; issue another", ErrInvalid)
+	now := c.cfg.Now()
+	if token == nil || !entryOf("", token).holdsToken(token.Kind, now) || !now.Before(token.ExpiresAt()) {
+		return fmt.Errorf("lineoauth: storing the token: %w: it is none, or it has ended; issue another", ErrInvalid)
 	}
 	for {
-		_, revision, err := c.stored(ctx, store, token.Kind)
+		there, err := c.stored(ctx, store, token.Kind)
 		if err != nil && !errors.Is(err, ErrStoreCorrupt) {
 			return err
 		}
-		if err := c.store(ctx, store, token.Kind, revision, token); !errors.Is(err, ErrStoreConflict) {
+		if err := c.store(ctx, store, token.Kind, there.revision, entryOf("", token)); !errors.Is(err, ErrStoreConflict) {
 			return err
+		}
+		if err := pause(ctx, leasePoll); err != nil {
+			return fmt.Errorf("lineoauth: storing the token: %w", err)
 		}
 	}
 }
@@ -93,8 +99,41 @@ type entry struct {
 	AccessToken string    `json:"access_token"`
 	TokenType   string    `json:"token_type"`
 	KeyID       string    `json:"key_id,omitempty"`
-	IssuedAt    time.Time `json:"issued_at"`
+	IssuedAt    time.Time `json:"issued_at,omitzero"`
 	ExpiresIn   int64     `json:"expires_in"`
+
+	// When LINE asked for patience, or when answers were lost, which may have cost
+	// places of all, RetryAt is until when no process issues the next token.
+	RetryAt time.Time `json:"retry_at,omitzero"`
+	Lost    int       `json:"lost,omitempty"`
+}
+
+func entryOf(key string, token *Token) entry {
+	e := entry{Version: entryVersion, Key: key}
+	if token != nil {
+		e.Type = token.Kind
+		e.AccessToken = token.AccessToken.Reveal()
+		e.TokenType = token.TokenType
+		e.KeyID = token.KeyID
+		e.IssuedAt = token.IssuedAt
+		e.ExpiresIn = token.ExpiresIn
+	}
+	return e
+}
+
+// holdsToken reports whether an entry has what LINE gives for a token of a kind.
+// It may come from a clock that is ahead.
+func (e entry) holdsToken(kind Kind, now time.Time) bool {
+	return e.Type == kind && isToken(e.AccessToken) && (e.KeyID == "" || isToken(e.KeyID)) && strings.EqualFold(e.TokenType, "Bearer") &&
+		e.ExpiresIn > 0 && !e.IssuedAt.IsZero() && e.IssuedAt.Before(now.Add(clockSkew))
+}
+
+// there is what a store holds of one token.
+type there struct {
+	token    *Token // nil if there is none
+	revision string
+	retryAt  time.Time
+	lost     int
 }
 
 // entryVersion is the newest version, and the only one so far.
@@ -102,14 +141,20 @@ const entryVersion = 1
 
 // storeKey names what a store has one token of.
 func (c *Client) storeKey(kind Kind) string {
-	if kind == ShortLived && c.insteadOfShortLived() {
-		kind = V21
-	}
+	kind = c.issuedFor(kind)
 	base := c.cfg.BaseURL
 	if url, ok := c.cfg.OperationURLs[issues(kind)]; ok {
 		base = url
 	}
 	return fmt.Sprintf("%s/%s/%s", c.cfg.ChannelID, kind, strings.TrimSuffix(base, "/"))
+}
+
+// issuedFor is the kind of token that the client issues where one is asked for.
+func (c *Client) issuedFor(kind Kind) Kind {
+	if kind == ShortLived && c.insteadOfShortLived() {
+		return V21
+	}
+	return kind
 }
 
 // issues is the operation that issues tokens of a kind.
@@ -125,57 +170,100 @@ func issues(kind Kind) Operation {
 
 // stored reads a store. An entry that makes no sense is reported, but its
 // revision can be replaced.
-func (c *Client) stored(ctx context.Context, store Store, kind Kind) (*Token, string, error) {
+func (c *Client) stored(ctx context.Context, store Store, kind Kind) (there, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	key := c.storeKey(kind)
-	value, revision, err := store.Load(ctx, key)
+	type loaded struct {
+		value    []byte
+		revision string
+	}
+	l, err := within(ctx, func() (l loaded, err error) {
+		l.value, l.revision, err = store.Load(ctx, key)
+		return l, err
+	}, nil)
+	value, revision := l.value, l.revision
 	if err != nil {
-		return nil, "", fmt.Errorf("lineoauth: loading the stored token: %w", err)
+		return there{}, fmt.Errorf("lineoauth: loading the stored token: %w", err)
 	}
 	if revision == "" {
-		return nil, "", nil
+		return there{}, nil
 	}
 	var e entry
 	// The decoder's error may show what it read.
 	if json.Unmarshal(value, &e) != nil || e.Version < 1 {
-		return nil, revision, fmt.Errorf("lineoauth: loading the stored token: %w", ErrStoreCorrupt)
+		return there{revision: revision}, fmt.Errorf("lineoauth: loading the stored token: %w", ErrStoreCorrupt)
 	}
 	if e.Version > entryVersion {
-		return nil, "", fmt.Errorf("lineoauth: the stored token is in format %d of a newer lineoauth, and this one reads up to %d; update it, or use another store", e.Version, entryVersion)
+		return there{}, fmt.Errorf("lineoauth: the stored token is in format %d of a newer lineoauth, and this one reads up to %d; update it, or use another store", e.Version, entryVersion)
 	}
-	if e.Key != key || !isToken(e.AccessToken) || e.KeyID != "" && !isToken(e.KeyID) || e.ExpiresIn <= 0 || e.IssuedAt.IsZero() {
-		return nil, revision, fmt.Errorf("lineoauth: loading the stored token: %w", ErrStoreCorrupt)
+	held := there{revision: revision, retryAt: e.RetryAt, lost: e.Lost}
+	if e.Key == key && e.AccessToken == "" && !e.RetryAt.IsZero() {
+		return held, nil
 	}
-	return &Token{
+	if e.Key != key || !e.holdsToken(c.issuedFor(kind), c.cfg.Now()) {
+		return there{revision: revision}, fmt.Errorf("lineoauth: loading the stored token: %w", ErrStoreCorrupt)
+	}
+	held.token = &Token{
 		AccessToken: NewSecret(e.AccessToken),
 		TokenType:   e.TokenType,
 		Kind:        e.Type,
 		KeyID:       e.KeyID,
 		ExpiresIn:   e.ExpiresIn,
 		IssuedAt:    e.IssuedAt,
-	}, revision, nil
+	}
+	return held, nil
 }
 
-func (c *Client) store(ctx context.Context, store Store, kind Kind, revision string, token *Token) error {
+func (c *Client) store(ctx context.Context, store Store, kind Kind, revision string, e entry) error {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	key := c.storeKey(kind)
-	value, err := json.Marshal(entry{
-		Version:     entryVersion,
-		Key:         key,
-		Type:        token.Kind,
-		AccessToken: token.AccessToken.Reveal(),
-		TokenType:   token.TokenType,
-		KeyID:       token.KeyID,
-		IssuedAt:    token.IssuedAt,
-		ExpiresIn:   token.ExpiresIn,
-	})
+	e.Key = c.storeKey(kind)
+	value, err := json.Marshal(e)
+	ends := e.RetryAt
+	if ended := e.IssuedAt.Add(seconds(e.ExpiresIn)); ended.After(ends) {
+		ends = ended
+	}
 	if err == nil {
-		err = store.Save(ctx, key, revision, value, token.ExpiresAt())
+		_, err = within(ctx, func() (struct{}, error) {
+			return struct{}{}, store.Save(ctx, e.Key, revision, value, ends)
+		}, nil)
 	}
 	if err != nil {
 		return fmt.Errorf("lineoauth: storing the token: %w", err)
 	}
 	return nil
+}
+
+// within makes a call of a store, and returns soon after ctx ends, also when the
+// store does not. What comes later goes to late.
+func within[T any](ctx context.Context, call func() (T, error), late func(T)) (T, error) {
+	type result struct {
+		value T
+		err   error
+	}
+	done := make(chan result, 1)
+	go func() {
+		value, err := call()
+		done <- result{value, err}
+	}()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-ctx.Done():
+	}
+	grace := time.NewTimer(linger) // what heeds ctx has a better answer
+	defer grace.Stop()
+	select {
+	case r := <-done:
+		return r.value, r.err
+	case <-grace.C:
+	}
+	go func() {
+		if r := <-done; r.err == nil && late != nil {
+			late(r.value)
+		}
+	}()
+	var zero T
+	return zero, ctx.Err()
 }

@@ -92,6 +92,13 @@ func (b *brokenStore) Watch(ctx context.Context, key string, changed func()) err
 	return b.StoreWatcher.Watch(ctx, key, changed)
 }
 
+// endWatch ends the watch that is under way.
+func (b *brokenStore) endWatch() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.unwatch()
+}
+
 var errDown = errors.New("the store is down")
 
 func down(context.Context) error { return errDown }
@@ -388,51 +395,12 @@ func TestRepairGivesWay(t *testing.T) {
 			return nil
 		}, "Save")
 		time.Sleep(time.Second)
-		get(t, source)
-		synctest.Wait()
+		use(t, time.Second, source)
 		if got := get(t, source); got != theirs || issued(srv) != 2 {
 			t.Errorf("another token than the store's; %d issues", issued(srv))
 		}
 		if n, _ := seen.of(lineoauth.EventStoreFailed); n != 0 {
 			t.Error("a conflict is reported as a failure")
-		}
-	})
-}
-
-// A process that was paused between issuing and saving overwrites nothing, and
-// goes on with what is there.
-func TestPausedHolder(t *testing.T) {
-	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
-		memory := new(storetest.Memory)
-		var paused atomic.Bool
-		store := breakable(memory)
-		store.set(func(context.Context) error {
-			if !paused.Swap(true) {
-				time.Sleep(2 * time.Minute) // longer than the lease, and deaf to the context
-			}
-			return nil
-		}, "Save")
-		cfg := shared(store)
-		source := newSource(t, srv, cfg)
-		go func() { _, _ = source.TokenContext(t.Context()) }()
-		time.Sleep(90 * time.Second)
-		newer := get(t, newSource(t, srv, shared(memory)))
-		time.Sleep(time.Minute)
-		if get(t, source) != newer {
-			t.Error("the paused process has another token than the store")
-		}
-		if get(t, newSource(t, srv, shared(memory))) != newer {
-			t.Error("the newer token was overwritten")
-		}
-		if n := issued(srv); n != 2 {
-			t.Errorf("%d issues; want 2", n)
-		}
-		if err := source.Revoke(t.Context()); err != nil {
-			t.Error(err)
-		}
-		tokens := srv.State().Tokens
-		if len(tokens) != 1 {
-			t.Errorf("%d tokens are alive after Revoke; want the shared one", len(tokens))
 		}
 	})
 }
@@ -690,8 +658,11 @@ func TestRetryAfterWithStore(t *testing.T) {
 		if n := issued(srv); n != 1 {
 			t.Errorf("%d calls while LINE asked for patience", n)
 		}
-		// Another process has a token meanwhile.
-		other := get(t, newSource(t, srv, shared(store)))
+		if _, err := newSource(t, srv, shared(store)).TokenContext(t.Context()); err == nil || issued(srv) != 1 {
+			t.Errorf("another process does not wait: %v", err)
+		}
+		// Yet there is a token meanwhile.
+		other := issueByHand(t, srv, store)
 		if get(t, source) != other {
 			t.Error("a token in the store was not found")
 		}
@@ -780,6 +751,9 @@ func TestStoredEntries(t *testing.T) {
 		"of another channel":       {strings.Replace(good, "KEY", "1/v2.1/https://api.line.me", 1), false, true, true, false},
 		"a token of strange marks": {strings.Replace(good, "bbb", `$(id)\n`, 1), false, true, true, false},
 		"no lifetime":              {strings.Replace(good, "3600", "-1", 1), false, true, true, false},
+		"of another kind":          {strings.Replace(good, `"v2.1"`, `"stateless"`, 1), false, true, true, false},
+		"no Bearer token":          {strings.Replace(good, "Bearer", "Basic", 1), false, true, true, false},
+		"of the future":            {strings.Replace(good, "2000", "2100", 1), false, true, true, false},
 		"a newer format":           {strings.Replace(good, `"version":1`, `"version":2`, 1), false, true, false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -958,7 +932,7 @@ func TestWatchFails(t *testing.T) {
 			t.Errorf("%d reports", n)
 		}
 		store.set(down, "Watch")
-		store.unwatch()
+		store.endWatch()
 		synctest.Wait()
 		theirs = issueByHand(t, srv, memory)
 		use(t, 1200*time.Millisecond, source)
@@ -1092,5 +1066,254 @@ func TestFreshToken(t *testing.T) {
 		if _, err := fresh(); err == nil {
 			t.Error("no error, and no live token")
 		}
+	})
+}
+
+// What one process has to wait for, all wait for: they share the 30 places, and
+// what LINE bears.
+func TestFleetWaits(t *testing.T) {
+	for name, tt := range map[string]struct {
+		fault lineoauthtest.Fault
+		most  int // issues in an hour of 20 processes
+	}{
+		"answers are lost": {lineoauthtest.Fault{Kind: lineoauthtest.CutBody, Times: -1}, 6},
+		"Retry-After":      {lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "3000", Times: -1}, 2},
+	} {
+		for _, warm := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, warm %v", name, warm), func(t *testing.T) {
+				bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+					store := silent(new(storetest.Memory))
+					var sources []*lineoauth.Source
+					for range 20 {
+						source := newSource(t, srv, shared(store))
+						sources = append(sources, source)
+						if warm {
+							get(t, source)
+						}
+					}
+					if warm {
+						time.Sleep(life - time.Minute)
+					}
+					before := issued(srv)
+					srv.Inject(tt.fault)
+					for end := time.Now().Add(time.Hour); time.Now().Before(end); time.Sleep(5 * time.Second) {
+						for _, source := range sources {
+							_, _ = source.TokenContext(t.Context())
+						}
+					}
+					if n := issued(srv) - before; n < 1 || n > tt.most {
+						t.Errorf("%d issues; want at most %d", n, tt.most)
+					}
+					srv.ClearFaults()
+					time.Sleep(25 * time.Hour)
+					for _, source := range sources {
+						get(t, source)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A look on a notice is no call for a token.
+func TestIdleSourceIssuesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		store := breakable(new(storetest.Memory))
+		source := newSource(t, srv, shared(store))
+		get(t, source)
+		for range 2 * int(life/time.Minute) {
+			time.Sleep(time.Minute)
+			store.endWatch() // so that it begins again, and tells
+			synctest.Wait()
+		}
+		if n := issued(srv); n != 1 {
+			t.Errorf("%d tokens were issued while nobody asked", n)
+		}
+		get(t, source)
+	})
+}
+
+// Clocks that are seconds apart lead to no quarrel over which token is newer.
+func TestClocksApart(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		store := breakable(new(storetest.Memory))
+		ahead := newSource(t, srv, shared(store), func(cfg *lineoauth.Config) {
+			cfg.Now = func() time.Time { return time.Now().Add(5 * time.Second) }
+		})
+		first := get(t, ahead)
+		behind := newSource(t, srv, shared(store))
+		get(t, behind)
+		synctest.Wait()
+		var saves atomic.Int32
+		store.set(func(context.Context) error {
+			if saves.Add(1) > 100 {
+				return errDown
+			}
+			return nil
+		}, "Save")
+		behind.Invalidate(first)
+		synctest.Wait()
+		time.Sleep(time.Second)
+		if get(t, ahead) == first || get(t, ahead) != get(t, behind) || saves.Load() != 1 || issued(srv) != 2 {
+			t.Errorf("%d saves, %d issues; want 1 and 2, and one token", saves.Load(), issued(srv))
+		}
+	})
+}
+
+// A token that is in the store after all stays alive for the others.
+func TestRevokeAfterAnUnheardSave(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		memory := new(storetest.Memory)
+		source := newSource(t, srv, shared(silent(&unheard{memory})))
+		first := get(t, source)
+		if get(t, newSource(t, srv, shared(memory))) != first {
+			t.Fatal("the token is not there")
+		}
+		if err := source.Revoke(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := len(srv.State().Tokens); n != 1 {
+			t.Errorf("%d tokens are alive; want the shared one", n)
+		}
+	})
+}
+
+// unheard is a store that saves, and fails.
+type unheard struct{ *storetest.Memory }
+
+func (u *unheard) Save(ctx context.Context, key, revision string, value []byte, expiresAt time.Time) error {
+	return errors.Join(u.Memory.Save(ctx, key, revision, value, expiresAt), errDown)
+}
+
+// A store that loses its entry while a token is issued gets the new one.
+func TestEntryVanishes(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		store := breakable(new(storetest.Memory))
+		cfg := shared(silent(store))
+		source := newSource(t, srv, cfg)
+		get(t, source)
+		time.Sleep(life)
+		store.set(func(context.Context) error {
+			store.set(nil, "Save")
+			store.StoreWatcher = new(storetest.Memory) // this call is the only one
+			return nil
+		}, "Save")
+		if second := get(t, source); get(t, newSource(t, srv, cfg)) != second || issued(srv) != 2 {
+			t.Errorf("%d issues; want 2", issued(srv))
+		}
+	})
+}
+
+// A store that never answers a save costs no place but one, and no caller.
+func TestSaveNeverEnds(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		release := make(chan struct{})
+		store := breakable(new(storetest.Memory))
+		store.set(func(context.Context) error { <-release; return nil }, "Save")
+		source := newSource(t, srv, shared(silent(store)))
+		get(t, source)
+		use(t, 10*time.Minute, source)
+		if n := issued(srv); n != 1 {
+			t.Errorf("%d issues; want 1", n)
+		}
+		_ = source.Close()
+		close(release)
+	})
+}
+
+// A store that never answers does not keep stateless tokens from anybody.
+func TestLoadNeverEnds(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		release := make(chan struct{})
+		store := breakable(new(storetest.Memory))
+		store.set(func(context.Context) error { <-release; return nil }, "Load")
+		source := newSource(t, srv, lineoauth.SourceConfig{Store: silent(store)})
+		get(t, source)
+		_ = source.Close()
+		close(release)
+	})
+}
+
+// FreshToken waits for the process that refreshes.
+func TestFreshTokenOfAnother(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		store := new(storetest.Memory)
+		one := newSource(t, srv, shared(store))
+		first := get(t, one)
+		time.Sleep(life - 30*time.Second)
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: 2 * time.Second})
+		get(t, one) // begins the refresh
+		synctest.Wait()
+		token, err := newSource(t, srv, shared(store)).FreshToken(t.Context())
+		if err != nil || token.AccessToken.Reveal() == first || issued(srv) != 2 {
+			t.Errorf("the old token, %v, %d issues", err, issued(srv))
+		}
+	})
+}
+
+// What is no live Bearer token of its kind is not stored, nor taken.
+func TestStoreTokenRefuses(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		store := new(storetest.Memory)
+		client := newClient(t, srv.Config())
+		good, err := client.IssueChannelToken(t.Context(), life)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, change := range map[string]func(*lineoauth.Token){
+			"basic":      func(token *lineoauth.Token) { token.TokenType = "Basic" },
+			"of later":   func(token *lineoauth.Token) { token.IssuedAt = time.Now().Add(life) },
+			"no text":    func(token *lineoauth.Token) { token.AccessToken = lineoauth.Secret{} },
+			"no life":    func(token *lineoauth.Token) { token.ExpiresIn = 0 },
+			"strange id": func(token *lineoauth.Token) { token.KeyID = "a b" },
+		} {
+			token := *good
+			change(&token)
+			if err := client.StoreToken(t.Context(), store, &token); !errors.Is(err, lineoauth.ErrInvalid) {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if err := client.StoreToken(t.Context(), store, nil); !errors.Is(err, lineoauth.ErrInvalid) {
+			t.Errorf("nil: %v", err)
+		}
+	})
+}
+
+// Whoever waits for what another has to wait for looks no more often than else.
+func TestHeldBackLooksSeldom(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		store := breakable(new(storetest.Memory))
+		one, other := newSource(t, srv, shared(store)), newSource(t, srv, shared(silent(store)))
+		get(t, one)
+		get(t, other)
+		time.Sleep(life - time.Minute)
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "3000"})
+		get(t, one)
+		synctest.Wait()
+		var loads atomic.Int32
+		store.set(func(context.Context) error { loads.Add(1); return nil }, "Load")
+		use(t, 10*time.Second, other)
+		if n := loads.Load(); n < 5 || n > 15 || issued(srv) != 2 {
+			t.Errorf("%d looks in 10 s, %d issues", n, issued(srv))
+		}
+	})
+}
+
+// When the store is back, nobody waits for longer because it was down.
+func TestStoreIsBack(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		store := breakable(new(storetest.Memory))
+		mend := store.allDown()
+		source := newSource(t, srv, shared(store))
+		for range 60 {
+			if _, err := source.TokenContext(t.Context()); !errors.Is(err, errDown) {
+				t.Fatalf("error = %v", err)
+			}
+			time.Sleep(time.Second)
+		}
+		mend()
+		store.endWatch()
+		time.Sleep(time.Second) // the watch begins again
+		get(t, source)
 	})
 }
