@@ -46,9 +46,9 @@ type Error struct {
 	StatusCode int
 	// Code and Description are LINE's error and error_description.
 	Code, Description string
-	// Message and Details are LINE's message and details, of which the first ten
-	// are kept: the Messaging API's shape of an error.
+	// Message is LINE's message, in the Messaging API's shape of an error.
 	Message string
+	// Details are LINE's details in that shape, of which the first ten are kept.
 	Details []ErrorDetail
 	// RequestID is LINE's X-Line-Request-Id; name it when asking LINE.
 	RequestID string
@@ -67,6 +67,7 @@ type Error struct {
 
 // ErrorDetail says what is wrong with one property of a request.
 type ErrorDetail struct {
+	// Message says what is wrong, Property with what; either may be empty.
 	Message, Property string
 }
 

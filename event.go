@@ -31,7 +31,9 @@ const (
 // Event is one thing that happened. It holds no secret, but for the Token,
 // which masks itself.
 type Event struct {
-	Kind      EventKind
+	// Kind is what happened.
+	Kind EventKind
+	// ChannelID is whose token it was; empty for a client without a channel.
 	ChannelID string
 	// Token is the token that was issued, refreshed, shared or invalidated, else nil.
 	Token *Token

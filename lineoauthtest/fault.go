@@ -49,6 +49,7 @@ const (
 
 // Fault makes answers go wrong.
 type Fault struct {
+	// Kind is what goes wrong.
 	Kind FaultKind
 	// Operation is the one whose answers go wrong. Empty means any.
 	Operation lineoauth.Operation

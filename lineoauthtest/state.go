@@ -51,15 +51,22 @@ type State struct {
 
 // LiveToken is a token without its text.
 type LiveToken struct {
-	ChannelID string         `json:"channel_id"`
-	Kind      lineoauth.Kind `json:"kind"`
-	KeyID     string         `json:"key_id,omitempty"`
-	IssuedAt  time.Time      `json:"issued_at"`
-	ExpiresAt time.Time      `json:"expires_at"`
+	// ChannelID is the channel that it was issued to.
+	ChannelID string `json:"channel_id"`
+	// Kind is how it lives and dies; [LongLived] among others.
+	Kind lineoauth.Kind `json:"kind"`
+	// KeyID names a v2.1 token; empty for the other kinds.
+	KeyID string `json:"key_id,omitempty"`
+	// IssuedAt is when it was issued, by the server's time.
+	IssuedAt time.Time `json:"issued_at"`
+	// ExpiresAt is when it dies, by the server's time; that of a long-lived
+	// token is 99 years away.
+	ExpiresAt time.Time `json:"expires_at"`
 }
 
 // Message is one message that a bot sent.
 type Message struct {
+	// ChannelID is the channel whose bot sent it.
 	ChannelID string `json:"channel_id"`
 	// To is whom it went to: a user, group or room, or a reply token.
 	To string `json:"to"`
@@ -69,12 +76,15 @@ type Message struct {
 
 // Request is one request to an operation, and its answer.
 type Request struct {
-	Time      time.Time           `json:"time"`
+	// Time is when it came, by the server's time.
+	Time time.Time `json:"time"`
+	// Operation is what it asked for.
 	Operation lineoauth.Operation `json:"operation"`
 	// Fields are the query or form, masked but for what cannot be a secret.
 	Fields url.Values `json:"fields,omitempty"`
 	// Status is the answer's HTTP status; 0 when there was none.
-	Status    int    `json:"status"`
+	Status int `json:"status"`
+	// RequestID is the answer's X-Line-Request-Id.
 	RequestID string `json:"request_id"`
 	// Fault is what went wrong on purpose, if anything.
 	Fault FaultKind `json:"fault,omitempty"`
