@@ -2,13 +2,22 @@ package lineoauth_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
+	"net/http/httptest"
 	"time"
+
+	"golang.org/x/oauth2"
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
+	"github.com/lineoauth/lineoauth/storetest"
 )
 
 func Example() {
@@ -18,19 +27,16 @@ func Example() {
 
 	client, err := lineoauth.New(srv.Config()) // a bot has lineoauth.ConfigFromEnv(os.Getenv)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	token, err := client.IssueChannelToken(ctx, 24*time.Hour)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	fmt.Println("a", token.Kind, "token,", token.AccessToken, "for", token.Lifetime())
 
 	if err := client.RevokeChannelToken(ctx, token.AccessToken.Reveal()); err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	_, err = client.VerifyChannelToken(ctx, token.AccessToken.Reveal())
 	fmt.Println("dead:", errors.Is(err, lineoauth.ErrTokenInvalid))
@@ -44,20 +50,17 @@ func ExampleSource() {
 	defer srv.Close()
 	client, err := lineoauth.New(srv.Config())
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	source, err := client.Source(lineoauth.SourceConfig{})
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	defer source.Close()
 	for range 3 {
 		token, err := source.TokenContext(context.Background())
 		if err != nil {
-			fmt.Println(err)
-			return
+			log.Fatal(err)
 		}
 		fmt.Println(token.Kind, token.Lifetime())
 	}
@@ -74,20 +77,17 @@ func ExampleTransport() {
 	defer srv.Close()
 	client, err := lineoauth.New(srv.Config())
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	source, err := client.Source(lineoauth.SourceConfig{})
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	defer source.Close()
 	bot := &http.Client{Transport: &lineoauth.Transport{Source: source}}
 	rsp, err := bot.Get(srv.URL + "/v2/bot/info")
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	defer rsp.Body.Close()
 	fmt.Println(rsp.Status)
@@ -110,8 +110,7 @@ func ExamplePool() {
 	defer pool.Close()
 	source, err := pool.Source(srv.Channel().ID)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	token, err := source.TokenContext(context.Background())
 	fmt.Println(token.Kind, err, pool.Len())
@@ -123,4 +122,484 @@ func ExampleConfigFromEnv() {
 	_, err := lineoauth.ConfigFromEnv(func(name string) string { return environment[name] })
 	fmt.Println(err)
 	// Output: lineoauth: invalid configuration or argument: credentials are missing: set LINE_CHANNEL_SECRET or LINE_PRIVATE_KEY or LINE_PRIVATE_KEY_FILE
+}
+
+func ExampleClient_IssueStatelessChannelToken() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := client.IssueStatelessChannelToken(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.TokenType, token.Kind, token.Lifetime())
+	// Output: Bearer stateless 15m0s
+}
+
+func ExampleClient_IssueChannelToken() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := client.IssueChannelToken(context.Background(), 7*24*time.Hour)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Kind, token.Lifetime(), "with a key ID:", token.KeyID != "")
+	// Output: v2.1 168h0m0s with a key ID: true
+}
+
+func ExampleClient_IssueShortLivedChannelToken() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := client.IssueShortLivedChannelToken(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Kind, token.Lifetime())
+	// Output: short-lived 720h0m0s
+}
+
+func ExampleClient_VerifyChannelToken() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	token, err := client.IssueStatelessChannelToken(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv.Advance(5 * time.Minute)
+	verification, err := client.VerifyChannelToken(ctx, token.AccessToken.Reveal())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(verification.ClientID == srv.Channel().ID, verification.Remaining().Round(time.Minute))
+	// Output: true 10m0s
+}
+
+func ExampleClient_TokenValidFor() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	token, err := client.IssueStatelessChannelToken(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, d := range []time.Duration{time.Minute, time.Hour} {
+		good, err := client.TokenValidFor(ctx, token.AccessToken.Reveal(), d)
+		fmt.Println(d, good, err)
+	}
+	// Output:
+	// 1m0s true <nil>
+	// 1h0m0s false <nil>
+}
+
+func ExampleClient_RevokeChannelToken() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	for _, issue := range []func(context.Context) (*lineoauth.Token, error){
+		client.IssueShortLivedChannelToken,
+		client.IssueStatelessChannelToken,
+	} {
+		token, err := issue(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		err = client.RevokeChannelToken(ctx, token.AccessToken.Reveal())
+		fmt.Println(token.Kind, "lives on:", errors.Is(err, lineoauth.ErrNotRevocable))
+	}
+	// Output:
+	// short-lived lives on: false
+	// stateless lives on: true
+}
+
+func ExampleClient_ValidChannelAccessTokenKeyIDs() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	token, err := client.IssueChannelToken(ctx, time.Hour)
+	if err != nil {
+		log.Fatal(err)
+	}
+	ids, err := client.ValidChannelAccessTokenKeyIDs(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(ids), ids[0] == token.KeyID)
+	// Output: 1 true
+}
+
+func ExampleClient_Assertion() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	assertion, err := client.Assertion(context.Background(), 24*time.Hour)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(assertion, len(assertion.Reveal()) > 0)
+	// Output: [redacted] true
+}
+
+func ExampleClient_WithAssertion() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	ctx := context.Background()
+
+	// Whoever has the key signs.
+	signer, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	assertion, err := signer.Assertion(ctx, time.Hour)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// Whoever has only the assertion issues the token.
+	cfg := srv.Config()
+	cfg.Key, cfg.ChannelSecret = nil, lineoauth.Secret{}
+	client, err := lineoauth.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := client.WithAssertion(assertion.Reveal()).IssueChannelToken(ctx, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Kind, token.Lifetime())
+	// Output: v2.1 1h0m0s
+}
+
+// A token that was issued by hand becomes the one that all sources share.
+func ExampleClient_StoreToken() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	token, err := client.IssueChannelToken(ctx, time.Hour)
+	if err != nil {
+		log.Fatal(err)
+	}
+	store := new(storetest.Memory) // a bot has filestore or redisstore
+	if err := client.StoreToken(ctx, store, token); err != nil {
+		log.Fatal(err)
+	}
+	source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+	shared, err := source.TokenContext(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("the same:", shared.KeyID == token.KeyID)
+	// Output: the same: true
+}
+
+func ExampleClient_StoredToken() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	ctx := context.Background()
+	store := new(storetest.Memory) // a bot has filestore or redisstore
+	none, err := client.StoredToken(ctx, store, lineoauth.V21)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(none)
+
+	source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+	if _, err := source.TokenContext(ctx); err != nil {
+		log.Fatal(err)
+	}
+	token, err := client.StoredToken(ctx, store, lineoauth.V21)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Kind, token.Lifetime())
+	// Output:
+	// <nil>
+	// v2.1 720h0m0s
+}
+
+func ExampleError() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	cfg := srv.Config()
+	cfg.Key, cfg.ChannelSecret = nil, lineoauth.NewSecret("not the channel's")
+	client, err := lineoauth.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.IssueStatelessChannelToken(context.Background())
+	fmt.Println("wrong credentials:", errors.Is(err, lineoauth.ErrBadCredentials))
+	var refused *lineoauth.Error
+	if errors.As(err, &refused) {
+		fmt.Println(refused.Operation, refused.StatusCode, refused.Code)
+		fmt.Println("to name when asking LINE:", refused.RequestID != "")
+	}
+	// Output:
+	// wrong credentials: true
+	// issueStatelessChannelToken 400 invalid_request
+	// to name when asking LINE: true
+}
+
+func ExampleConfig_onEvent() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError})
+	cfg := srv.Config()
+	cfg.OnEvent = func(e lineoauth.Event) {
+		fmt.Println(e.Kind, "after an error:", e.Err != nil)
+	}
+	client, err := lineoauth.New(cfg)
+	if err != nil {
+		log.Fatal(err)
+	}
+	source, err := client.Source(lineoauth.SourceConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+	if _, err := source.TokenContext(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	// Output:
+	// call retried after an error: true
+	// token issued after an error: false
+}
+
+func ExampleSource_TokenContext() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	source, err := client.Source(lineoauth.SourceConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+	token, err := source.TokenContext(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(token.Kind, token.AccessToken) // token.AccessToken.Reveal() is for the wire
+	// Output: stateless [redacted]
+}
+
+// A job that takes a while starts with a token that is not about to end.
+func ExampleSource_FreshToken() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, ValidFor: time.Hour})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+	ctx := context.Background()
+	for range 2 {
+		token, err := source.FreshToken(ctx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("good for another 50 minutes:", token.ExpiresAt().Sub(srv.Now()) > 50*time.Minute)
+		srv.Advance(59 * time.Minute)
+	}
+	// Output:
+	// good for another 50 minutes: true
+	// good for another 50 minutes: true
+}
+
+// A Source is an oauth2.TokenSource. A Transport does more: it keeps the token
+// to LINE's hosts, and replaces one that is refused.
+func ExampleSource_Token() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	source, err := client.Source(lineoauth.SourceConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+	bot := oauth2.NewClient(context.Background(), source)
+	rsp, err := bot.Get(srv.URL + "/v2/bot/info")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rsp.Body.Close()
+	fmt.Println(rsp.Status)
+	// Output: 200 OK
+}
+
+func ExampleSource_Invalidate() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	source, err := client.Source(lineoauth.SourceConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+	ctx := context.Background()
+	old, err := source.TokenContext(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	source.Invalidate(old.AccessToken.Reveal()) // when a server has answered 401
+	token, err := source.TokenContext(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("the same:", token.AccessToken == old.AccessToken)
+	// Output: the same: false
+}
+
+func ExampleSource_Revoke() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+	ctx := context.Background()
+	if _, err := source.TokenContext(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("alive:", len(srv.State().Tokens))
+	if err := source.Revoke(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("alive:", len(srv.State().Tokens))
+	// Output:
+	// alive: 1
+	// alive: 0
+}
+
+func ExampleSource_Middleware() {
+	srv := lineoauthtest.NewServer() // in place of LINE
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	source, err := client.Source(lineoauth.SourceConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+	handler := source.Middleware(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		token, ok := lineoauth.TokenFromContext(r.Context())
+		fmt.Println(ok, token.Kind)
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	answer := httptest.NewRecorder()
+	handler.ServeHTTP(answer, httptest.NewRequest(http.MethodPost, "/webhook", nil))
+	fmt.Println(answer.Code)
+	// Output:
+	// true stateless
+	// 204
+}
+
+func ExampleTokenFromContext() {
+	token, ok := lineoauth.TokenFromContext(context.Background()) // no Middleware here
+	fmt.Println(token, ok)
+	// Output: <nil> false
+}
+
+func ExampleSecret() {
+	secret := lineoauth.NewSecret("s3cret")
+	fmt.Printf("%v %+v %s\n", secret, struct{ Secret lineoauth.Secret }{secret}, secret.Reveal())
+	// Output: [redacted] {Secret:[redacted]} s3cret
+}
+
+func ExampleBearerAuthorization() {
+	cfg := lineoauth.Config{
+		BaseURL:       "https://gateway.example",
+		Authorization: lineoauth.BearerAuthorization("the gateway's token"),
+	}
+	fmt.Println(cfg.Authorization, cfg.Authorization.Reveal())
+	// Output: [redacted] Bearer the gateway's token
+}
+
+func ExampleBasicAuthorization() {
+	authorization := lineoauth.BasicAuthorization("bot", "password")
+	fmt.Println(authorization, authorization.Reveal())
+	// Output: [redacted] Basic Ym90OnBhc3N3b3Jk
+}
+
+func ExampleOperations() {
+	fmt.Println(len(lineoauth.Operations()), lineoauth.Operations()[0])
+	// Output: 8 issueStatelessChannelToken
+}
+
+func ExampleParseKey() {
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		log.Fatal(err)
+	}
+	file := pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)})
+	key, err := lineoauth.ParseKey(file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(key, key.Public().Equal(private.Public()))
+	// Output: RSA-2048 key "" true
 }
