@@ -503,7 +503,7 @@ func ExampleSource_Invalidate() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("the same:", token.AccessToken == old.AccessToken)
+	fmt.Println("the same:", token.AccessToken.Reveal() == old.AccessToken.Reveal())
 	// Output: the same: false
 }
 

@@ -12,7 +12,8 @@ const masked = "[redacted]"
 // Secret is a string that does not show itself: every verb of package fmt,
 // encoding/json, encoding.TextMarshaler and log/slog print "[redacted]", and so
 // does a struct that holds one in an unexported field, which a named string
-// type would not survive. The zero Secret is empty.
+// type would not survive. The zero Secret is empty. Compare what Reveal
+// returns: of two secrets with the same string, == holds for copies alone.
 type Secret struct {
 	value *string
 }
