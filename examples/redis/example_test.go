@@ -1,0 +1,88 @@
+// Package redis shows a fleet of bots that have one token together, encrypted in
+// Redis, and take up the next one as soon as any of them has it.
+package redis
+
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"fmt"
+	"log"
+	"strings"
+	"sync"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+	"github.com/lineoauth/lineoauth/redisstore"
+)
+
+// newSource is what each process of the fleet does when it starts. The 32 bytes
+// of encryptionKey come from where its other secrets come from.
+func newSource(cfg lineoauth.Config, client redis.UniversalClient, encryptionKey []byte) (*lineoauth.Source, error) {
+	block, err := aes.NewCipher(encryptionKey)
+	if err != nil {
+		return nil, err
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		return nil, err
+	}
+	store, err := redisstore.New(redisstore.Config{Client: client, AEAD: aead})
+	if err != nil {
+		return nil, err
+	}
+	channel, err := lineoauth.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return channel.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store})
+}
+
+func Example() {
+	line := lineoauthtest.NewServer() // in place of LINE
+	defer line.Close()
+	server, err := miniredis.Run() // in place of a Redis that all machines reach
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	encryptionKey := make([]byte, 32)
+
+	// Twenty bots start at once.
+	var fleet sync.WaitGroup
+	tokens := make([]*lineoauth.Token, 20)
+	for i := range tokens {
+		fleet.Go(func() {
+			client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
+			defer func() { _ = client.Close() }()
+			source, err := newSource(line.Config(), client, encryptionKey)
+			if err != nil {
+				log.Print(err)
+				return
+			}
+			defer source.Close()
+			if tokens[i], err = source.TokenContext(context.Background()); err != nil {
+				log.Print(err)
+			}
+		})
+	}
+	fleet.Wait()
+
+	alike := true
+	for _, token := range tokens {
+		alike = alike && token != nil && token.KeyID == tokens[0].KeyID
+	}
+	fmt.Println("all have the same token:", alike)
+	fmt.Println("issued:", line.State().Calls[lineoauth.OpIssueChannelTokenByJWT])
+	if !alike {
+		return
+	}
+	fmt.Println("readable in Redis:", strings.Contains(server.Dump(), tokens[0].AccessToken.Reveal()))
+	// Output:
+	// all have the same token: true
+	// issued: 1
+	// readable in Redis: false
+}
