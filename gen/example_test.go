@@ -3,6 +3,8 @@ package gen_test
 import (
 	"context"
 	"fmt"
+	"log"
+	"net/http"
 
 	"github.com/lineoauth/lineoauth/gen"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
@@ -14,8 +16,7 @@ func Example() {
 
 	client, err := gen.NewClientWithResponses(srv.URL)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	rsp, err := client.IssueStatelessChannelTokenWithFormdataBodyWithResponse(context.Background(),
 		gen.IssueStatelessChannelTokenFormdataRequestBody{
@@ -32,4 +33,25 @@ func Example() {
 		fmt.Println(rsp.JSON200.TokenType, rsp.JSON200.ExpiresIn)
 	}
 	// Output: Bearer 900
+}
+
+// The answers as they come, through an http.Client that follows no redirect: it
+// would carry the secret elsewhere.
+func ExampleNewClient() {
+	srv := lineoauthtest.NewServer() // in place of LINE, which is gen.DefaultServerURL
+	defer srv.Close()
+
+	client, err := gen.NewClient(srv.URL, gen.WithHTTPClient(&http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	rsp, err := client.VerifyChannelTokenByJWT(context.Background(), &gen.VerifyChannelTokenByJWTParams{AccessToken: "nonsense"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rsp.Body.Close()
+	fmt.Println(rsp.StatusCode)
+	// Output: 400
 }

@@ -2,8 +2,16 @@ package lineoauthtest_test
 
 import (
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"errors"
 	"fmt"
+	"log"
+	"net/http"
+	"strings"
 	"time"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
@@ -16,13 +24,11 @@ func ExampleServer() {
 
 	client, err := lineoauth.New(srv.Config())
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	token, err := client.IssueStatelessChannelToken(ctx)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	for range 2 {
 		alive, err := client.TokenValidFor(ctx, token.AccessToken.Reveal(), time.Minute)
@@ -32,4 +38,158 @@ func ExampleServer() {
 	// Output:
 	// true <nil>
 	// false <nil>
+}
+
+// A bot's test: what it sends is in the server's state.
+func ExampleNewServer() {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	source, err := client.Source(lineoauth.SourceConfig{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+	bot := &http.Client{Transport: &lineoauth.Transport{Source: source}}
+	rsp, err := bot.Post(srv.URL+"/v2/bot/message/push", "application/json",
+		strings.NewReader(`{"to":"U1","messages":[{"type":"text","text":"hello"}]}`))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rsp.Body.Close()
+	for _, m := range srv.State().Messages {
+		fmt.Println(m.To, string(m.Message))
+	}
+	// Output: U1 {"type":"text","text":"hello"}
+}
+
+func ExampleServer_Inject() {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "60"})
+
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = client.IssueStatelessChannelToken(context.Background())
+	var refused *lineoauth.Error
+	fmt.Println(errors.Is(err, lineoauth.ErrRateLimited), errors.As(err, &refused) && refused.RetryAfter == time.Minute)
+	_, err = client.IssueStatelessChannelToken(context.Background())
+	fmt.Println(err)
+	// Output:
+	// true true
+	// <nil>
+}
+
+func ExampleServer_Advance() {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.IssueStatelessChannelToken(context.Background()); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("alive:", len(srv.State().Tokens))
+	srv.Advance(15 * time.Minute)
+	fmt.Println("alive:", len(srv.State().Tokens))
+	// Output:
+	// alive: 1
+	// alive: 0
+}
+
+func ExampleServer_State() {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := client.IssueChannelToken(context.Background(), time.Hour); err != nil {
+		log.Fatal(err)
+	}
+	state := srv.State()
+	fmt.Println(state.Calls[lineoauth.OpIssueChannelTokenByJWT])
+	for _, t := range state.Tokens {
+		fmt.Println(t.Kind, t.ExpiresAt.Sub(t.IssuedAt))
+	}
+	for _, r := range state.Requests {
+		fmt.Println(r.Operation, r.Status, r.Fields.Get("grant_type"))
+	}
+	// Output:
+	// 1
+	// v2.1 1h0m0s
+	// issueChannelTokenByJWT 200 client_credentials
+}
+
+// A test with channels of its own.
+func ExampleServer_AddChannel() {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	channel, err := srv.AddChannel("1234567890", "") // it makes up a secret
+	if err != nil {
+		log.Fatal(err)
+	}
+	client, err := lineoauth.New(channel.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := client.IssueShortLivedChannelToken(context.Background())
+	if err != nil {
+		log.Fatal(err)
+	}
+	verification, err := client.VerifyChannelToken(context.Background(), token.AccessToken.Reveal())
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(verification.ClientID)
+	// Output: 1234567890
+}
+
+// The server without a socket, as in a testing/synctest bubble.
+func ExampleServer_Transport() {
+	srv := lineoauthtest.NewUnstartedServer()
+	defer srv.Close()
+	client := &http.Client{Transport: srv.Transport()}
+	rsp, err := client.Get("https://api.line.me/oauth2/v2.1/verify?access_token=nonsense")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rsp.Body.Close()
+	fmt.Println(rsp.StatusCode)
+	// Output: 400
+}
+
+func ExampleChannel_RegisterKey() {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		log.Fatal(err)
+	}
+	jwk, err := jose.JSONWebKey{Key: private.Public(), Algorithm: "RS256", Use: "sig"}.MarshalJSON()
+	if err != nil {
+		log.Fatal(err)
+	}
+	keyID, err := srv.Channel().RegisterKey("", jwk)
+	fmt.Println(keyID != "", err)
+	// Output: true <nil>
+}
+
+func ExampleChannel_IssueLongLivedToken() {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	client, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	token := srv.Channel().IssueLongLivedToken()
+	good, err := client.TokenValidFor(context.Background(), token.Reveal(), 365*24*time.Hour)
+	fmt.Println(good, err)
+	// Output: true <nil>
 }

@@ -2,6 +2,8 @@ package redisstore_test
 
 import (
 	"context"
+	"crypto/aes"
+	"crypto/cipher"
 	"fmt"
 	"log"
 
@@ -61,4 +63,55 @@ func Example() {
 	// Output:
 	// the same: true
 	// issued: 1
+}
+
+// A Redis that others may read holds no token in the clear.
+func ExampleConfig() {
+	line := lineoauthtest.NewServer()
+	defer line.Close()
+	server, err := miniredis.Run() // elsewhere, a Redis that all machines reach
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer server.Close()
+	client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
+	defer func() { _ = client.Close() }()
+
+	block, err := aes.NewCipher(make([]byte, 32)) // the key is a secret of the bots'
+	if err != nil {
+		log.Fatal(err)
+	}
+	aead, err := cipher.NewGCM(block)
+	if err != nil {
+		log.Fatal(err)
+	}
+	store, err := redisstore.New(redisstore.Config{Client: client, AEAD: aead})
+	if err != nil {
+		log.Fatal(err)
+	}
+	channel, err := lineoauth.New(line.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	source, err := channel.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer source.Close()
+	ctx := context.Background()
+	if _, err := source.TokenContext(ctx); err != nil {
+		log.Fatal(err)
+	}
+
+	stranger, err := redisstore.New(redisstore.Config{Client: client})
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := channel.StoredToken(ctx, stranger, lineoauth.V21)
+	fmt.Println("without the key:", token, err != nil)
+	token, err = channel.StoredToken(ctx, store, lineoauth.V21)
+	fmt.Println("with it:", token != nil, err)
+	// Output:
+	// without the key: <nil> true
+	// with it: true <nil>
 }

@@ -8,7 +8,6 @@ import (
 	"crypto/cipher"
 	"fmt"
 	"log"
-	"strings"
 	"sync"
 
 	"github.com/alicebob/miniredis/v2"
@@ -77,12 +76,22 @@ func Example() {
 	}
 	fmt.Println("all have the same token:", alike)
 	fmt.Println("issued:", line.State().Calls[lineoauth.OpIssueChannelTokenByJWT])
-	if !alike {
-		return
+
+	// Who reads Redis, but has no key, has no token.
+	client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
+	defer func() { _ = client.Close() }()
+	stranger, err := redisstore.New(redisstore.Config{Client: client})
+	if err != nil {
+		log.Fatal(err)
 	}
-	fmt.Println("readable in Redis:", strings.Contains(server.Dump(), tokens[0].AccessToken.Reveal()))
+	channel, err := lineoauth.New(line.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	token, err := channel.StoredToken(context.Background(), stranger, lineoauth.V21)
+	fmt.Println("without the key:", token, err != nil)
 	// Output:
 	// all have the same token: true
 	// issued: 1
-	// readable in Redis: false
+	// without the key: <nil> true
 }
