@@ -23,7 +23,7 @@
 //
 // Processes that are to have one token together, and a process that starts anew,
 // keep it in a [Store]: package filestore has one for a machine, the module
-// redisstore one for many.
+// redisstore one for many, and package storetest proves any other.
 //
 // A call that LINE refuses, or that does not come through, ends in an [*Error];
 // errors.Is tells the cases that a program decides on. Tokens, secrets, keys

@@ -1,10 +1,12 @@
 package lineoauth_test
 
 import (
+	"bytes"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -53,6 +55,23 @@ func TestDocs(t *testing.T) {
 	for _, dir := range packages {
 		if !described[dir] {
 			t.Errorf("package %s has no comment", dir)
+		}
+	}
+}
+
+// Every example has its line in the list of examples.
+func TestExamplesListed(t *testing.T) {
+	list, err := os.ReadFile("examples/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir("examples")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && !bytes.Contains(list, []byte("| ["+e.Name()+"](")) {
+			t.Errorf("examples/README.md has no line for %s", e.Name())
 		}
 	}
 }

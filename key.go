@@ -13,6 +13,8 @@ import (
 // 2048 bits. It is made by [ParseKey] or [NewKey], may serve any number of
 // channels, is safe for concurrent use when its signer is, and shows nothing of
 // itself when printed.
+//
+// https://developers.line.biz/en/docs/messaging-api/generate-json-web-token/
 type Key struct {
 	key *assertion.Key
 }

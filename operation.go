@@ -6,14 +6,14 @@ type Operation string
 
 // The operations of LINE's channel access token API.
 const (
-	OpIssueStatelessChannelToken           Operation = "issueStatelessChannelToken"
-	OpGetsAllValidChannelAccessTokenKeyIds Operation = "getsAllValidChannelAccessTokenKeyIds"
-	OpIssueChannelTokenByJWT               Operation = "issueChannelTokenByJWT"
-	OpVerifyChannelTokenByJWT              Operation = "verifyChannelTokenByJWT"
-	OpRevokeChannelTokenByJWT              Operation = "revokeChannelTokenByJWT"
-	OpIssueChannelToken                    Operation = "issueChannelToken"
-	OpVerifyChannelToken                   Operation = "verifyChannelToken"
-	OpRevokeChannelToken                   Operation = "revokeChannelToken"
+	OpIssueStatelessChannelToken           Operation = "issueStatelessChannelToken"           // POST /oauth2/v3/token
+	OpGetsAllValidChannelAccessTokenKeyIds Operation = "getsAllValidChannelAccessTokenKeyIds" // GET /oauth2/v2.1/tokens/kid
+	OpIssueChannelTokenByJWT               Operation = "issueChannelTokenByJWT"               // POST /oauth2/v2.1/token
+	OpVerifyChannelTokenByJWT              Operation = "verifyChannelTokenByJWT"              // GET /oauth2/v2.1/verify
+	OpRevokeChannelTokenByJWT              Operation = "revokeChannelTokenByJWT"              // POST /oauth2/v2.1/revoke
+	OpIssueChannelToken                    Operation = "issueChannelToken"                    // POST /v2/oauth/accessToken
+	OpVerifyChannelToken                   Operation = "verifyChannelToken"                   // POST /v2/oauth/verify
+	OpRevokeChannelToken                   Operation = "revokeChannelToken"                   // POST /v2/oauth/revoke
 )
 
 // Operations lists all operations, in the order of the OpenAPI document.

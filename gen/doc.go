@@ -7,4 +7,6 @@
 // to other hosts, its errors print URLs that hold tokens and assertions, bodies
 // are read without a bound, and a 200 answer that is not JSON leaves JSON200
 // nil without an error.
+//
+// https://developers.line.biz/en/reference/messaging-api/
 package gen
