@@ -10,7 +10,8 @@ import (
 
 // Watch implements [lineoauth.StoreWatcher] by a subscription to a channel. It
 // returns an error when Redis is not there at the beginning, or refuses;
-// later, go-redis connects again by itself.
+// later, go-redis connects again by itself. Each watch takes a connection of its
+// own, beside the client's pool; see [lineoauth.Pool] for very many channels.
 func (s *Store) Watch(ctx context.Context, key string, changed func()) error {
 	subscription, err := await(ctx, func() (*redis.PubSub, error) {
 		p := s.cfg.Client.Subscribe(ctx, s.entry(key))
