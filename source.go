@@ -343,30 +343,25 @@ func (s *Source) bounded(ctx context.Context, client *Client, look bool) outcome
 		return o
 	case <-ctx.Done():
 	}
-	// What heeds the context has an answer at once, and a better one.
-	late := time.NewTimer(linger)
-	defer late.Stop()
-	select {
-	case o := <-done:
-		return o
-	case <-late.C:
+	// What heeds the context has an answer at once, and a better one; and a token
+	// that is just being saved took a place.
+	for _, grace := range []time.Duration{linger, storeTimeout} {
+		select {
+		case o := <-done:
+			return o
+		case <-time.After(grace):
+		}
+		if !s.saving.Load() {
+			break
+		}
 	}
-	late.Reset(0)
-	if s.saving.Load() { // what took a place should not be lost
-		late.Reset(storeTimeout)
-	}
-	select {
-	case o := <-done:
-		return o
-	case <-late.C:
-		go func() { // Revoke is to know of a token that comes all the same
-			o := <-done
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.keepOf(o)
-		}()
-		return outcome{err: fmt.Errorf("lineoauth: the refresh took longer than %v: %w", s.cfg.RefreshTimeout, ctx.Err())}
-	}
+	go func() { // Revoke is to know of a token that comes all the same
+		o := <-done
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.keepOf(o)
+	}()
+	return outcome{err: fmt.Errorf("lineoauth: the refresh took longer than %v: %w", s.cfg.RefreshTimeout, ctx.Err())}
 }
 
 func (s *Source) issue(ctx context.Context, client *Client) outcome {

@@ -219,7 +219,7 @@ func (c *Client) store(ctx context.Context, store Store, kind Kind, revision str
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	e.Key = c.storeKey(kind)
-	value, err := json.Marshal(e)
+	value, err := json.Marshal(e) //nolint:gosec // a store is to have the token
 	ends := e.RetryAt
 	if ended := e.IssuedAt.Add(seconds(e.ExpiresIn)); ended.After(ends) {
 		ends = ended

@@ -1317,3 +1317,23 @@ func TestStoreIsBack(t *testing.T) {
 		get(t, source)
 	})
 }
+
+// Close waits for a token to be saved that took a place, and for no longer than
+// a store has time.
+func TestCloseWaitsForASave(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		store := breakable(new(storetest.Memory))
+		store.set(func(context.Context) error {
+			time.Sleep(2 * time.Second)
+			return nil
+		}, "Save")
+		source := newSource(t, srv, shared(store))
+		go func() { _, _ = source.TokenContext(t.Context()) }()
+		synctest.Wait()
+		start := time.Now()
+		_ = source.Close()
+		if token, err := newClient(t, srv.Config()).StoredToken(t.Context(), store, lineoauth.V21); token == nil || time.Since(start) > 3*time.Second {
+			t.Errorf("after %v: %v, %v", time.Since(start), token, err)
+		}
+	})
+}
