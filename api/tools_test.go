@@ -610,8 +610,8 @@ func TestSpecUpdate(t *testing.T) {
 // as make spec-update does unless it is told otherwise.
 func TestREADME(t *testing.T) {
 	c := newClone(t)
-	// The outer make test runs all tests, with the race detector, on the same processors.
-	c.env = []string{"CGO_ENABLED=0", "GOFLAGS=" + os.Getenv("GOFLAGS") + " -short -skip=^(Test[^CW]|Example|Fuzz)"}
+	// The outer make test runs all tests, and the variants those of the document.
+	c.env = []string{"CGO_ENABLED=0", "GOFLAGS=" + os.Getenv("GOFLAGS") + " -skip=^(Test|Example)"}
 	readme := c.read(t, "README.md")
 	shown := func(t *testing.T, command, from string) {
 		t.Helper()
