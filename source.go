@@ -561,15 +561,18 @@ func backOff(n int, random float64) time.Duration {
 	return d/2 + time.Duration(random*float64(d/2))
 }
 
+// longestWait is the longest time that scarce gives.
+const longestWait = 24 * time.Hour
+
 // scarce is the time after the n-th token in a row that may have been wasted,
 // for a kind of which a channel has 30 places: some come soon, so that a short
 // trouble passes, and the others over weeks.
 func scarce(n int) time.Duration {
-	const free, first, longest = 3, 10 * time.Minute, 24 * time.Hour
+	const free, first = 3, 10 * time.Minute
 	if n < free {
 		return 0
 	}
-	return min(first<<min(n-free, 16), longest)
+	return min(first<<min(n-free, 16), longestWait)
 }
 
 // refreshAt is when a token is to be refreshed: in the first half of a window

@@ -198,10 +198,12 @@ func (c *Client) stored(ctx context.Context, store Store, kind Kind) (there, err
 		return there{}, fmt.Errorf("lineoauth: the stored token is in format %d of a newer lineoauth, and this one reads up to %d; update it, or use another store", e.Version, entryVersion)
 	}
 	held := there{revision: revision, retryAt: e.RetryAt, lost: e.Lost}
-	if e.Key == key && e.AccessToken == "" && !e.RetryAt.IsZero() {
+	// A clock that is far ahead must not hold back all others.
+	patient := !e.RetryAt.After(c.cfg.Now().Add(longestWait + clockSkew))
+	if e.Key == key && patient && e.AccessToken == "" && !e.RetryAt.IsZero() {
 		return held, nil
 	}
-	if e.Key != key || !e.holdsToken(c.issuedFor(kind), c.cfg.Now()) {
+	if e.Key != key || !patient || !e.holdsToken(c.issuedFor(kind), c.cfg.Now()) {
 		return there{revision: revision}, fmt.Errorf("lineoauth: loading the stored token: %w", ErrStoreCorrupt)
 	}
 	held.token = &Token{

@@ -753,6 +753,7 @@ func TestStoredEntries(t *testing.T) {
 		"no lifetime":              {strings.Replace(good, "3600", "-1", 1), false, true, true, false},
 		"of another kind":          {strings.Replace(good, `"v2.1"`, `"stateless"`, 1), false, true, true, false},
 		"no Bearer token":          {strings.Replace(good, "Bearer", "Basic", 1), false, true, true, false},
+		"a wait of a century":      {`{"version":1,"key":"KEY","retry_at":"2100-01-01T00:00:00Z"}`, false, true, true, false},
 		"of the future":            {strings.Replace(good, "2000", "2100", 1), false, true, true, false},
 		"a newer format":           {strings.Replace(good, `"version":1`, `"version":2`, 1), false, true, false, true},
 	} {
