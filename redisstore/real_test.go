@@ -74,12 +74,7 @@ func TestSentinel(t *testing.T) {
 	defer func() { _ = client.Close() }()
 	store := newStore(t, redisstore.Config{Client: client})
 
-	watch, stop := context.WithCancel(t.Context())
-	changes, ended := make(chan struct{}, 100), make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = store.Watch(watch, key, func() { changes <- struct{}{} })
-	}()
+	watcher := watch(t, store, key)
 	save(t, store, "", "value")
 	_, revision, err := store.Load(t.Context(), key)
 	if err != nil {
@@ -98,8 +93,8 @@ func TestSentinel(t *testing.T) {
 		value, now, err := store.Load(ctx, key)
 		return err == nil && string(value) == "value" && now == revision && store.Save(ctx, key, revision, []byte("new"), time.Now().Add(time.Hour)) == nil
 	})
-	for len(changes) > 0 {
-		<-changes
+	for len(watcher.changes) > 0 {
+		<-watcher.changes
 	}
 	_, revision, err = store.Load(t.Context(), key)
 	if err != nil {
@@ -107,10 +102,9 @@ func TestSentinel(t *testing.T) {
 	}
 	eventually(t, "the watcher is not told by the new master", func() bool {
 		save(t, store, revision, "new")
-		return len(changes) > 0
+		return len(watcher.changes) > 0
 	})
-	stop()
-	<-ended
+	watcher.end(t)
 }
 
 // A watcher learns that it may have missed something, and ends with its context
@@ -119,36 +113,119 @@ func TestWatchOutage(t *testing.T) {
 	t.Parallel()
 	server := redisserver.Start(t)
 	store := newStore(t, redisstore.Config{Client: server.Client()})
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	changes, ended := make(chan struct{}, 100), make(chan error, 1)
-	go func() { ended <- store.Watch(ctx, key, func() { changes <- struct{}{} }) }()
-	await := func(what string) {
-		t.Helper()
-		select {
-		case <-changes:
-		case err := <-ended:
-			t.Fatalf("Watch ended: %v", err)
-		case <-time.After(patience):
-			t.Fatalf("Watch does not tell %s", what)
-		}
-	}
-	await("that it begins")
+	watcher := watch(t, store, key)
+	watcher.await(t, "that it begins")
 	server.Restart()
-	await("of a new connection")
+	watcher.await(t, "of a new connection")
 	save(t, store, "", "value")
-	await("of a change after that")
+	watcher.await(t, "of a change after that")
 
 	server.Kill()
 	_, accepted := silent(t, server.Addr)
 	<-accepted // go-redis has its lock now, and waits for an answer
 	start := time.Now()
-	cancel()
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("Watch: %v; want context.Canceled", err)
-	}
+	watcher.end(t)
 	if took := time.Since(start); took > time.Second {
 		t.Errorf("Watch ended %v after its context", took)
+	}
+}
+
+// watching is a watch in a goroutine.
+type watching struct {
+	changes chan struct{}
+	ended   chan error
+	stop    context.CancelFunc
+}
+
+func watch(t *testing.T, store *redisstore.Store, key string) *watching {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	w := &watching{make(chan struct{}, 100), make(chan error, 1), cancel}
+	go func() { w.ended <- store.Watch(ctx, key, func() { w.changes <- struct{}{} }) }()
+	return w
+}
+
+// await waits for a change.
+func (w *watching) await(t *testing.T, what string) {
+	t.Helper()
+	select {
+	case <-w.changes:
+	case err := <-w.ended:
+		t.Fatalf("Watch ended: %v", err)
+	case <-time.After(patience):
+		t.Fatalf("Watch does not tell %s", what)
+	}
+}
+
+// end ends a watch that nothing else has ended.
+func (w *watching) end(t *testing.T) {
+	t.Helper()
+	w.stop()
+	if err := <-w.ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("Watch: %v; want context.Canceled", err)
+	}
+}
+
+// The watches of a store share one connection, which ends with the last.
+func TestWatchConnections(t *testing.T) {
+	t.Parallel()
+	server := redisserver.Start(t)
+	admin := server.Client()
+	wantConnections := func(want int) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("there are not %d connections", want), func() bool {
+			list, err := admin.Do(t.Context(), "CLIENT", "LIST", "TYPE", "pubsub").Text()
+			return err == nil && strings.Count(list, "\n") == want
+		})
+	}
+	client := newClient(t, server.Addr)
+	store := newStore(t, redisstore.Config{Client: client})
+	keyOf := func(i int) string { return fmt.Sprintf("%d/v2.1/https://api.line.me", i) }
+	for range 2 { // the second time with another connection
+		watches := make([]*watching, 100)
+		for i := range watches {
+			watches[i] = watch(t, store, keyOf(i))
+		}
+		for _, w := range watches {
+			w.await(t, "that it begins")
+		}
+		wantConnections(1)
+		twin := watch(t, store, keyOf(42))
+		twin.await(t, "that it begins")
+		watches[42].await(t, "that it may have missed something")
+		twin.end(t)
+
+		_, revision, err := store.Load(t.Context(), keyOf(42))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.Save(t.Context(), keyOf(42), revision, []byte("x"), time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		watches[42].await(t, "of a change")
+		for i, w := range watches {
+			if len(w.changes) > 0 {
+				t.Errorf("the watch of key %d is told of what it does not watch", i)
+			}
+		}
+		for _, w := range watches[1:] {
+			w.end(t)
+		}
+		eventually(t, "what nobody watches is still subscribed to", func() bool {
+			channels, err := admin.PubSubChannels(t.Context(), "*").Result()
+			return err == nil && len(channels) == 1
+		})
+		server.Restart()
+		watches[0].await(t, "of a new connection")
+		wantConnections(1)
+		watches[0].end(t)
+		wantConnections(0)
+	}
+	last := watch(t, store, key)
+	last.await(t, "that it begins")
+	_ = client.Close()
+	if err := <-last.ended; err == nil || !strings.Contains(err.Error(), "the client is closed") {
+		t.Errorf("Watch of a client that is closed: %v", err)
 	}
 }
 

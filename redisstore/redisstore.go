@@ -1,30 +1,3 @@
-// Package redisstore keeps tokens in Redis, so that processes on many machines
-// share one. [Store] is the [lineoauth.Store] for [lineoauth.SourceConfig]:
-//
-//	client := redis.NewClient(&redis.Options{Addr: "localhost:6379", ContextTimeoutEnabled: true})
-//	store, err := redisstore.New(redisstore.Config{Client: client})
-//	...
-//	source, err := line.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store})
-//
-// # What Redis keeps
-//
-// For each token there is one entry of about a kilobyte, which ends with the
-// token, and for seconds a lease beside it, with ":lease" after its name. What is
-// damaged or foreign is renamed to end in ":corrupt", and stays for a week.
-//
-// Redis need not be durable. When it loses an entry, by a flush, a restart or a
-// failover, the next process that looks for its live token there and does not
-// find it puts it back. At worst, one that starts before that issues a token too
-// many, as it does when two hold the lease after a failover: Redis gives no
-// stronger promise. The newer token stays, since [Store.Save] compares.
-//
-// The policy noeviction is best for it, or one that evicts by frequency or age.
-// A full Redis with noeviction refuses to save, of which processes with a live
-// token tell by [lineoauth.EventStoreFailed], and no more.
-//
-// It takes Redis 5 or newer, or what speaks its protocol, with the commands GET,
-// SET, EVAL, EVALSHA, PUBLISH and SUBSCRIBE, and in scripts TYPE, RENAME, PEXPIRE
-// and DEL, for the keys and channels that begin with the prefix.
 package redisstore
 
 import (
@@ -35,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/go-redsync/redsync/v4"
@@ -45,9 +19,10 @@ import (
 	"github.com/lineoauth/lineoauth/internal/envelope"
 )
 
-// What holds when [Config] does not say otherwise.
 const (
-	DefaultPrefix    = "lineoauth:"
+	// DefaultPrefix is the [Config.Prefix] when none is given.
+	DefaultPrefix = "lineoauth:"
+	// DefaultLeaseTime is the [Config.LeaseTime] when none is given.
 	DefaultLeaseTime = 10 * time.Second
 )
 
@@ -97,12 +72,15 @@ type Config struct {
 type Store struct {
 	cfg     Config
 	redsync *redsync.Redsync
+
+	mu         sync.Mutex
+	subscriber *subscriber // while there are watches
 }
 
 var _ lineoauth.StoreWatcher = (*Store)(nil)
 
 // New returns a store. It sends nothing yet. The error matches
-// [lineoauth.ErrInvalid].
+// [lineoauth.ErrInvalid]: the Client is missing, or Prefix or LeaseTime is wrong.
 func New(cfg Config) (*Store, error) {
 	if cfg.Prefix == "" {
 		cfg.Prefix = DefaultPrefix
@@ -118,7 +96,7 @@ func New(cfg Config) (*Store, error) {
 	case cfg.LeaseTime < minLeaseTime:
 		return nil, fmt.Errorf("redisstore: %w: LeaseTime must be %v at least", lineoauth.ErrInvalid, minLeaseTime)
 	}
-	return &Store{cfg, redsync.New(goredis.NewPool(cfg.Client))}, nil
+	return &Store{cfg: cfg, redsync: redsync.New(goredis.NewPool(cfg.Client))}, nil
 }
 
 // Format prints the store without its AEAD and its client's password, under
@@ -178,7 +156,8 @@ func (s *Store) Load(ctx context.Context, key string) ([]byte, string, error) {
 	}
 }
 
-// Save implements [lineoauth.Store].
+// Save implements [lineoauth.Store]. The entry ends at expiresAt, by the clock of
+// this process.
 func (s *Store) Save(ctx context.Context, key, old string, value []byte, expiresAt time.Time) error {
 	data, err := envelope.Seal(s.cfg.AEAD, key, value)
 	if err != nil {

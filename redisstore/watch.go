@@ -3,40 +3,39 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// Watch implements [lineoauth.StoreWatcher] by a subscription to a channel. It
-// returns an error when Redis is not there at the beginning, or refuses;
-// later, go-redis connects again by itself. Each watch takes a connection of its
-// own, beside the client's pool; see [lineoauth.Pool] for very many channels.
+// Watch implements [lineoauth.StoreWatcher] by a subscription to a channel of
+// Redis. It returns an error when Redis is not there at the beginning, or
+// refuses; later, go-redis connects again by itself.
+//
+// All watches of a Store share one connection, beside the client's pool, which
+// ends with the last of them.
 func (s *Store) Watch(ctx context.Context, key string, changed func()) error {
-	subscription, err := await(ctx, func() (*redis.PubSub, error) {
-		p := s.cfg.Client.Subscribe(ctx, s.entry(key))
-		if _, err := p.ReceiveTimeout(ctx, subscribeTimeout); err != nil {
-			_ = p.Close()
-			return nil, err
-		}
-		return p, nil
-	}, closeSubscription)
-	if err != nil {
-		return failure(err)
+	if err := ctx.Err(); err != nil {
+		return err
 	}
-	// While go-redis connects again to a Redis that hangs, Close waits for it.
-	defer func() { go closeSubscription(subscription) }()
-	changed()
+	notice := make(chan struct{}, 1)
+	sub, leave := s.join(ctx, s.entry(key), notice)
+	defer leave()
+	late := time.NewTimer(subscribeTimeout)
+	defer late.Stop()
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
-	notices := subscription.ChannelWithSubscriptions()
 	for {
 		select {
-		case _, open := <-notices: // also of a new subscription
-			if !open {
-				return failure(errors.New("the client is closed"))
-			}
+		case <-notice: // also of a new subscription
+			late.Stop()
 		case <-look.C:
+		case <-late.C:
+			return failure(fmt.Errorf("no answer to the subscription within %v", subscribeTimeout))
+		case <-sub.failed:
+			return failure(sub.failure)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -44,4 +43,147 @@ func (s *Store) Watch(ctx context.Context, key string, changed func()) error {
 	}
 }
 
-func closeSubscription(p *redis.PubSub) { _ = p.Close() }
+// subscriber is the connection of a store's watches. Its goroutine ends with the
+// last of them.
+type subscriber struct {
+	end     context.CancelFunc
+	failed  chan struct{} // closed once failure is why
+	failure error
+
+	// The store's mutex guards what follows.
+	watches map[string][]chan struct{} // by channel
+	due     map[string]struct{}        // channels to subscribe to, or to leave
+	wake    chan struct{}              // when there are some
+}
+
+// join adds a watch of a channel. It does not wait for Redis.
+func (s *Store) join(ctx context.Context, channel string, notice chan struct{}) (sub *subscriber, leave func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.subscriber == nil {
+		ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		s.subscriber = &subscriber{
+			end:     cancel,
+			failed:  make(chan struct{}),
+			watches: make(map[string][]chan struct{}),
+			due:     make(map[string]struct{}),
+			wake:    make(chan struct{}, 1),
+		}
+		go s.subscribe(ctx, s.subscriber)
+	}
+	sub = s.subscriber
+	sub.watches[channel] = append(sub.watches[channel], notice)
+	sub.touch(channel)
+	return sub, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		others := slices.DeleteFunc(sub.watches[channel], func(c chan struct{}) bool { return c == notice })
+		if sub.watches[channel] = others; len(others) > 0 {
+			return
+		}
+		delete(sub.watches, channel)
+		sub.touch(channel)
+		if len(sub.watches) == 0 {
+			s.drop(sub)
+		}
+	}
+}
+
+func (sub *subscriber) touch(channel string) {
+	sub.due[channel] = struct{}{}
+	tell(sub.wake)
+}
+
+func tell(c chan<- struct{}) {
+	select {
+	case c <- struct{}{}:
+	default: // what is to come says all
+	}
+}
+
+// drop ends a subscriber; the next watch makes another. s.mu is held.
+func (s *Store) drop(sub *subscriber) {
+	sub.end()
+	if s.subscriber == sub {
+		s.subscriber = nil
+	}
+}
+
+// fail ends a subscriber and all its watches.
+func (s *Store) fail(sub *subscriber, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(sub)
+	sub.failure = err
+	close(sub.failed)
+}
+
+// subscribe is a subscriber's goroutine.
+func (s *Store) subscribe(ctx context.Context, sub *subscriber) {
+	p := s.cfg.Client.Subscribe(ctx)
+	// While go-redis connects again to a Redis that hangs, Close waits for it.
+	defer func() { _ = p.Close() }()
+	s.catchUp(ctx, sub, p)
+	// What Redis refuses, go-redis tells with the first answer alone.
+	first, err := p.ReceiveTimeout(ctx, subscribeTimeout)
+	if err != nil {
+		s.fail(sub, err)
+		return
+	}
+	s.notify(sub, first)
+	notices := p.ChannelWithSubscriptions()
+	for {
+		select {
+		case <-sub.wake:
+			s.catchUp(ctx, sub, p)
+		case notice, open := <-notices:
+			if !open {
+				s.fail(sub, errors.New("the client is closed"))
+				return
+			}
+			s.notify(sub, notice)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// catchUp leaves the channels that nobody watches any more, and subscribes to
+// those of new watches. Where there is a subscription already, Redis answers once
+// more, which is what a watch begins with. An error is made up for by go-redis
+// when it connects again.
+func (s *Store) catchUp(ctx context.Context, sub *subscriber, p *redis.PubSub) {
+	var join, leave []string
+	s.mu.Lock()
+	for channel := range sub.due {
+		if len(sub.watches[channel]) > 0 {
+			join = append(join, channel)
+		} else {
+			leave = append(leave, channel)
+		}
+	}
+	clear(sub.due)
+	s.mu.Unlock()
+	if len(leave) > 0 { // none would mean all
+		_ = p.Unsubscribe(ctx, leave...)
+	}
+	if len(join) > 0 {
+		_ = p.Subscribe(ctx, join...)
+	}
+}
+
+// notify tells the watches of the channel that a notice is about.
+func (s *Store) notify(sub *subscriber, notice any) {
+	var channel string
+	switch notice := notice.(type) {
+	case *redis.Message:
+		channel = notice.Channel
+	case *redis.Subscription: // new, or once more on another connection
+		channel = notice.Channel
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, watch := range sub.watches[channel] {
+		tell(watch)
+	}
+}
