@@ -1,45 +1,3 @@
-// Package filestore keeps tokens in files, so that the processes of a machine
-// share one, and find it again when they start anew.
-//
-//	store, err := filestore.New(filestore.Config{})
-//	…
-//	source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store})
-//
-// # What is on disk
-//
-// A directory has these files, each named after the channel, the kind of token
-// and a hash of the key:
-//
-//   - .json: the token, with its key ID and a checksum, and encrypted if there is
-//     a [Config.AEAD]. It is replaced whole, by a rename, once it is on disk.
-//   - .lock: locked for the moment in which a token is replaced. It stays.
-//   - .lease: locked by the process that issues the next token; its name says
-//     until when. It goes with the lease, or with the next one.
-//   - .tmp: a token that is about to be in its place. What a crash left is removed
-//     after an hour.
-//   - .refused-TIME: what was in the place of a token, but is none that a Store
-//     saved for this key: torn, changed, written by something else, larger than
-//     1 MiB, a link, or open to other users. [Store.Load] sets it aside and says
-//     so; look at it, and delete it. None is ever overwritten.
-//
-// # Who can read it
-//
-// On Unix the directory is made with mode 0700 and the files with 0600. A
-// directory that other users can write to, or that belongs to another user than
-// this process's or root, is an error.
-// On Windows the directory's access list decides; that of the default directory
-// lets in its user alone. Without an AEAD, whoever can read the files, or the
-// disk that they are on, has the token.
-//
-// # Where it works
-//
-// Linux, macOS and Windows, on file systems with locks that work. On network file
-// systems they may be missing, or outlive their process for a while; processes
-// on many machines rather share a token by Redis (package redisstore).
-//
-// A process that is killed leaves nothing locked. One that is stopped keeps its
-// lease until that ends; in the moment of replacing a token, it keeps others
-// from replacing it until it goes on or ends, but not from reading it.
 package filestore
 
 import (
@@ -90,7 +48,8 @@ type Store struct {
 var _ lineoauth.Store = (*Store)(nil)
 
 // New returns the store of a directory. The error matches [lineoauth.ErrInvalid]:
-// there is no such directory and none can be made, or other users can write to it.
+// there is no such directory and none can be made, or it belongs to another user,
+// or others can write to it.
 func New(cfg Config) (*Store, error) {
 	dir := cfg.Dir
 	if dir == "" {

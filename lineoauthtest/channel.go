@@ -22,6 +22,8 @@ import (
 
 // LongLived is the kind of token that the LINE Developers Console issues; see
 // [Channel.IssueLongLivedToken].
+//
+// https://developers.line.biz/en/docs/basics/channel-access-token/#long-lived-channel-access-token
 const LongLived lineoauth.Kind = "long-lived"
 
 const (
@@ -63,8 +65,8 @@ type token struct {
 	expiresAt time.Time
 }
 
-// AddChannel adds a channel with the given ID, which must be digits and new,
-// and secret. What is empty is made up.
+// AddChannel adds a channel with the given ID and secret. What is empty is made
+// up. The error says that the ID has something other than digits, or is taken.
 func (s *Server) AddChannel(id, secret string) (*Channel, error) {
 	if id == "" {
 		n, _ := rand.Int(rand.Reader, big.NewInt(1e9)) // never fails
@@ -127,7 +129,10 @@ func (c *Channel) newKey() (*lineoauth.Key, error) {
 // RegisterKey registers a public key with the channel, as the console does,
 // and returns its key ID, which it makes up when keyID is empty. The key must
 // be a JWK of an RSA-2048 public key with "alg" RS256, either "use" sig or
-// "key_ops" ["verify"], and no "kid". A channel has two keys at most.
+// "key_ops" ["verify"], and no "kid". A channel has two keys at most. The error
+// says what is wrong with the key, or that its ID is taken.
+//
+// https://developers.line.biz/en/docs/messaging-api/generate-json-web-token/
 func (c *Channel) RegisterKey(keyID string, publicJWK []byte) (string, error) {
 	public, err := parsePublicJWK(publicJWK)
 	if err != nil {

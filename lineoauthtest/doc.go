@@ -18,5 +18,12 @@
 // for a live token.
 //
 // For clients in other languages, GET /_emulator/state, POST /_emulator/clock
-// and POST and DELETE /_emulator/faults do the same over HTTP.
+// and POST and DELETE /_emulator/faults do the same over HTTP; the command
+// "lineoauth serve" runs a server for them.
+//
+// It counts no calls against LINE's rate limits; a [Fault] answers with 429.
+// Where LINE does not tell what it answers, such as for a token that is unknown
+// to it, the text of the error is the emulator's own.
+//
+// https://developers.line.biz/en/reference/messaging-api/#channel-access-token
 package lineoauthtest

@@ -19,12 +19,14 @@ import (
 // FaultKind is a way in which an answer goes wrong.
 type FaultKind string
 
-// The ways in which an answer goes wrong. Those up to Redirect come instead of
+// The ways in which an answer goes wrong. Those up to ResetBefore come instead of
 // what was asked for; with the others it takes place.
 const (
 	// ServerError is status 500.
 	ServerError FaultKind = "server-error"
 	// RateLimited is status 429, with Fault.RetryAfter.
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#rate-limits
 	RateLimited FaultKind = "rate-limited"
 	// NotJSON is status 200 with a page of HTML, as from a proxy's login.
 	NotJSON FaultKind = "not-json"

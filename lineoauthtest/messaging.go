@@ -13,12 +13,19 @@ import (
 
 // The operations of the Messaging API that the server answers, so that a whole
 // bot can be tested. They take a live token of any kind.
-//
-// https://developers.line.biz/en/reference/messaging-api/
 const (
-	OpGetBotInfo  lineoauth.Operation = "getBotInfo"
+	// OpGetBotInfo is GET /v2/bot/info.
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#get-bot-info
+	OpGetBotInfo lineoauth.Operation = "getBotInfo"
+	// OpPushMessage is POST /v2/bot/message/push.
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#send-push-message
 	OpPushMessage lineoauth.Operation = "pushMessage"
-	// OpReplyMessage takes any reply token, any number of times.
+	// OpReplyMessage is POST /v2/bot/message/reply. It takes any reply token, any
+	// number of times, where LINE takes each once.
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#send-reply-message
 	OpReplyMessage lineoauth.Operation = "replyMessage"
 )
 

@@ -1,14 +1,3 @@
-// Package storetest proves that a [lineoauth.Store] keeps its promises. A test
-// of a store in a database may look like this:
-//
-//	func TestConformance(t *testing.T) {
-//		storetest.Run(t, func(t *testing.T) func() lineoauth.Store {
-//			table := newTable(t)
-//			return func() lineoauth.Store { return &sqlstore.Store{DB: db, Table: table} }
-//		})
-//	}
-//
-// [Memory] is the simplest store that passes.
 package storetest
 
 import (
