@@ -43,6 +43,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			return nil
 		},
+		Condition: tool,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"claims":   claims,
 			"examples": examples,
@@ -53,6 +54,20 @@ func TestScripts(t *testing.T) {
 			"serve":    serve,
 		},
 	})
+}
+
+// tool evaluates [tool:NAME]: whether there is such a program, which may be
+// missing but where LINEOAUTH_NEED_TOOLS is set.
+func tool(condition string) (bool, error) {
+	name, ok := strings.CutPrefix(condition, "tool:")
+	if !ok {
+		return false, fmt.Errorf("unknown condition %q", condition)
+	}
+	_, err := exec.LookPath(name)
+	if errors.Is(err, exec.ErrNotFound) && os.Getenv("LINEOAUTH_NEED_TOOLS") == "" {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // secret is what no error may hold: a token or an assertion, and what PEM and
