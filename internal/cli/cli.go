@@ -160,10 +160,11 @@ func maskLongWords(text string) string { return longWord.ReplaceAllString(text, 
 
 func (a *app) command() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "lineoauth",
-		Short:         "Channel access tokens for LINE bots",
-		Long:          environmentHelp,
-		Example:       `  lineoauth demo`,
+		Use:   "lineoauth",
+		Short: "Channel access tokens for LINE bots",
+		Long:  environmentHelp,
+		Example: `  lineoauth demo
+  lineoauth issue --type v2.1 --valid-for 24h -o token`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(cmd *cobra.Command, args []string) error {
@@ -246,9 +247,9 @@ var flagOf = map[string]string{
 
 func (a *app) clientFlags(cmd *cobra.Command) *clientFlags {
 	f := &clientFlags{cmd: cmd}
-	cmd.Flags().String("channel-id", "", "channel ID")
+	cmd.Flags().String("channel-id", "", "channel `ID`")
 	cmd.Flags().String("private-key-file", "", "`file` with the private key")
-	cmd.Flags().String("key-id", "", "key ID of the private key")
+	cmd.Flags().String("key-id", "", "key `ID` of the private key")
 	cmd.Flags().String("base-url", "", "base `URL` of LINE's API, or of what stands in for it")
 	cmd.Flags().DurationVar(&f.timeout, "timeout", lineoauth.DefaultTimeout, "longest time that one try of a call may take")
 	completeFiles(cmd, "private-key-file")

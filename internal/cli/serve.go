@@ -27,7 +27,8 @@ func (a *app) serveCommand() *cobra.Command {
 		Short: "Run an emulator of LINE's token platform",
 		Long: `Run an emulator of LINE's token platform in the foreground, until SIGINT or
 SIGTERM. Once it listens it prints one line of JSON that says where and with
-which credentials. What is not given is made up.
+which credentials; in the environment, they lead the other commands to it. What
+is not given is made up.
 
 Beside LINE's paths it has GET /_emulator/state, POST /_emulator/clock (such as
 {"advance":"15m"}), and POST and DELETE /_emulator/faults (such as
@@ -36,10 +37,10 @@ Beside LINE's paths it has GET /_emulator/state, POST /_emulator/clock (such as
 		Args:    noArgs,
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 means a free one")
-	cmd.Flags().StringVar(&channelID, "channel-id", "", "channel ID")
-	cmd.Flags().StringVar(&channelSecret, "channel-secret", "", "made-up channel secret")
+	cmd.Flags().StringVar(&channelID, "channel-id", "", "channel `ID`")
+	cmd.Flags().StringVar(&channelSecret, "channel-secret", "", "made-up channel `secret`")
 	cmd.Flags().StringArrayVar(&publicKeys, "public-key", nil, "`file` with a public key to register, JWK or PEM (up to 2)")
-	cmd.Flags().StringArrayVar(&keyIDs, "key-id", nil, "key ID of the public key (one for each)")
+	cmd.Flags().StringArrayVar(&keyIDs, "key-id", nil, "key `ID` of the public key (one for each)")
 	completeFiles(cmd, "public-key")
 	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)

@@ -123,7 +123,7 @@ func newTokenFlags(cmd *cobra.Command, output string) *tokenFlags {
 	f := &tokenFlags{cmd: cmd}
 	cmd.Flags().StringVar((*string)(&f.kind), "type", string(lineoauth.Stateless), "`type` of token: stateless, v2.1 or short-lived")
 	cmd.Flags().DurationVar(&f.validFor, "valid-for", 0, "lifetime of a v2.1 token, up to 720h (default 720h)")
-	cmd.Flags().StringVarP(&f.output, "output", "o", output, "what to print: json, token or env")
+	cmd.Flags().StringVarP(&f.output, "output", "o", output, "`format` of what is printed: json, token or env")
 	completeValues(cmd, "type", string(lineoauth.Stateless), string(lineoauth.V21), string(lineoauth.ShortLived))
 	completeValues(cmd, "output", "json", "token", "env")
 	return f
@@ -181,7 +181,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	return a.withToken(&cobra.Command{
 		Use:     "verify TOKEN|-",
 		Short:   "Verify a channel access token of any type",
-		Long:    "Verify a channel access token of any type, given as an argument or, for -, on standard input.\nThe exit code is 3 when the token is not valid.",
+		Long:    "Verify a channel access token of any type, given as an argument or, for -, on\nstandard input. The exit code is 3 when the token is not valid.",
 		Example: `  lineoauth issue -o token | lineoauth verify -`,
 	}, func(ctx context.Context, client *lineoauth.Client, token string) error {
 		v, err := client.VerifyChannelToken(ctx, token)

@@ -12,7 +12,7 @@ func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "version",
 		Short:   "Print the version, the commit and the Go version",
-		Long:    "Print the version of lineoauth, the commit that it was built from, and the version\nof Go that built it, as one line for a report.",
+		Long:    "Print the version of lineoauth, the commit that it was built from, and the\nversion of Go that built it, as one line for a report.",
 		Example: `  lineoauth version`,
 		Args:    noArgs,
 		RunE: runs(func(context.Context, []string) error {
