@@ -314,6 +314,12 @@ func TestAdmin(t *testing.T) {
 		state, _ := got.Body.(map[string]any)
 		return got.Status, state
 	}
+	_, state := ask("GET", "state", "")
+	for _, list := range []string{"tokens", "requests", "messages", "faults"} {
+		if !cmp.Equal(state[list], any([]any{})) { // which clients may count
+			t.Errorf("at first, %s is %v, not an empty list", list, state[list])
+		}
+	}
 	fault := `{"fault":"delayed","operation":"verifyChannelToken","times":3,"delay":"1ms"}`
 	status, state := ask("POST", "faults", fault)
 	want := map[string]any{"fault": "delayed", "operation": "verifyChannelToken", "times": 3.0, "delay": "1ms"}

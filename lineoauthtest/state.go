@@ -99,8 +99,8 @@ func (s *Server) State() State {
 		Now:      now,
 		Calls:    maps.Clone(s.calls),
 		Tokens:   []LiveToken{},
-		Requests: slices.Clone(s.requests),
-		Messages: slices.Clone(s.messages),
+		Requests: append([]Request{}, s.requests...),
+		Messages: append([]Message{}, s.messages...),
 		Faults:   []Fault{},
 	}
 	for _, f := range s.faults {
