@@ -528,6 +528,7 @@ func TestErrorBodies(t *testing.T) {
 			fields := []string{"grant_type", "client_credentials", "client_id", l.channel.ID, "client_secret", l.channel.Secret}
 			l.expect(l.do("POST", "/oauth2/v3/token", append(fields, "client_assertion", l.assertion(), "client_assertion_type", assertionType)...), missing)
 			l.expect(l.do("POST", "/oauth2/v3/token", append(fields, "client_assertion", "")...), missing)
+			l.expect(l.do("POST", "/oauth2/v3/token", append(fields, "client_assertion", "", "client_assertion_type", "")...), missing)
 		},
 		"v2.1 verify: expired token": func(l *line) {
 			token := l.token(l.issueV21(l.assertion("token_exp", 2)))

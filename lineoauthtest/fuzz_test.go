@@ -12,7 +12,6 @@ import (
 
 // Whatever a form or query holds, the emulator answers as LINE would.
 func FuzzRequest(f *testing.F) {
-	const form = "application/x-www-form-urlencoded"
 	paths := []string{
 		"/oauth2/v3/token", "/oauth2/v2.1/tokens/kid", "/oauth2/v2.1/token", "/oauth2/v2.1/verify", "/oauth2/v2.1/revoke",
 		"/v2/oauth/accessToken", "/v2/oauth/verify", "/v2/oauth/revoke", "/_emulator/state", "/_emulator/clock", "/_emulator/faults", "/v2/bot/message/push",
@@ -23,7 +22,7 @@ func FuzzRequest(f *testing.F) {
 			"grant_type=client_credentials&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=eyJhbGciOiJSUzI1NiIsImtpZCI6ImsifQ.e30.c2ln",
 			"a=%zz", "a;b", "access_token=%00&access_token=x", `{"advance":"1s"}`, `{"fault":"delayed","times":0}`, "client_id=1&client_secret=secret&access_token=eyJhbGciOiJIUzI1NiJ9.e30.c2ln",
 		} {
-			f.Add(byte(i), true, form, seed)
+			f.Add(byte(i), true, formType, seed)
 			f.Add(byte(i), false, "application/json", seed)
 		}
 	}

@@ -71,18 +71,48 @@ func TestDemoFindsFaults(t *testing.T) {
 	}
 }
 
-// Ctrl-C ends a call at once, also one that waits for standard input.
-func TestInterrupt(t *testing.T) {
-	asked := make(chan struct{}, 1)
-	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+// hangingServer answers nothing, and tells of each request.
+func hangingServer(t *testing.T) (url string, asked chan struct{}) {
+	t.Helper()
+	asked = make(chan struct{}, 10)
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // else the server does not see the client leave
 		asked <- struct{}{}
 		<-r.Context().Done()
 	}))
-	defer hanging.Close()
+	t.Cleanup(srv.Close)
+	return srv.URL, asked
+}
+
+// command is lineoauth as a process of its own.
+func command(args ...string) *exec.Cmd {
+	cmd := exec.Command("lineoauth", args...)
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+	return cmd
+}
+
+// interrupt ends a command as Ctrl-C does.
+func interrupt(t *testing.T, cmd *exec.Cmd) {
+	t.Helper()
+	start := time.Now()
+	if err := cmd.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	exit := new(exec.ExitError)
+	if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
+		t.Errorf("%q: %v; want exit code 130", cmd.Args, err)
+	}
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("%q took %v to end", cmd.Args, took)
+	}
+}
+
+// Ctrl-C ends a call at once, also one that waits for standard input.
+func TestInterrupt(t *testing.T) {
+	url, asked := hangingServer(t)
 	for name, arg := range map[string]string{"call": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "standard input": "-"} {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.Command("lineoauth", "verify", "--base-url", hanging.URL, arg)
-			cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+			cmd := command("verify", "--base-url", url, arg)
 			if arg == "-" {
 				// Only once it reads does the pipe take what is written.
 				stdin, err := cmd.StdinPipe()
@@ -99,17 +129,7 @@ func TestInterrupt(t *testing.T) {
 				t.Fatal(err)
 			}
 			<-asked
-			start := time.Now()
-			if err := cmd.Process.Signal(os.Interrupt); err != nil {
-				t.Fatal(err)
-			}
-			exit := new(exec.ExitError)
-			if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != 130 {
-				t.Errorf("verify: %v", err)
-			}
-			if took := time.Since(start); took > 3*time.Second {
-				t.Errorf("it took %v to end", took)
-			}
+			interrupt(t, cmd)
 		})
 	}
 }
@@ -118,8 +138,7 @@ func TestInterrupt(t *testing.T) {
 func TestServeEnds(t *testing.T) {
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
-			cmd := exec.Command("lineoauth", "serve")
-			cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
+			cmd := command("serve")
 			out, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -170,13 +189,7 @@ func TestProcessList(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("there is no /proc")
 	}
-	asked := make(chan struct{}, 1)
-	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // else the server does not see the client leave
-		asked <- struct{}{}
-		<-r.Context().Done()
-	}))
-	defer hanging.Close()
+	url, asked := hangingServer(t)
 	private, _, err := newKeyPair()
 	if err != nil {
 		t.Fatal(err)
@@ -187,8 +200,8 @@ func TestProcessList(t *testing.T) {
 		"token":  {"verify -", "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := exec.Command("lineoauth", strings.Fields(tt.args)...)
-			cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0", "LINE_OAUTH_BASE_URL="+hanging.URL,
+			cmd := command(strings.Fields(tt.args)...)
+			cmd.Env = append(cmd.Env, "LINE_OAUTH_BASE_URL="+url,
 				"LINE_CHANNEL_ID=1234567890", "LINE_CHANNEL_SECRET=the-made-up-secret", "LINE_PRIVATE_KEY="+string(private), "LINE_KEY_ID=kid")
 			cmd.Stdin = strings.NewReader(tt.stdin)
 			if err := cmd.Start(); err != nil {
@@ -211,22 +224,15 @@ func TestProcessList(t *testing.T) {
 			if !found {
 				t.Error("the process is not in the list")
 			}
-			if err := cmd.Process.Signal(os.Interrupt); err != nil {
-				t.Fatal(err)
-			}
-			exit := new(exec.ExitError)
-			if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitInterrupted {
-				t.Errorf("%s: %v", tt.args, err)
-			}
+			interrupt(t, cmd)
 		})
 	}
 }
 
 func TestTimeoutFlag(t *testing.T) {
-	hanging := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
-	defer hanging.Close()
+	url, _ := hangingServer(t)
 	var stdout, stderr strings.Builder
-	code := run([]string{"verify", "--base-url", hanging.URL, "--timeout", "30ms", "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"}, nil, &stdout, &stderr, func(string) string { return "" })
+	code := run([]string{"verify", "--base-url", url, "--timeout", "30ms", "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"}, nil, &stdout, &stderr, func(string) string { return "" })
 	if code != 1 || !strings.Contains(stderr.String(), "no answer within 30ms") || strings.Count(stderr.String(), "\n") != 1 {
 		t.Errorf("exit code %d, %s", code, stderr.String())
 	}
