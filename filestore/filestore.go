@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/cipher"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -144,7 +143,7 @@ func (s *Store) Save(ctx context.Context, key, revision string, value []byte, _ 
 	defer func() { _ = os.Remove(temp) }() // unless it is in its place
 	err = e.locked(ctx, func() error {
 		now, err := e.read(ctx)
-		if errors.Is(err, lineoauth.ErrStoreCorrupt) || err == nil && revisionOf(now) != revision {
+		if errors.Is(err, lineoauth.ErrStoreCorrupt) || err == nil && envelope.Revision(now) != revision {
 			return fmt.Errorf("filestore: %s: %w", e.path, lineoauth.ErrStoreConflict)
 		}
 		if err != nil {
@@ -159,15 +158,6 @@ func (s *Store) Save(ctx context.Context, key, revision string, value []byte, _ 
 		return fmt.Errorf("filestore: %w", err)
 	}
 	return nil
-}
-
-// revisionOf names what a file holds; nothing has none.
-func revisionOf(data []byte) string {
-	if data == nil {
-		return ""
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
 }
 
 // entry is the files of one key.
@@ -215,7 +205,7 @@ func (e *entry) load(ctx context.Context) ([]byte, string, error) {
 	if err != nil {
 		return nil, "", fmt.Errorf("filestore: %s: %w", e.path, err)
 	}
-	return value, revisionOf(data), nil
+	return value, envelope.Revision(data), nil
 }
 
 // read returns the bytes of the token's file, nil if there is none.

@@ -3,8 +3,6 @@ package redisstore
 import (
 	"context"
 	"crypto/cipher"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
@@ -110,15 +108,6 @@ func (s *Store) Format(f fmt.State, _ rune) {
 // not be empty, nor begin with a brace.
 func (s *Store) entry(key string) string { return s.cfg.Prefix + "{token:" + key + "}" }
 
-// revision tells one entry from another, and nothing of what it holds.
-func revision(data []byte) string {
-	if data == nil {
-		return ""
-	}
-	sum := sha256.Sum256(data)
-	return hex.EncodeToString(sum[:])
-}
-
 // Load implements [lineoauth.Store]. What is damaged or foreign is renamed to
 // end in ":corrupt", for a week; the error says so.
 func (s *Store) Load(ctx context.Context, key string) ([]byte, string, error) {
@@ -137,7 +126,7 @@ func (s *Store) Load(ctx context.Context, key string) ([]byte, string, error) {
 			value, err = envelope.Open(s.cfg.AEAD, key, data)
 		}
 		if err == nil {
-			return value, revision(data), nil
+			return value, envelope.Revision(data), nil
 		}
 		err = fmt.Errorf("redisstore: key %q: %w", name, err)
 		if !errors.Is(err, lineoauth.ErrStoreCorrupt) {
@@ -158,7 +147,7 @@ func (s *Store) Load(ctx context.Context, key string) ([]byte, string, error) {
 
 // Save implements [lineoauth.Store]. The entry ends at expiresAt, by the clock of
 // this process.
-func (s *Store) Save(ctx context.Context, key, old string, value []byte, expiresAt time.Time) error {
+func (s *Store) Save(ctx context.Context, key, revision string, value []byte, expiresAt time.Time) error {
 	data, err := envelope.Seal(s.cfg.AEAD, key, value)
 	if err != nil {
 		return fmt.Errorf("redisstore: %w", err)
@@ -168,7 +157,7 @@ func (s *Store) Save(ctx context.Context, key, old string, value []byte, expires
 	if err != nil {
 		return failure(err)
 	}
-	if revision(before) != old {
+	if envelope.Revision(before) != revision {
 		return lineoauth.ErrStoreConflict
 	}
 	life := max(time.Until(expiresAt).Milliseconds(), 1)

@@ -7,6 +7,7 @@ import (
 	"crypto/cipher"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -77,6 +78,16 @@ func Open(aead cipher.AEAD, key string, data []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: it was changed after it was encrypted", lineoauth.ErrStoreCorrupt)
 	}
 	return value, nil
+}
+
+// Revision names what Seal made, and tells nothing of what it holds. That of nil
+// is empty.
+func Revision(data []byte) string {
+	if data == nil {
+		return ""
+	}
+	digest := sha256.Sum256(data)
+	return hex.EncodeToString(digest[:])
 }
 
 func sum(key string, value []byte) []byte {
