@@ -62,7 +62,9 @@ type Config struct {
 	AEAD cipher.AEAD
 }
 
-// Store keeps tokens in Redis. It is made by [New] and safe for concurrent use.
+// Store keeps tokens in Redis, of any number of channels. It is made by [New] and
+// safe for concurrent use. One for all sources of a process costs least, since
+// its watches share a connection.
 //
 // Each method returns when its context ends, also when Redis hangs. The
 // goroutine that then still waits for Redis ends with the timeouts of the

@@ -4,6 +4,7 @@ package middleware
 
 import (
 	"fmt"
+	"log"
 	"net/http"
 	"net/http/httptest"
 
@@ -25,11 +26,11 @@ func newSource() (*lineoauth.Source, func()) {
 	srv := lineoauthtest.NewServer() // in place of LINE
 	client, err := lineoauth.New(srv.Config())
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	source, err := client.Source(lineoauth.SourceConfig{})
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	return source, func() { _ = source.Close(); srv.Close() }
 }

@@ -7,6 +7,7 @@ package otel
 import (
 	"context"
 	"fmt"
+	"log"
 	"net/http"
 	"strings"
 
@@ -35,13 +36,11 @@ func Example() {
 	}
 	client, err := lineoauth.New(cfg)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	source, err := client.Source(lineoauth.SourceConfig{})
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	bot := &http.Client{Transport: otelhttp.NewTransport(&lineoauth.Transport{Source: source},
 		otelhttp.WithTracerProvider(provider),
@@ -49,25 +48,21 @@ func Example() {
 
 	req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, srv.URL+"/v2/bot/info", nil)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	rsp, err := bot.Do(req)
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	_ = rsp.Body.Close()
 
 	token, err := source.TokenContext(context.Background())
 	if err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	// What the source does in the background has told of itself then.
 	if err := source.Close(); err != nil {
-		fmt.Println(err)
-		return
+		log.Fatal(err)
 	}
 	for _, span := range spans.GetSpans() {
 		shown := fmt.Sprintf("%+v", span)
