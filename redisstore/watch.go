@@ -33,7 +33,7 @@ func (s *Store) Watch(ctx context.Context, key string, changed func()) error {
 			late.Stop()
 		case <-look.C:
 		case <-late.C:
-			return failure(fmt.Errorf("no answer to the subscription within %v", subscribeTimeout))
+			return failure(fmt.Errorf("no answer to the subscription within %v; Redis is out of reach, or its user may not subscribe", subscribeTimeout))
 		case <-sub.failed:
 			return failure(sub.failure)
 		case <-ctx.Done():
