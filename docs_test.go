@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -74,6 +75,153 @@ func TestExamplesListed(t *testing.T) {
 			t.Errorf("examples/README.md has no line for %s", e.Name())
 		}
 	}
+}
+
+// What documents name is there: what they link to, files, tests and targets.
+func TestDocumentsNameWhatIsThere(t *testing.T) {
+	var documents, files []string
+	functions := map[string]bool{}
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == ".git" || d.Name() == "node_modules" || d.Name() == "dist"):
+			return fs.SkipDir
+		case d.IsDir():
+			return nil
+		}
+		path = filepath.ToSlash(path)
+		files = append(files, path)
+		switch {
+		case filepath.Ext(path) == ".md":
+			documents = append(documents, path)
+		case strings.HasSuffix(path, "_test.go"):
+			text, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			for _, f := range regexp.MustCompile(`(?m)^func (\w+)\(`).FindAllSubmatch(text, -1) {
+				functions[string(f[1])] = true
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// is reports whether there is such a file or folder, by the end of its path.
+	is := func(name string) bool {
+		name = strings.Trim(name, "/")
+		return slices.ContainsFunc(files, func(path string) bool {
+			return strings.HasSuffix("/"+path, "/"+name) || strings.Contains("/"+path, "/"+name+"/")
+		})
+	}
+	for _, document := range documents {
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		anchors := map[string]bool{"": true}
+		for _, heading := range regexp.MustCompile("(?m)^#+ (.*)$").FindAllStringSubmatch(string(text), -1) {
+			slug := regexp.MustCompile(`[^\w -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
+			anchors[strings.ReplaceAll(slug, " ", "-")] = true
+		}
+		for _, link := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(link[1], "://") {
+				continue
+			}
+			path, anchor, _ := strings.Cut(link[1], "#")
+			if _, err := os.Stat(filepath.Join(filepath.Dir(document), path)); err != nil || path == "" && !anchors[anchor] {
+				t.Errorf("%s links to %s", document, link[1])
+			}
+		}
+		blocks := regexp.MustCompile("(?ms)^```.*?^```$")
+		for _, code := range regexp.MustCompile("`[^`]+`").FindAllString(blocks.ReplaceAllString(string(text), ""), -1) {
+			code := strings.Join(strings.Fields(strings.Trim(code, "`")), " ")
+			target, isTarget := strings.CutPrefix(code, "make ")
+			target, _, _ = strings.Cut(strings.TrimPrefix(target, "--silent "), " ")
+			switch {
+			case isTarget && !bytes.Contains(makefile, []byte("\n"+target+":")),
+				regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z]\w*$`).MatchString(code) && !functions[code],
+				regexp.MustCompile(`^[\w./-]+(/|\.(go|md|txtar|mod|sum))$`).MatchString(code) && !is(code):
+				t.Errorf("%s names `%s`, which is not there", document, code)
+			}
+		}
+	}
+}
+
+// What the README says of peers was measured: each row of it is a column, or a
+// row, of a table in bench/README.md.
+func TestCompared(t *testing.T) {
+	measured := tables(t, "bench/README.md")
+	compared := tables(t, "README.md")
+	compared = slices.DeleteFunc(compared, func(table [][]string) bool {
+		return !slices.Contains(table[0], "x/oauth2") && table[len(table)-1][0] != "x/oauth2 clientcredentials"
+	})
+	if len(compared) != 2 {
+		t.Fatalf("%d tables", len(compared))
+	}
+	for _, table := range compared {
+		for _, row := range table[1:] {
+			if !slices.ContainsFunc(measured, func(m [][]string) bool { return has(m, row) || hasColumn(m, table[0], row) }) {
+				t.Errorf("README.md says %q, which bench/README.md does not", row)
+			}
+		}
+	}
+}
+
+func has(table [][]string, row []string) bool {
+	return slices.ContainsFunc(table, func(r []string) bool { return slices.Equal(r, row) })
+}
+
+// hasColumn reports whether one column of a table has these values of the peers
+// that are named.
+func hasColumn(table [][]string, names, values []string) bool {
+	for column := 1; column < len(table[0]); column++ {
+		found := 0
+		for _, row := range table[1:] {
+			if i := slices.Index(names, row[0]); i > 0 && values[i] == row[column] {
+				found++
+			}
+		}
+		if found == len(names)-1 {
+			return true
+		}
+	}
+	return false
+}
+
+// tables returns the cells of a file's tables in Markdown, without their rules.
+func tables(t *testing.T, name string) (tables [][][]string) {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inside := false
+	for line := range strings.Lines(string(text)) {
+		row, ok := strings.CutPrefix(line, "|")
+		switch {
+		case !ok:
+			inside = false
+			continue
+		case strings.HasPrefix(row, "---"):
+			continue
+		case !inside:
+			inside = true
+			tables = append(tables, nil)
+		}
+		cells := strings.Split(strings.TrimSuffix(strings.TrimSpace(row), "|"), "|")
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		tables[len(tables)-1] = append(tables[len(tables)-1], cells)
+	}
+	return tables
 }
 
 // undocumented returns the exported names of a file that have no comment. In

@@ -613,6 +613,12 @@ func TestREADME(t *testing.T) {
 	// The outer make test runs all tests, and the variants those of the document.
 	c.env = []string{"CGO_ENABLED=0", "GOFLAGS=" + os.Getenv("GOFLAGS") + " -skip=^(Test|Example)"}
 	readme := c.read(t, "README.md")
+	left := strings.Count(readme, "```console\n$ make ")
+	defer func() {
+		if left != 0 && !t.Failed() {
+			t.Errorf("%d transcripts of make were not compared", left)
+		}
+	}()
 	shown := func(t *testing.T, command, from string) {
 		t.Helper()
 		_, block, ok := strings.Cut(readme, "```console\n$ "+command+"\n")
@@ -620,6 +626,7 @@ func TestREADME(t *testing.T) {
 		if !ok {
 			t.Fatalf("README.md does not show %s", command)
 		}
+		left--
 		command, _, _ = strings.Cut(command, " #")
 		command, _, silent := strings.Cut(command, " 2>")
 		a := c.run(t, strings.Fields(command)...)
