@@ -109,7 +109,7 @@ release-notes: ## what CHANGELOG.md says of VERSION; fails if it is not ready to
 	@internal/tools/release-notes "$$VERSION"
 
 .PHONY: release
-release: ## publish the release notes of the tag VERSION (needs gh)
+release: ## publish the tag VERSION: its notes, and what is in dist (needs gh)
 	@internal/tools/release "$$VERSION"
 
 .PHONY: man

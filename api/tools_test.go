@@ -824,7 +824,17 @@ func TestRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.env = []string{"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "VERSION=v1.2.3"}
-	says(t, c.run(t, "make", "--silent", "release"), 0, "<release>\n<create>\n<v1.2.3>\n<--verify-tag>\n", "- Something.")
+	const last = "dist/lineoauth_windows_arm64.exe"
+	for _, system := range []string{"linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64", "windows_amd64.exe"} {
+		says(t, c.run(t, "go", "build", "-buildvcs=true", "-o", "dist/lineoauth_"+system, "./cmd/lineoauth"), 0) // the system makes no difference here
+	}
+	says(t, c.run(t, "make", "release"), 2, last+" is not there, or of another commit; run make release-snapshot")
+	says(t, c.run(t, "go", "build", "-buildvcs=false", "-o", last, "./cmd/lineoauth"), 0)
+	says(t, c.run(t, "make", "release"), 2, last+" is not there, or of another commit; run make release-snapshot")
+	says(t, c.run(t, "go", "build", "-buildvcs=true", "-o", last, "./cmd/lineoauth"), 0)
+	c.write(t, "dist/SHA256SUMS", "")
+	a = c.run(t, "make", "--silent", "release")
+	says(t, a, 0, "<release>\n<create>\n<v1.2.3>\n<--verify-tag>\n", "- Something.", "<dist/lineoauth_darwin_amd64>\n", "<"+last+">\n<dist/SHA256SUMS>\n")
 	c.write(t, "api/breaking.txt", "GET /x # why\n")
 	says(t, c.run(t, "make", "release"), 2, "empty it: 1:GET /x")
 }
