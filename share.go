@@ -58,7 +58,7 @@ func (s *Source) share(ctx context.Context, client *Client, look bool) outcome {
 				return o
 			}
 			// The store lost it, or could not be written when it was new.
-			err := s.client.store(ctx, s.cfg.Store, s.cfg.Kind, there.revision, entryOf("", &best.token))
+			err := s.client.store(ctx, s.cfg.Store, s.cfg.Kind, there.revision, entryOf(&best.token))
 			if errors.Is(err, ErrStoreConflict) && pause(ctx, leasePoll) == nil {
 				continue
 			}
@@ -104,7 +104,7 @@ func (s *Source) issueShared(ctx context.Context, client *Client, before outcome
 	}
 	s.saving.Store(true)
 	defer s.saving.Store(false)
-	err := s.client.store(ctx, s.cfg.Store, s.cfg.Kind, old.revision, entryOf("", &o.live.token))
+	err := s.client.store(ctx, s.cfg.Store, s.cfg.Kind, old.revision, entryOf(&o.live.token))
 	for tries := 0; errors.Is(err, ErrStoreConflict) && tries < 3; tries++ {
 		// This process was paused for longer than its lease, did not hear that it
 		// saved, or the store lost what was there.
@@ -122,7 +122,7 @@ func (s *Source) issueShared(ctx context.Context, client *Client, before outcome
 				return outcome{live: live, shared: true, spare: &o.live.token, storeErr: before.storeErr}
 			}
 		}
-		err = s.client.store(ctx, s.cfg.Store, s.cfg.Kind, now.revision, entryOf("", &o.live.token))
+		err = s.client.store(ctx, s.cfg.Store, s.cfg.Kind, now.revision, entryOf(&o.live.token))
 	}
 	o.shared, o.storeErr = err == nil, before.storeErr
 	if o.storeErr == nil {
@@ -138,7 +138,7 @@ func (s *Source) holdBackAll(ctx context.Context, old there, err error) {
 	if !errors.As(err, &refusal) {
 		return
 	}
-	e := entryOf("", old.token)
+	e := entryOf(old.token)
 	e.Lost = old.lost
 	wait := min(refusal.RetryAfter, maxRetryAfter)
 	if s.cfg.Kind != Stateless && refusal.lost() {

@@ -153,7 +153,7 @@ func (c *Client) Source(cfg SourceConfig) (*Source, error) {
 	}
 	var err error
 	switch {
-	case cfg.Kind != Stateless && cfg.Kind != V21 && cfg.Kind != ShortLived:
+	case !cfg.Kind.issuable():
 		err = fmt.Errorf("there is no kind of token %q to issue", cfg.Kind)
 	case cfg.ValidFor != 0 && cfg.Kind != V21:
 		err = errors.New("ValidFor is for V21 tokens alone")

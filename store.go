@@ -69,19 +69,22 @@ func (c *Client) StoredToken(ctx context.Context, store Store, kind Kind) (*Toke
 
 // StoreToken puts a token into a store in the place of whatever is there, so
 // that sources which share it take it up, if it was issued after theirs. It is
-// for tokens that did not come from such a [Source]. What is no live token is
-// refused with [ErrInvalid].
+// for tokens that did not come from such a [Source]. What is no live token, or of
+// a kind that the client does not issue, is refused with [ErrInvalid].
 func (c *Client) StoreToken(ctx context.Context, store Store, token *Token) error {
 	now := c.cfg.Now()
-	if token == nil || !entryOf("", token).holdsToken(token.Kind, now) || !now.Before(token.ExpiresAt()) {
+	switch {
+	case token == nil || !entryOf(token).holdsToken(token.Kind, now) || !now.Before(token.ExpiresAt()):
 		return fmt.Errorf("lineoauth: storing the token: %w: it is none, or it has ended; issue another", ErrInvalid)
+	case !token.Kind.issuable() || c.issuedFor(token.Kind) != token.Kind:
+		return fmt.Errorf("lineoauth: storing the token: %w: this client issues no %q tokens", ErrInvalid, token.Kind)
 	}
 	for {
 		there, err := c.stored(ctx, store, token.Kind)
 		if err != nil && !errors.Is(err, ErrStoreCorrupt) {
 			return err
 		}
-		if err := c.store(ctx, store, token.Kind, there.revision, entryOf("", token)); !errors.Is(err, ErrStoreConflict) {
+		if err := c.store(ctx, store, token.Kind, there.revision, entryOf(token)); !errors.Is(err, ErrStoreConflict) {
 			return err
 		}
 		if err := pause(ctx, leasePoll); err != nil {
@@ -108,8 +111,9 @@ type entry struct {
 	Lost    int       `json:"lost,omitempty"`
 }
 
-func entryOf(key string, token *Token) entry {
-	e := entry{Version: entryVersion, Key: key}
+// entryOf returns the entry of a token, which may be nil, without its Key.
+func entryOf(token *Token) entry {
+	e := entry{Version: entryVersion}
 	if token != nil {
 		e.Type = token.Kind
 		e.AccessToken = token.AccessToken.Reveal()

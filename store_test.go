@@ -1267,6 +1267,8 @@ func TestStoreTokenRefuses(t *testing.T) {
 			"no text":    func(token *lineoauth.Token) { token.AccessToken = lineoauth.Secret{} },
 			"no life":    func(token *lineoauth.Token) { token.ExpiresIn = 0 },
 			"strange id": func(token *lineoauth.Token) { token.KeyID = "a b" },
+			"no kind":    func(token *lineoauth.Token) { token.Kind = "" },
+			"long-lived": func(token *lineoauth.Token) { token.Kind = lineoauthtest.LongLived },
 		} {
 			token := *good
 			change(&token)
@@ -1276,6 +1278,16 @@ func TestStoreTokenRefuses(t *testing.T) {
 		}
 		if err := client.StoreToken(t.Context(), store, nil); !errors.Is(err, lineoauth.ErrInvalid) {
 			t.Errorf("nil: %v", err)
+		}
+		// It would stand in the place of the v2.1 token that this client issues.
+		short, err := client.IssueShortLivedChannelToken(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cfg := srv.Config()
+		cfg.ChannelSecret = lineoauth.Secret{}
+		if err := newClient(t, cfg).StoreToken(t.Context(), store, short); !errors.Is(err, lineoauth.ErrInvalid) {
+			t.Errorf("a short-lived token, by a client with a key alone: %v", err)
 		}
 	})
 }

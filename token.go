@@ -28,6 +28,9 @@ const (
 	ShortLived Kind = "short-lived"
 )
 
+// issuable reports whether LINE issues such tokens over its API.
+func (k Kind) issuable() bool { return k == Stateless || k == V21 || k == ShortLived }
+
 // Token is a channel access token as LINE issued it.
 type Token struct {
 	// AccessToken is the token itself; Reveal returns it for the wire, and for
