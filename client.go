@@ -62,10 +62,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	base, err := url.Parse(cfg.BaseURL)
-	if err != nil {
-		return nil, fmt.Errorf("lineoauth: %w: BaseURL is no URL", ErrInvalid)
-	}
+	base, _ := url.Parse(cfg.BaseURL) // which validate has done, too
 	s := &shared{cfg: cfg, api: newAPI(cfg, cfg.BaseURL), host: plainHost(base)}
 	if len(cfg.OperationURLs) > 0 {
 		s.apis = make(map[Operation]*gen.Client)
@@ -114,9 +111,6 @@ func (c *Client) Format(f fmt.State, _ rune) {
 //
 // https://developers.line.biz/en/docs/messaging-api/generate-json-web-token/
 func (c *Client) Assertion(ctx context.Context, validFor time.Duration) (Secret, error) {
-	if validFor == 0 {
-		validFor = assertion.DefaultValidFor
-	}
 	a, err := c.sign(ctx, validFor)
 	if err != nil {
 		return Secret{}, err
@@ -128,6 +122,9 @@ func (c *Client) Assertion(ctx context.Context, validFor time.Duration) (Secret,
 const anyLife time.Duration = math.MinInt64
 
 func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAssertion, error) {
+	if validFor == 0 {
+		validFor = assertion.DefaultValidFor
+	}
 	now := c.cfg.Now().Round(0)
 	skew := time.Duration(c.skew.Load())
 	if a := c.signed.Load(); a != nil && a.skew == skew && (a.validFor == validFor || validFor == anyLife) && now.UnixNano() < a.reuse {
@@ -177,9 +174,6 @@ func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAsser
 //
 // https://developers.line.biz/en/reference/messaging-api/#issue-channel-access-token-v2-1
 func (c *Client) IssueChannelToken(ctx context.Context, validFor time.Duration) (*Token, error) {
-	if c.assertion == nil && validFor == 0 {
-		validFor = assertion.DefaultValidFor
-	}
 	return withAssertion(ctx, c, validFor, func(a string) (*Token, error) {
 		body := gen.IssueChannelTokenByJWTFormdataRequestBody{
 			GrantType:           grantType,

@@ -15,7 +15,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// LINE's limits on an assertion, and the defaults of [Claims].
+// LINE's limits on an assertion, and what callers take by default.
 const (
 	MaxExpiresIn = 30 * time.Minute
 	MaxValidFor  = 30 * 24 * time.Hour
@@ -33,9 +33,9 @@ type Claims struct {
 	ChannelID string        // iss and sub
 	Audience  string        // aud
 	KeyID     string        // kid; empty means the key's own
-	Now       time.Time     // iat, and the start of ExpiresIn
-	ExpiresIn time.Duration // exp; 0 means DefaultExpiresIn
-	ValidFor  time.Duration // token_exp; 0 means DefaultValidFor
+	Now       time.Time     // iat
+	ExpiresIn time.Duration // exp, from Now
+	ValidFor  time.Duration // token_exp
 
 	// Unchecked signs what LINE would refuse, too.
 	Unchecked bool
@@ -44,12 +44,6 @@ type Claims struct {
 // Sign returns the signed assertion. Durations count in whole seconds; the
 // rest is cut off.
 func (k *Key) Sign(c Claims) (string, error) {
-	if c.ExpiresIn == 0 {
-		c.ExpiresIn = DefaultExpiresIn
-	}
-	if c.ValidFor == 0 {
-		c.ValidFor = DefaultValidFor
-	}
 	kid, err := k.keyID(c.KeyID)
 	if err != nil {
 		return "", err

@@ -20,7 +20,8 @@ const audience = "https://line.example/"
 var now = time.Unix(1_800_000_000, 999_999_999)
 
 func newClaims() assertion.Claims {
-	return assertion.Claims{ChannelID: "1234567890", Audience: audience, KeyID: "kid-1", Now: now}
+	return assertion.Claims{ChannelID: "1234567890", Audience: audience, KeyID: "kid-1", Now: now,
+		ExpiresIn: assertion.DefaultExpiresIn, ValidFor: assertion.DefaultValidFor}
 }
 
 // verify checks the signature by a library that had no part in making it, and
@@ -91,6 +92,7 @@ func TestSignRefuses(t *testing.T) {
 		want   string
 	}{
 		"exp over 30 minutes":    {key, func(c *assertion.Claims) { c.ExpiresIn = 30*time.Minute + 1 }, "LINE takes 1s to 30m0s"},
+		"exp at once":            {key, func(c *assertion.Claims) { c.ExpiresIn = 0 }, "LINE takes 1s to 30m0s"},
 		"exp in the past":        {key, func(c *assertion.Claims) { c.ExpiresIn = -time.Second }, "LINE takes 1s to 30m0s"},
 		"token_exp over 30 days": {key, func(c *assertion.Claims) { c.ValidFor = 30*24*time.Hour + 1 }, "(30 days)"},
 		"token_exp under 1 s":    {key, func(c *assertion.Claims) { c.ValidFor = time.Second - 1 }, "1s to"},
