@@ -264,7 +264,7 @@ func (s *Source) watch() {
 			if ctx.Err() != nil {
 				return
 			}
-			wait := backOff(failures, rand.Float64()) //nolint:gosec // spreads load, hides nothing
+			wait := backOff(failures, jitter())
 			s.client.emit(ctx, Event{Kind: EventStoreFailed, Err: fmt.Errorf("lineoauth: watching the stored token: %w", err), Wait: wait})
 			if pause(ctx, wait) != nil {
 				return

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -119,7 +118,7 @@ type liveToken struct {
 }
 
 func (s *Source) newLive(token *Token) *liveToken {
-	due := refreshAt(token.IssuedAt, token.ExpiresAt(), s.cfg.RefreshWindow, rand.Float64()) //nolint:gosec // spreads load, hides nothing
+	due := refreshAt(token.IssuedAt, token.ExpiresAt(), s.cfg.RefreshWindow, jitter())
 	live := &liveToken{
 		token:     *token,
 		oauth2:    oauth2.Token{AccessToken: token.AccessToken.Reveal(), TokenType: token.TokenType, Expiry: token.ExpiresAt()},
@@ -406,7 +405,7 @@ func (s *Source) land(f *flight, o outcome) []Event {
 	var wait time.Duration
 	if o.storeErr != nil {
 		s.storeFailures++
-		wait = patience(backOff(s.storeFailures, rand.Float64()), live, now) //nolint:gosec // spreads load, hides nothing
+		wait = patience(backOff(s.storeFailures, jitter()), live, now)
 		events = append(events, Event{Kind: EventStoreFailed, Err: o.storeErr, Wait: wait})
 	} else {
 		s.storeFailures = 0
@@ -526,7 +525,7 @@ func (s *Source) failed(err error, live *liveToken, now time.Time) Event {
 	if s.failures > 1 {
 		s.failure = fmt.Errorf("lineoauth: no live token after %d failed refreshes: %w", s.failures, err)
 	}
-	wait := patience(backOff(s.failures, rand.Float64()), live, now) //nolint:gosec // spreads load, hides nothing
+	wait := patience(backOff(s.failures, jitter()), live, now)
 	if refusal := new(Error); errors.As(err, &refusal) {
 		wait = max(wait, min(refusal.RetryAfter, maxRetryAfter))
 		if s.cfg.Kind != Stateless && refusal.lost() {
@@ -536,50 +535,6 @@ func (s *Source) failed(err error, live *liveToken, now time.Time) Event {
 	}
 	s.retryAt = now.Add(wait)
 	return Event{Kind: EventRefreshFailed, Err: err, Wait: wait}
-}
-
-// patience shortens a wait so that a token that is soon to end leaves time for
-// some more tries.
-func patience(wait time.Duration, live *liveToken, now time.Time) time.Duration {
-	if live == nil {
-		return wait
-	}
-	return min(wait, max(time.Duration(live.expiresAt-now.UnixNano())/4, minBackOff/4))
-}
-
-const (
-	minBackOff = 500 * time.Millisecond
-	maxBackOff = time.Minute
-	// LINE may ask for more patience than that, within reason.
-	maxRetryAfter = time.Hour
-)
-
-// backOff is the time after the n-th failure in a row in which nothing is
-// tried: twice as long each time, and random between half of that and all.
-func backOff(n int, random float64) time.Duration {
-	d := min(minBackOff<<min(n-1, 16), maxBackOff)
-	return d/2 + time.Duration(random*float64(d/2))
-}
-
-// longestWait is the longest time that scarce gives.
-const longestWait = 24 * time.Hour
-
-// scarce is the time after the n-th token in a row that may have been wasted,
-// for a kind of which a channel has 30 places: some come soon, so that a short
-// trouble passes, and the others over weeks.
-func scarce(n int) time.Duration {
-	const free, first = 3, 10 * time.Minute
-	if n < free {
-		return 0
-	}
-	return min(first<<min(n-free, 16), longestWait)
-}
-
-// refreshAt is when a token is to be refreshed: in the first half of a window
-// before its end that is a quarter of its life, or longest if that is shorter.
-func refreshAt(issuedAt, expiresAt time.Time, longest time.Duration, random float64) time.Time {
-	window := min(expiresAt.Sub(issuedAt)/4, longest)
-	return expiresAt.Add(-window + time.Duration(random*float64(window)/2))
 }
 
 // youngToken is the age under which a token should not be refused.
@@ -603,7 +558,7 @@ func (s *Source) Invalidate(accessToken string) {
 	now := s.client.cfg.Now()
 	var wait time.Duration
 	if s.refused > 1 && now.Sub(live.token.IssuedAt) < youngToken {
-		wait = backOff(s.refused-1, rand.Float64()) //nolint:gosec // spreads load, hides nothing
+		wait = backOff(s.refused-1, jitter())
 	}
 	if s.cfg.Kind != Stateless {
 		wait = max(wait, scarce(s.refused))
