@@ -25,7 +25,7 @@ const (
 // Client issues, verifies and revokes channel access tokens. It is made by
 // [New], never changes, and is safe for concurrent use.
 //
-// A call's error is an [*Error] when a request was made. When none was, it
+// A call's error wraps an [*Error] when a request was made. When none was, it
 // matches [ErrInvalid], the context's error, or the error of the key's signer.
 type Client struct {
 	// Behind a pointer, so that printing a struct with a client in it does not
@@ -84,8 +84,9 @@ func newAPI(cfg Config, base string) *gen.Client {
 	return api
 }
 
-// WithAssertion returns a copy of the client that sends the given assertion,
-// which somebody else signed, where it would sign one itself.
+// WithAssertion returns a copy of the client that sends the given client
+// assertion (RFC 7523), which somebody else signed, where it would sign one
+// itself. It then needs no Key.
 func (c *Client) WithAssertion(assertion string) *Client {
 	given := NewSecret(assertion)
 	return &Client{shared: c.shared, assertion: &given, maxTries: c.maxTries}
@@ -288,6 +289,7 @@ func (c *Client) ValidChannelAccessTokenKeyIDs(ctx context.Context) ([]string, e
 // revoked, or never was one, the error matches [ErrTokenInvalid].
 //
 // https://developers.line.biz/en/reference/messaging-api/#verify-channel-access-token-v2-1
+// https://developers.line.biz/en/reference/messaging-api/#verify-channel-access-token
 func (c *Client) VerifyChannelToken(ctx context.Context, accessToken string) (*Verification, error) {
 	if err := c.checkToken(accessToken); err != nil {
 		return nil, err
@@ -312,8 +314,9 @@ func (c *Client) VerifyChannelToken(ctx context.Context, accessToken string) (*V
 	return ans.verification(rsp.ClientID, rsp.Scope, int64(rsp.ExpiresIn))
 }
 
-// TokenValidFor reports whether a token is good for at least d more. The
-// answer "no" has no error; an error means that LINE could not be asked.
+// TokenValidFor reports whether a token is good for at least d more, by
+// [Client.VerifyChannelToken]. The answer "no" has no error; an error means that
+// LINE could not be asked.
 func (c *Client) TokenValidFor(ctx context.Context, accessToken string, d time.Duration) (bool, error) {
 	v, err := c.VerifyChannelToken(ctx, accessToken)
 	switch {
@@ -335,6 +338,7 @@ func (c *Client) TokenValidFor(ctx context.Context, accessToken string, d time.D
 // [ErrNotRevocable].
 //
 // https://developers.line.biz/en/reference/messaging-api/#revoke-channel-access-token-v2-1
+// https://developers.line.biz/en/reference/messaging-api/#revoke-longlived-or-shortlived-channel-access-token
 func (c *Client) RevokeChannelToken(ctx context.Context, accessToken string) error {
 	if err := c.checkToken(accessToken); err != nil {
 		return err

@@ -44,13 +44,14 @@ type Config struct {
 	AssertionLifetime time.Duration
 
 	// BaseURL is where LINE is. Empty means the OpenAPI document's first server
-	// (gen.DefaultServerURL). Plain http is for loopback addresses alone, unless
+	// ([gen.DefaultServerURL]). Plain http is for loopback addresses alone, unless
 	// AllowPlainHTTP says otherwise.
 	BaseURL string
 	// OperationURLs gives single operations another base URL.
 	OperationURLs map[Operation]string
 	// AllowPlainHTTP lets base URLs, and the hosts of a [Transport], be plain http
-	// toward any host, such as a sidecar that adds TLS. Whoever is on the way can then read the secrets.
+	// toward any host, such as a sidecar that adds TLS. Whoever is on the way can
+	// then read the secrets.
 	AllowPlainHTTP bool
 	// Authorization is sent as the Authorization header of every call, for a
 	// gateway in front of LINE; see [BearerAuthorization] and
@@ -58,8 +59,8 @@ type Config struct {
 	Authorization Secret
 	// Transport carries the requests. nil means [http.DefaultTransport]. An
 	// [http.Transport] that skips the verification of certificates, or goes below
-	// TLS 1.2, is refused; for a private authority, set its RootCAs. It is not to
-	// be changed any more.
+	// TLS 1.2, is refused; for a private authority, set its RootCAs. Do not change
+	// it after [New].
 	Transport http.RoundTripper
 	// Timeout bounds one try of a call, from the connection to the answer's last
 	// byte. 0 means DefaultTimeout, a negative one means that only the context

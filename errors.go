@@ -29,7 +29,8 @@ var (
 	ErrBadCredentials = errors.New("the channel ID or secret is wrong")
 	// ErrTokenInvalid: the token has expired, was revoked, or never was one.
 	ErrTokenInvalid = errors.New("the token is not valid")
-	// ErrRateLimited: too many requests; see [Error.RetryAfter].
+	// ErrRateLimited: too many requests; see [Error.RetryAfter], and
+	// https://developers.line.biz/en/reference/messaging-api/#rate-limits
 	ErrRateLimited = errors.New("too many requests")
 	// ErrNotRevocable: the token lives on after its revocation, as stateless
 	// tokens do.
@@ -39,6 +40,8 @@ var (
 // Error is a call that failed after the request was made: LINE refused it, or
 // its answer did not come or made no sense. It holds no token, secret or
 // assertion.
+//
+// https://developers.line.biz/en/reference/messaging-api/#error-responses
 type Error struct {
 	// Operation is the call that failed.
 	Operation Operation
@@ -206,7 +209,8 @@ const (
 )
 
 // clean makes what a stranger wrote fit for one line of a log: no characters that
-// do not print or that turn the line around, no more than a few hundred letters, and none of our secrets.
+// do not print or that turn the line around, no more than a few hundred letters,
+// and none of our secrets.
 func clean(s string, secrets *strings.Replacer) string {
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {

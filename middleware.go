@@ -11,7 +11,7 @@ type tokenKey struct{}
 
 // Middleware puts a live token into the context of every request that next
 // serves; [TokenFromContext] takes it out. When there is none to be had, it
-// answers 503 with Retry-After itself.
+// answers 503 itself, with a Retry-After of 1 s to an hour.
 func (s *Source) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := s.TokenContext(r.Context())

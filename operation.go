@@ -2,6 +2,8 @@ package lineoauth
 
 // Operation names one of the eight endpoints by its operationId in the OpenAPI
 // document.
+//
+// https://developers.line.biz/en/reference/messaging-api/#channel-access-token
 type Operation string
 
 // The operations of LINE's channel access token API.

@@ -2,7 +2,6 @@ package lineoauth
 
 import (
 	"container/list"
-	"errors"
 	"fmt"
 	"sync"
 )
@@ -40,7 +39,8 @@ type pooled struct {
 	source    *Source
 }
 
-// Source returns the source of a channel. Its error is New's.
+// Source returns the source of a channel. The error is New's, or [ErrClosed]
+// after Close.
 func (p *Pool) Source(channelID string) (*Source, error) {
 	if source, err := p.lookup(channelID); source != nil || err != nil {
 		return source, err
@@ -102,11 +102,11 @@ func (p *Pool) Len() int {
 	return p.recent.Len()
 }
 
-// Close closes the sources that the pool keeps. From then on Source ends in ErrClosed.
+// Close closes the sources that the pool keeps. From then on Source ends in
+// [ErrClosed]. It never fails.
 func (p *Pool) Close() error {
 	p.mu.Lock()
 	p.closed = true
-	var errs []error
 	var sources []*Source
 	for e := p.recent.Front(); e != nil; e = e.Next() {
 		sources = append(sources, e.Value.(*pooled).source)
@@ -115,7 +115,7 @@ func (p *Pool) Close() error {
 	p.byID = nil
 	p.mu.Unlock()
 	for _, s := range sources {
-		errs = append(errs, s.Close())
+		_ = s.Close()
 	}
-	return errors.Join(errs...)
+	return nil
 }

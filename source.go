@@ -138,8 +138,8 @@ type flight struct {
 	err  error
 }
 
-// Source returns a source of the channel's tokens. The error matches
-// [ErrInvalid].
+// Source returns a source of the channel's tokens, which makes no request before
+// it is asked for one. The error matches [ErrInvalid].
 func (c *Client) Source(cfg SourceConfig) (*Source, error) {
 	if cfg.Kind == "" {
 		cfg.Kind = Stateless
@@ -171,7 +171,8 @@ func (c *Client) Source(cfg SourceConfig) (*Source, error) {
 // when there is none; the refresh that it then waits for is everybody's, and
 // goes on when ctx ends. Do not change the token; others have it, too.
 //
-// When LINE gives none, the error wraps the [*Error] of the last try.
+// When LINE gives none, the error wraps the [*Error] of the last try. It matches
+// [ErrClosed] after Close, and the context's error when ctx ends first.
 func (s *Source) TokenContext(ctx context.Context) (*Token, error) {
 	live, err := s.get(ctx)
 	if err != nil {
@@ -577,7 +578,7 @@ func (s *Source) Invalidate(accessToken string) {
 var _ io.Closer = (*Source)(nil)
 
 // Close ends the source: it cancels a refresh that is under way and waits for
-// it. From then on calls for a token end in ErrClosed. It never fails.
+// it. From then on calls for a token end in [ErrClosed]. It never fails.
 func (s *Source) Close() error {
 	if f := s.shut(); f != nil {
 		f.cancel()
@@ -604,7 +605,8 @@ func (s *Source) shut() *flight {
 // none of the channel's 30 places taken. It waits for a refresh that is under
 // way, as long as ctx allows, since that may have issued one. There is nothing
 // to revoke about stateless tokens, and what is in a Store is left to the other
-// processes. If it fails, it can be called again.
+// processes. The error is that of [Client.RevokeChannelToken], which needs the
+// ChannelSecret for V21 tokens, or the store's; Revoke can then be called again.
 func (s *Source) Revoke(ctx context.Context) error {
 	if f := s.shut(); f != nil {
 		select {

@@ -186,29 +186,28 @@ func (c *Client) stored(ctx context.Context, store Store, kind Kind) (there, err
 		l.value, l.revision, err = store.Load(ctx, key)
 		return l, err
 	}, nil)
-	value, revision := l.value, l.revision
 	if err != nil {
 		return there{}, fmt.Errorf("lineoauth: loading the stored token: %w", err)
 	}
-	if revision == "" {
+	if l.revision == "" {
 		return there{}, nil
 	}
 	var e entry
 	// The decoder's error may show what it read.
-	if json.Unmarshal(value, &e) != nil || e.Version < 1 {
-		return there{revision: revision}, fmt.Errorf("lineoauth: loading the stored token: %w", ErrStoreCorrupt)
+	if json.Unmarshal(l.value, &e) != nil || e.Version < 1 {
+		return there{revision: l.revision}, fmt.Errorf("lineoauth: loading the stored token: %w", ErrStoreCorrupt)
 	}
 	if e.Version > entryVersion {
 		return there{}, fmt.Errorf("lineoauth: the stored token is in format %d of a newer lineoauth, and this one reads up to %d; update it, or use another store", e.Version, entryVersion)
 	}
-	held := there{revision: revision, retryAt: e.RetryAt, lost: e.Lost}
+	held := there{revision: l.revision, retryAt: e.RetryAt, lost: e.Lost}
 	// A clock that is far ahead must not hold back all others.
 	patient := !e.RetryAt.After(c.cfg.Now().Add(longestWait + clockSkew))
 	if e.Key == key && patient && e.AccessToken == "" && !e.RetryAt.IsZero() {
 		return held, nil
 	}
 	if e.Key != key || !patient || !e.holdsToken(c.issuedFor(kind), c.cfg.Now()) {
-		return there{revision: revision}, fmt.Errorf("lineoauth: loading the stored token: %w", ErrStoreCorrupt)
+		return there{revision: l.revision}, fmt.Errorf("lineoauth: loading the stored token: %w", ErrStoreCorrupt)
 	}
 	held.token = &Token{
 		AccessToken: NewSecret(e.AccessToken),

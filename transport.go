@@ -26,6 +26,8 @@ const contentHost = "api-data.line.me"
 // request sent once more with a new one if its body can be had again (as
 // [http.NewRequest] arranges for the usual ones). The caller's request is not
 // changed.
+//
+// https://developers.line.biz/en/reference/messaging-api/#domain-name
 type Transport struct {
 	// Source gives the tokens.
 	Source *Source
@@ -37,7 +39,8 @@ type Transport struct {
 	Hosts []string
 }
 
-// RoundTrip sends one request.
+// RoundTrip sends one request. Without a token it sends none, and the error is
+// that of [Source.TokenContext].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	base := t.Base
 	if base == nil {

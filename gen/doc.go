@@ -8,5 +8,5 @@
 // are read without a bound, and a 200 answer that is not JSON leaves JSON200
 // nil without an error.
 //
-// https://developers.line.biz/en/reference/messaging-api/
+// https://developers.line.biz/en/reference/messaging-api/#channel-access-token
 package gen
