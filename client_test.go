@@ -20,11 +20,18 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
+// newClient returns a client that tries its calls once, unless cfg says how often.
 func newClient(t *testing.T, cfg lineoauth.Config) *lineoauth.Client {
 	t.Helper()
 	if cfg.MaxTries == 0 {
 		cfg.MaxTries = 1
 	}
+	return retrying(t, cfg)
+}
+
+// retrying returns a client that tries its calls as often as lineoauth.New has it.
+func retrying(t *testing.T, cfg lineoauth.Config) *lineoauth.Client {
+	t.Helper()
 	client, err := lineoauth.New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 
@@ -130,7 +132,8 @@ func BenchmarkPoolMemory(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	transport := fixedToken(b)
+	transport := fixed(200, http.Header{"Content-Type": {"application/json"}},
+		`{"access_token":"eyJhbGciOiJIUzI1NiJ9.`+strings.Repeat("x", 200)+`.c2ln","token_type":"Bearer","expires_in":900}`)
 	pool := &lineoauth.Pool{MaxSources: n, New: func(id string) (*lineoauth.Source, error) {
 		client, err := lineoauth.New(lineoauth.Config{ChannelID: id, Key: key, Transport: transport})
 		if err != nil {

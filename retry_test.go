@@ -3,8 +3,6 @@ package lineoauth_test
 import (
 	"context"
 	"errors"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -27,10 +25,6 @@ func bubble(t *testing.T, f func(t *testing.T, srv *lineoauthtest.Server)) {
 }
 
 func TestRetry(t *testing.T) {
-	issue := func(ctx context.Context, c *lineoauth.Client) error {
-		_, err := c.IssueStatelessChannelToken(ctx)
-		return err
-	}
 	for name, tt := range map[string]struct {
 		fault    lineoauthtest.Fault
 		maxTries int
@@ -62,13 +56,10 @@ func TestRetry(t *testing.T) {
 						retried++
 					}
 				}
-				client, err := lineoauth.New(cfg)
-				if err != nil {
-					t.Fatal(err)
-				}
+				client := retrying(t, cfg)
 				srv.Inject(tt.fault)
 				start := time.Now()
-				err = issue(t.Context(), client)
+				_, err := client.IssueStatelessChannelToken(t.Context())
 				if took := time.Since(start); took < tt.min || took > tt.max {
 					t.Errorf("it took %v", took)
 				}
@@ -91,10 +82,7 @@ func TestRetry(t *testing.T) {
 
 func TestNoRetryOfRefusals(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
-		client, err := lineoauth.New(srv.Config())
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := retrying(t, srv.Config())
 		if _, err := client.VerifyChannelToken(t.Context(), opaque); !errors.Is(err, lineoauth.ErrTokenInvalid) {
 			t.Errorf("error = %v", err)
 		}
@@ -119,10 +107,7 @@ func TestLostAnswersCostTwoPlaces(t *testing.T) {
 		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 			cfg := srv.Config()
 			cfg.MaxTries = 10
-			client, err := lineoauth.New(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
+			client := retrying(t, cfg)
 			srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ResetAfter, Times: -1})
 			if err := issue(t.Context(), client); err == nil {
 				t.Errorf("%s: no error", kind)
@@ -136,15 +121,12 @@ func TestLostAnswersCostTwoPlaces(t *testing.T) {
 
 func TestRetryEndsWithTheContext(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
-		client, err := lineoauth.New(srv.Config())
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := retrying(t, srv.Config())
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "7", Times: -1})
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(time.Second, cancel)
 		start := time.Now()
-		_, err = client.VerifyChannelToken(ctx, opaque)
+		_, err := client.VerifyChannelToken(ctx, opaque)
 		if time.Since(start) != time.Second || !errors.Is(err, context.Canceled) || !errors.Is(err, lineoauth.ErrRateLimited) {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
@@ -162,10 +144,7 @@ func TestClockSkew(t *testing.T) {
 		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 			cfg := srv.Config()
 			cfg.Now = func() time.Time { return time.Now().Add(off) }
-			client, err := lineoauth.New(cfg)
-			if err != nil {
-				t.Fatal(err)
-			}
+			client := retrying(t, cfg)
 			for range 3 {
 				if _, err := client.IssueChannelToken(t.Context(), 0); err != nil {
 					t.Fatalf("%v off: %v", off, err)
@@ -187,10 +166,7 @@ func TestClockSkewConcurrently(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		cfg := srv.Config()
 		cfg.Now = func() time.Time { return time.Now().Add(-time.Hour) }
-		client, err := lineoauth.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := retrying(t, cfg)
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: time.Second, Times: 8})
 		var wg sync.WaitGroup
 		for range 8 {
@@ -209,10 +185,7 @@ func TestAssertionExpiresOnTheWay(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		cfg := srv.Config()
 		cfg.AssertionLifetime = 10 * time.Second
-		client, err := lineoauth.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := retrying(t, cfg)
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "12"})
 		if _, err := client.IssueStatelessChannelToken(t.Context()); err != nil {
 			t.Error(err)
@@ -222,10 +195,7 @@ func TestAssertionExpiresOnTheWay(t *testing.T) {
 
 func TestLostAfterAnotherFailure(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
-		client, err := lineoauth.New(srv.Config())
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := retrying(t, srv.Config())
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError})
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ResetAfter})
 		if _, err := client.IssueChannelToken(t.Context(), 0); err != nil {
@@ -242,10 +212,7 @@ func TestRetryWaits(t *testing.T) {
 		cfg.MaxTries = 9
 		try := 0
 		cfg.OnEvent = func(e lineoauth.Event) { waits[try] = append(waits[try], e.Wait); try++ }
-		client, err := lineoauth.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := retrying(t, cfg)
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1})
 		for range 40 {
 			try = 0
@@ -268,12 +235,9 @@ func TestClockSkewOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		cfg := srv.Config()
 		cfg.Now = func() time.Time { return time.Now().Add(time.Hour) }
-		client, err := lineoauth.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := retrying(t, cfg)
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.WrongDate, Skew: -5 * time.Hour, Times: -1})
-		_, err = client.IssueStatelessChannelToken(t.Context())
+		_, err := client.IssueStatelessChannelToken(t.Context())
 		if n := srv.State().Calls[lineoauth.OpIssueStatelessChannelToken]; n != 2 || !errors.Is(err, lineoauth.ErrInvalidAssertion) {
 			t.Errorf("%d calls, %v", n, err)
 		}
@@ -282,10 +246,7 @@ func TestClockSkewOnce(t *testing.T) {
 
 func TestAssertionIsReused(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
-		client, err := lineoauth.New(srv.Config())
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := retrying(t, srv.Config())
 		get := func(validFor time.Duration) string {
 			a, err := client.Assertion(t.Context(), validFor)
 			if err != nil {
@@ -314,18 +275,5 @@ func TestAssertionIsReused(t *testing.T) {
 		if get(0) == first {
 			t.Error("an assertion was reused at its end")
 		}
-	})
-}
-
-// fixedToken answers every request with a token of a stateless one's size.
-func fixedToken(testing.TB) http.RoundTripper {
-	header := http.Header{"Content-Type": {"application/json"}}
-	return roundTrip(func(req *http.Request) (*http.Response, error) {
-		if req.Body != nil {
-			_, _ = io.Copy(io.Discard, req.Body)
-			_ = req.Body.Close()
-		}
-		body := `{"access_token":"eyJhbGciOiJIUzI1NiJ9.` + strings.Repeat("x", 200) + `.c2ln","token_type":"Bearer","expires_in":900}`
-		return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(strings.NewReader(body)), Request: req}, nil
 	})
 }

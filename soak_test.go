@@ -54,10 +54,7 @@ func TestSoak(t *testing.T) {
 			failures.Add(1)
 		}
 	}
-	client, err := lineoauth.New(cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
+	client := retrying(t, cfg)
 	source, err := client.Source(lineoauth.SourceConfig{})
 	if err != nil {
 		t.Fatal(err)

@@ -26,15 +26,10 @@ const issueStateless = lineoauth.OpIssueStatelessChannelToken
 func newSource(t *testing.T, srv *lineoauthtest.Server, cfg lineoauth.SourceConfig, change ...func(*lineoauth.Config)) *lineoauth.Source {
 	t.Helper()
 	clientConfig := srv.Config()
-	clientConfig.MaxTries = 1
 	for _, c := range change {
 		c(&clientConfig)
 	}
-	client, err := lineoauth.New(clientConfig)
-	if err != nil {
-		t.Fatal(err)
-	}
-	source, err := client.Source(cfg)
+	source, err := newClient(t, clientConfig).Source(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -445,10 +440,7 @@ func TestEventsAreLogged(t *testing.T) {
 		var log strings.Builder
 		cfg := srv.Config()
 		cfg.Logger = newLogger(&log)
-		client, err := lineoauth.New(cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
+		client := retrying(t, cfg)
 		source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, ValidFor: time.Hour})
 		if err != nil {
 			t.Fatal(err)
