@@ -264,6 +264,9 @@ func (s *Source) watch() {
 			if ctx.Err() != nil {
 				return
 			}
+			if err == nil {
+				err = errors.New("it ended")
+			}
 			wait := backOff(failures, jitter())
 			s.client.emit(ctx, Event{Kind: EventStoreFailed, Err: fmt.Errorf("lineoauth: watching the stored token: %w", err), Wait: wait})
 			if pause(ctx, wait) != nil {

@@ -61,8 +61,12 @@ const storeTimeout = 5 * time.Second
 
 // StoredToken returns the channel's token of a kind that a store holds, be it
 // alive or not, or nil when there is none. No request is made. The error wraps
-// the store's; it matches [ErrStoreCorrupt] when something damaged was there.
+// the store's; it matches [ErrStoreCorrupt] when something damaged was there, and
+// [ErrInvalid] when there is no such kind.
 func (c *Client) StoredToken(ctx context.Context, store Store, kind Kind) (*Token, error) {
+	if !kind.issuable() {
+		return nil, fmt.Errorf("lineoauth: loading the stored token: %w: there is no kind of token %q to issue", ErrInvalid, kind)
+	}
 	there, err := c.stored(ctx, store, kind)
 	return there.token, err
 }

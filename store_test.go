@@ -943,6 +943,21 @@ func TestWatchFails(t *testing.T) {
 	})
 }
 
+// brief is a store whose watches end without an error.
+type brief struct{ *storetest.Memory }
+
+func (brief) Watch(context.Context, string, func()) error { return nil }
+
+func TestWatchEnds(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		var seen events
+		get(t, newSource(t, srv, shared(brief{new(storetest.Memory)}), seen.record))
+		if n, e := seen.of(lineoauth.EventStoreFailed); n == 0 || !strings.HasSuffix(fmt.Sprint(e.Err), "watching the stored token: it ended") {
+			t.Errorf("%d reports, the last %v", n, e.Err)
+		}
+	})
+}
+
 // A source that its pool forgot has no goroutine; it looks by itself.
 func TestForgottenSourceDoesNotWatch(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
@@ -1274,6 +1289,12 @@ func TestStoreTokenRefuses(t *testing.T) {
 			change(&token)
 			if err := client.StoreToken(t.Context(), store, &token); !errors.Is(err, lineoauth.ErrInvalid) {
 				t.Errorf("%s: %v", name, err)
+			}
+		}
+		// A source of no kind has stateless ones; a caller is to say so.
+		for _, kind := range []lineoauth.Kind{"", lineoauthtest.LongLived} {
+			if token, err := client.StoredToken(t.Context(), store, kind); token != nil || !errors.Is(err, lineoauth.ErrInvalid) {
+				t.Errorf("StoredToken of kind %q = %v, %v", kind, token, err)
 			}
 		}
 		if err := client.StoreToken(t.Context(), store, nil); !errors.Is(err, lineoauth.ErrInvalid) {
