@@ -201,7 +201,7 @@ func (c *Client) IssueChannelToken(ctx context.Context, validFor time.Duration) 
 //
 // https://developers.line.biz/en/reference/messaging-api/#issue-shortlived-channel-access-token
 func (c *Client) IssueShortLivedChannelToken(ctx context.Context) (*Token, error) {
-	if c.insteadOfShortLived() {
+	if c.issuedFor(ShortLived) == V21 {
 		return c.IssueChannelToken(ctx, 0)
 	}
 	if err := c.require(string(OpIssueChannelToken), needChannelID, needSecret); err != nil {
@@ -222,10 +222,12 @@ func (c *Client) IssueShortLivedChannelToken(ctx context.Context) (*Token, error
 	return ans.token(ShortLived, rsp.AccessToken, rsp.TokenType, "", int64(rsp.ExpiresIn))
 }
 
-// insteadOfShortLived reports whether the client can only issue a v2.1 token
-// where a short-lived one is asked for.
-func (c *Client) insteadOfShortLived() bool {
-	return c.cfg.ChannelSecret.IsZero() && (c.cfg.Key != nil || c.assertion != nil)
+// issuedFor is the kind of token that the client issues where one is asked for.
+func (c *Client) issuedFor(kind Kind) Kind {
+	if kind == ShortLived && c.cfg.ChannelSecret.IsZero() && (c.cfg.Key != nil || c.assertion != nil) {
+		return V21
+	}
+	return kind
 }
 
 // IssueStatelessChannelToken issues a token that lives 15 minutes, by JWT

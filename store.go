@@ -73,8 +73,9 @@ func (c *Client) StoredToken(ctx context.Context, store Store, kind Kind) (*Toke
 
 // StoreToken puts a token into a store in the place of whatever is there, so
 // that sources which share it take it up, if it was issued after theirs. It is
-// for tokens that did not come from such a [Source]. What is no live token, or of
-// a kind that the client does not issue, is refused with [ErrInvalid].
+// for tokens that did not come from such a [Source]. What is no live token is
+// refused with [ErrInvalid], and so is a ShortLived one by a client that has a key
+// alone: its sources have V21 tokens.
 func (c *Client) StoreToken(ctx context.Context, store Store, token *Token) error {
 	now := c.cfg.Now()
 	switch {
@@ -155,14 +156,6 @@ func (c *Client) storeKey(kind Kind) string {
 		base = url
 	}
 	return fmt.Sprintf("%s/%s/%s", c.cfg.ChannelID, kind, strings.TrimSuffix(base, "/"))
-}
-
-// issuedFor is the kind of token that the client issues where one is asked for.
-func (c *Client) issuedFor(kind Kind) Kind {
-	if kind == ShortLived && c.insteadOfShortLived() {
-		return V21
-	}
-	return kind
 }
 
 // issues is the operation that issues tokens of a kind.
