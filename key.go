@@ -74,6 +74,3 @@ func (k *Key) String() string {
 
 // Format prints what String returns, under every verb.
 func (k *Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }
-
-// MarshalText returns what String returns.
-func (k *Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }

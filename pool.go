@@ -17,9 +17,8 @@ const DefaultMaxSources = 100_000
 // A source that is made anew issues a new token. For V21 and ShortLived tokens
 // that takes another of the channel's 30 places, so MaxSources should be no less
 // than the channels in use; or the sources have a Store, where it is found again.
-// A source that watches its store costs a goroutine from its first token on, and
-// with redisstore a connection; for very many channels, hide the watch:
-// struct{ lineoauth.Store }{store}.
+// A source that watches its store costs a goroutine from its first token on. Where
+// that is too much, hide the watch: struct{ lineoauth.Store }{store}.
 type Pool struct {
 	// New makes the source of a channel; it is called without a lock, and more
 	// than once for a channel that is asked for by several goroutines at first.

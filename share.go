@@ -71,7 +71,7 @@ func (s *Source) share(ctx context.Context, client *Client, look bool) outcome {
 			return o
 		}
 		if s.heldBack(now) || now.Before(there.retryAt) {
-			o.err = fmt.Errorf("lineoauth: a process that shares the store failed to issue a token: %w", errHeldBack)
+			o.err = fmt.Errorf("lineoauth: a process that shares the store failed to issue a token, and its events or log say why: %w", errHeldBack)
 			return o
 		}
 		if release != nil {

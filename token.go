@@ -76,9 +76,6 @@ func (v *Verification) Remaining() time.Duration { return seconds(v.ExpiresIn) }
 // ExpiresAt is when the token dies.
 func (v *Verification) ExpiresAt() time.Time { return v.VerifiedAt.Add(v.Remaining()) }
 
-// Scopes is Scope, split at its spaces.
-func (v *Verification) Scopes() []string { return strings.Fields(v.Scope) }
-
 // seconds stops at the longest duration that there is, some 292 years.
 func seconds(n int64) time.Duration {
 	if n > int64(math.MaxInt64/time.Second) {
