@@ -87,7 +87,7 @@ func TestREADME(t *testing.T) {
 
 const (
 	channelID     = "1234567890"
-	channelSecret = "0123456789abcdef0123456789abcdef"
+	channelSecret = "0123456789abcdef"
 	keyID         = "kid-1"
 )
 
@@ -95,7 +95,7 @@ const (
 type reader struct {
 	line *lineoauthtest.Server
 	dir  string
-	// env has the credentials; with asLINE, the emulator is LINE besides.
+	// env is the reader's own; asLINE adds credentials, and has line for LINE.
 	env, asLINE []string
 	// main is the README's first program.
 	main string
@@ -127,7 +127,7 @@ func newReader(t *testing.T) *reader {
 	if _, err := channel.RegisterKey(keyID, []byte(jwk(private.Public(), ""))); err != nil {
 		t.Fatal(err)
 	}
-	r.write(t, "private-key.json", jwk(private, keyID))
+	r.write(t, "private-key.json", jwk(private, ""))
 	r.write(t, "private-key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)})))
 	proxy, certificate := inPlaceOfLINE(t, r.line, private)
 	bundle := r.write(t, "certificate.pem", certificate)
@@ -145,11 +145,13 @@ func newReader(t *testing.T) *reader {
 		t.Fatal(err)
 	}
 	bin := filepath.Join(dir, "bin")
-	r.env = slices.Clip(append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "GOBIN="+bin, "GOFLAGS=",
-		lineoauth.EnvChannelID+"="+channelID, lineoauth.EnvChannelSecret+"="+channelSecret, lineoauth.EnvPrivateKey+"=",
-		lineoauth.EnvPrivateKeyFile+"="+filepath.Join(r.dir, "private-key.pem"), lineoauth.EnvKeyID+"="+keyID))
-	r.asLINE = append(r.env, lineoauth.EnvBaseURL+"=", "HTTPS_PROXY="+proxy, "SSL_CERT_FILE="+bundle, "HOME="+r.dir, "XDG_CACHE_HOME="+r.dir)
-	r.env = append(r.env, lineoauth.EnvBaseURL+"="+r.line.URL)
+	r.env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "GOBIN="+bin, "GOFLAGS=")
+	for _, name := range []string{lineoauth.EnvBaseURL, lineoauth.EnvChannelID, lineoauth.EnvChannelSecret,
+		lineoauth.EnvPrivateKey, lineoauth.EnvPrivateKeyFile, lineoauth.EnvKeyID} {
+		r.env = append(r.env, name+"=")
+	}
+	r.asLINE = append(slices.Clip(r.env), lineoauth.EnvChannelID+"="+channelID, lineoauth.EnvChannelSecret+"="+channelSecret,
+		"HTTPS_PROXY="+proxy, "SSL_CERT_FILE="+bundle, "HOME="+r.dir, "XDG_CACHE_HOME="+r.dir)
 	return r
 }
 
@@ -181,7 +183,7 @@ var variants = []variant{
 	{"func config()", "lineoauth.ConfigFromEnv(os.Getenv)", "config()", "", statelessUntil, lineoauth.OpIssueStatelessChannelToken},
 	{"type signer ", "lineoauth.ConfigFromEnv(os.Getenv)", "config()", kms, statelessUntil, lineoauth.OpIssueStatelessChannelToken},
 	{"func newBot(", "context.Background()", "push(newBot(source))", pushing, statelessUntil, lineoauth.OpIssueStatelessChannelToken},
-	{"func newSource(", "client.Source(lineoauth.SourceConfig{})", "newSource(client)", "", `v2\.1 \[redacted\] until 2\d.*\n`, lineoauth.OpIssueChannelTokenByJWT},
+	{"func newSource(", "client.Source(lineoauth.SourceConfig{})", "newSource(client)", "", `short-lived \[redacted\] until 2\d.*\n`, lineoauth.OpIssueChannelToken},
 }
 
 const statelessUntil = `stateless \[redacted\] until 2\d.*\n`
@@ -314,6 +316,7 @@ func imported(t *testing.T, text string) string {
 // this.
 func (r *reader) shell(t *testing.T, commands string) {
 	dir := r.dir
+	commands = strings.ReplaceAll(commands, ":8080", ":"+r.port)
 	if strings.Contains(commands, " ./cmd/lineoauth") {
 		dir = "."
 	}
@@ -345,6 +348,9 @@ func (r *reader) transcript(t *testing.T, text string) {
 			t.Errorf("it prints\n%s\nwhere the README shows\n%s", got, prints.String())
 		}
 		return
+	}
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
 	}
 	cmd := exec.Command(script[0], script[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stderr = dir, r.env, os.Stderr

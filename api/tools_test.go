@@ -167,10 +167,13 @@ func properties(object map[string]any, has string) map[string]any {
 	return nil
 }
 
+// newField is what no document has already, and newName what it is in Go.
+const newField, newName = "added_by_a_test", "AddedByATest"
+
 // addField gives the answer that has kids another field.
 func addField(object map[string]any) {
 	if properties := properties(object, "kids"); properties != nil {
-		properties["total"] = map[string]any{"type": "integer"}
+		properties[newField] = map[string]any{"type": "integer"}
 	}
 }
 
@@ -291,7 +294,7 @@ func TestCheckTarget(t *testing.T) {
 
 	c.edit(t, addField)
 	before := c.git(t, "status", "--porcelain") + c.read(t, "gen/oauth.gen.go")
-	says(t, c.run(t, "make", "check"), 2, "+	Total", "\ngen/oauth.gen.go\n"+emulator+"\n", "make generate")
+	says(t, c.run(t, "make", "check"), 2, "+	"+newName, "\ngen/oauth.gen.go\n"+emulator+"\n", "make generate")
 	if after := c.git(t, "status", "--porcelain") + c.read(t, "gen/oauth.gen.go"); after != before {
 		t.Errorf("make check changed the tree:\n%s", after)
 	}
@@ -331,7 +334,7 @@ func TestSpecDiff(t *testing.T) {
 		"cosmetic":           {cosmetic, 0, []string{"Nothing changed", safe}},
 		"OpenAPI 3.1":        {func(o map[string]any) { replaceValue(o, "openapi", "3.1.0") }, 0, []string{"Nothing changed", safe}},
 		"version":            {func(o map[string]any) { replaceValue(o, "version", "0.1.0") }, 0, []string{"Nothing changed", safe}},
-		"field added":        {addField, 0, []string{"## GET /oauth2/v2.1/tokens/kid\n\n- added the optional property `total`", safe}},
+		"field added":        {addField, 0, []string{"## GET /oauth2/v2.1/tokens/kid\n\n- added the optional property `" + newField + "`", safe}},
 		"operation added":    {addOperation, 0, []string{"## GET /v2/oauth/explain\n\n- endpoint added", safe}},
 		"unused schema":      {addUnusedSchema, 0, []string{safe}},
 		"field renamed":      {renameField, 1, []string{bad + "removed the required property `kids`", "`make api-diff BASE=HEAD`", "`git diff HEAD -- " + document + "`"}},
@@ -619,7 +622,8 @@ func TestREADME(t *testing.T) {
 			t.Errorf("%d transcripts of make were not compared", left)
 		}
 	}()
-	shown := func(t *testing.T, command, from string) {
+	// edit takes what may differ out of a transcript.
+	shown := func(t *testing.T, command string, edit func(text string) string) {
 		t.Helper()
 		_, block, ok := strings.Cut(readme, "```console\n$ "+command+"\n")
 		block, _, _ = strings.Cut(block, "```")
@@ -633,39 +637,52 @@ func TestREADME(t *testing.T) {
 		got := a.stdout
 		if !silent {
 			for line := range strings.Lines(a.stderr) {
-				if strings.HasPrefix(line, "make: ***") {
+				if strings.HasPrefix(line, "make: ***") || strings.HasPrefix(line, "api-diff: ") {
 					got += line
 				}
 			}
 		}
-		if from != "" {
-			_, got, _ = strings.Cut(got, from)
-			_, block, _ = strings.Cut(block, from)
-		}
+		got, block = edit(got), edit(block)
 		// Lines of code move; what is told of them does not.
 		numbers := regexp.MustCompile(`(\.go|Makefile):[0-9]+(:[0-9]+)?`)
 		if numbers.ReplaceAllString(got, "$1:0") != numbers.ReplaceAllString(block, "$1:0") {
 			t.Errorf("README.md shows\n%s\nwhere this prints\n%s", block, a)
 		}
 	}
-	// LINE's own document may be in the place of ours. Then its lines are others.
+	// The document may be LINE's own, or a later one, which has other lines around
+	// the new one, or that already.
 	const kids = "      required: [kids]\n      properties:\n"
-	text := strings.Replace(c.read(t, document), kids, kids+"        total:\n          type: integer\n", 1)
-	from := ""
-	if text == c.read(t, document) {
-		text, from = newer(t, addField), "# Changes"
+	field, name := "total", "Total"
+	old := c.read(t, document)
+	if strings.Contains(old, field+":\n") {
+		field, name = newField, newName
+	}
+	text := strings.Replace(old, kids, kids+"        "+field+":\n          type: integer\n", 1)
+	asText := text != old
+	if !asText {
+		field, name, text = newField, newName, newer(t, addField)
 	}
 	c.write(t, "newer.yml", text)
-	shown(t, "make --silent spec-update FROM=newer.yml 2>update.log", from)
+	named := func(text string) string {
+		return strings.ReplaceAll(strings.ReplaceAll(text, "total", field), "Total", name)
+	}
+	shown(t, "make --silent spec-update FROM=newer.yml 2>update.log", func(text string) string {
+		lines, changes, _ := strings.Cut(text, "# Changes")
+		if !asText {
+			return named(changes)
+		}
+		return named(strings.Join(regexp.MustCompile(`(?m)^[+-].*\n`).FindAllString(lines, -1), "") + changes)
+	})
 	if t.Failed() {
 		return
 	}
-	shown(t, "make --silent api-diff BASE=main", "")
+	shown(t, "make --silent api-diff BASE=main", named)
+	as := func(text string) string { return text }
 	c.reset(t)
 	c.edit(t, renameField)
-	shown(t, "make --silent spec-diff BASE=main", "")
+	shown(t, "make --silent spec-diff BASE=main", as)
 	says(t, c.run(t, "make", "generate"), 0)
-	shown(t, "make --silent api-diff BASE=main # kids renamed", "")
+	shown(t, "make --silent api-diff BASE=main # kids renamed", as)
 }
 
 // A revision, a file name or a version may be anything, but is never run.
@@ -785,7 +802,7 @@ func TestProposal(t *testing.T) {
 	if got := pushed(":CHANGELOG.md"); got != "# Mine\n" {
 		t.Errorf("the person's work is lost: %s", got)
 	}
-	if got := pushed(":gen/oauth.gen.go"); !strings.Contains(got, "Total") {
+	if got := pushed(":gen/oauth.gen.go"); !strings.Contains(got, newName) {
 		t.Error("the new document did not get there")
 	}
 	if got := state(); got != before {

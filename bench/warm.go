@@ -72,5 +72,6 @@ func warm() {
 	for i := range rows {
 		rows[i] = append(rows[i], fmt.Sprint(allocs[i]))
 	}
-	table("A warm token, in ns (and against the floor)", []string{"", "serial", "parallel, 1 CPU", "2 CPUs", "8 CPUs", "allocations"}, rows)
+	table(fmt.Sprintf("A warm token on %d cores, in ns a call (and against the floor)", runtime.NumCPU()),
+		[]string{"", "serial", "1 goroutine", "2 goroutines", "8 goroutines", "allocations"}, rows)
 }
