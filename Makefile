@@ -20,7 +20,7 @@ export BASE FROM VERSION GO
 RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
 # The modules of this repository, each with a go.mod of its own.
-MODULES = . bench examples internal/man internal/strangers internal/tools redisstore
+MODULES = . bench examples internal/man internal/strangers internal/tools redisstore redisstore/internal/fleet
 
 # What a person writes.
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go' | grep -v '\.gen\.go$$')

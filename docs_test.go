@@ -154,6 +154,32 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 	}
 }
 
+// make tests each module.
+func TestModules(t *testing.T) {
+	makefile, err := os.ReadFile("Makefile")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, modules, _ := strings.Cut(string(makefile), "\nMODULES = ")
+	modules, _, _ = strings.Cut(modules, "\n")
+	want := strings.Fields(modules)
+	var got []string
+	err = filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == "go.mod" {
+			got = append(got, filepath.ToSlash(filepath.Dir(path)))
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(want)
+	slices.Sort(got)
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("MODULES of the Makefile (-it has +there are):\n%s", diff)
+	}
+}
+
 // What the README says of peers was measured: each row of it is a column, or a
 // row, of a table in bench/README.md.
 func TestCompared(t *testing.T) {

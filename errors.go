@@ -104,11 +104,7 @@ func (e *Error) kind() error {
 		case e.Code == "invalid_request" && e.Description != "some parameters missed or invalid":
 			return ErrTokenInvalid
 		}
-	case OpIssueChannelToken:
-		if e.Code == "invalid_client" {
-			return ErrBadCredentials
-		}
-	case OpIssueChannelTokenByJWT, OpGetsAllValidChannelAccessTokenKeyIds, OpIssueStatelessChannelToken:
+	default:
 		switch {
 		case strings.HasPrefix(e.Message, "The maximum number of access tokens"):
 			return ErrTokenLimit

@@ -372,10 +372,14 @@ func TestErrorsHoldNoSecret(t *testing.T) {
 		_, v21 := client.WithAssertion(secret).IssueChannelToken(t.Context(), 0)
 		_, verifyOpaque := client.VerifyChannelToken(t.Context(), secret)
 		_, verifyJWS := client.VerifyChannelToken(t.Context(), jws)
-		for name, err := range map[string]error{
+		errs := map[string]error{
 			"stateless": stateless, "short-lived": shortLived, "key IDs": keyIDs, "v2.1": v21, "verify": verifyOpaque, "verify JWS": verifyJWS,
 			"revoke": client.RevokeChannelToken(t.Context(), secret), "revoke JWS": client.RevokeChannelToken(t.Context(), jws),
-		} {
+		}
+		if len(errs) != len(lineoauth.Operations()) {
+			t.Fatal("these are not all operations")
+		}
+		for name, err := range errs {
 			if err == nil {
 				t.Errorf("%s at %s: no error", name, base)
 				continue

@@ -40,7 +40,7 @@ func (s *Source) share(ctx context.Context, client *Client, look bool) outcome {
 		}
 	}()
 	for {
-		there, err := s.client.stored(ctx, s.cfg.Store, s.cfg.Kind)
+		found, err := s.client.stored(ctx, s.cfg.Store, s.cfg.Kind)
 		if err != nil && !errors.Is(err, ErrStoreCorrupt) {
 			if look {
 				return outcome{live: best, storeErr: err}
@@ -50,7 +50,7 @@ func (s *Source) share(ctx context.Context, client *Client, look bool) outcome {
 		if o.storeErr == nil {
 			o.storeErr = err
 		}
-		o.live, o.shared = s.newer(best, there.token)
+		o.live, o.shared = s.newer(best, found.token)
 		best = o.live
 		now := s.client.cfg.Now()
 		if best != nil && (cold || now.UnixNano() < best.dueAt) {
@@ -58,7 +58,7 @@ func (s *Source) share(ctx context.Context, client *Client, look bool) outcome {
 				return o
 			}
 			// The store lost it, or could not be written when it was new.
-			err := s.client.store(ctx, s.cfg.Store, s.cfg.Kind, there.revision, entryOf(&best.token))
+			err := s.client.store(ctx, s.cfg.Store, s.cfg.Kind, found.revision, entryOf(&best.token))
 			if errors.Is(err, ErrStoreConflict) && pause(ctx, leasePoll) == nil {
 				continue
 			}
@@ -70,12 +70,12 @@ func (s *Source) share(ctx context.Context, client *Client, look bool) outcome {
 		if look {
 			return o
 		}
-		if s.heldBack(now) || now.Before(there.retryAt) {
+		if s.heldBack(now) || now.Before(found.retryAt) {
 			o.err = fmt.Errorf("lineoauth: a process that shares the store failed to issue a token, and its events or log say why: %w", errHeldBack)
 			return o
 		}
 		if release != nil {
-			return s.issueShared(ctx, client, o, there)
+			return s.issueShared(ctx, client, o, found)
 		}
 		switch release, err = s.lease(ctx); {
 		case err == nil: // somebody may have been faster, so the store has the word
@@ -94,7 +94,7 @@ func (s *Source) share(ctx context.Context, client *Client, look bool) outcome {
 }
 
 // issueShared issues a token and stores it in the place of what is there.
-func (s *Source) issueShared(ctx context.Context, client *Client, before outcome, old there) outcome {
+func (s *Source) issueShared(ctx context.Context, client *Client, before outcome, old storedToken) outcome {
 	o := s.issue(ctx, client)
 	ctx = context.WithoutCancel(ctx) // a place may be taken, so others are to know
 	if o.err != nil {
@@ -133,7 +133,7 @@ func (s *Source) issueShared(ctx context.Context, client *Client, before outcome
 
 // holdBackAll lets all processes wait for what LINE asks one to wait for, and
 // for what one has to after answers that were lost.
-func (s *Source) holdBackAll(ctx context.Context, old there, err error) {
+func (s *Source) holdBackAll(ctx context.Context, old storedToken, err error) {
 	refusal := new(Error)
 	if !errors.As(err, &refusal) {
 		return

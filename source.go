@@ -644,14 +644,14 @@ func (s *Source) spareStored(ctx context.Context) error {
 	if s.cfg.Store == nil || n == 0 {
 		return nil
 	}
-	there, err := s.client.stored(ctx, s.cfg.Store, s.cfg.Kind)
+	found, err := s.client.stored(ctx, s.cfg.Store, s.cfg.Kind)
 	if err != nil && !errors.Is(err, ErrStoreCorrupt) {
 		return err
 	}
-	if there.token != nil {
+	if found.token != nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.former = slices.DeleteFunc(s.former, func(t *Token) bool { return t.AccessToken.Reveal() == there.token.AccessToken.Reveal() })
+		s.former = slices.DeleteFunc(s.former, func(t *Token) bool { return t.AccessToken.Reveal() == found.token.AccessToken.Reveal() })
 	}
 	return nil
 }

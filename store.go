@@ -67,8 +67,8 @@ func (c *Client) StoredToken(ctx context.Context, store Store, kind Kind) (*Toke
 	if !kind.issuable() {
 		return nil, fmt.Errorf("lineoauth: loading the stored token: %w: there is no kind of token %q to issue", ErrInvalid, kind)
 	}
-	there, err := c.stored(ctx, store, kind)
-	return there.token, err
+	found, err := c.stored(ctx, store, kind)
+	return found.token, err
 }
 
 // StoreToken puts a token into a store in the place of whatever is there, so
@@ -85,11 +85,11 @@ func (c *Client) StoreToken(ctx context.Context, store Store, token *Token) erro
 		return fmt.Errorf("lineoauth: storing the token: %w: this client issues no %q tokens", ErrInvalid, token.Kind)
 	}
 	for {
-		there, err := c.stored(ctx, store, token.Kind)
+		found, err := c.stored(ctx, store, token.Kind)
 		if err != nil && !errors.Is(err, ErrStoreCorrupt) {
 			return err
 		}
-		if err := c.store(ctx, store, token.Kind, there.revision, entryOf(token)); !errors.Is(err, ErrStoreConflict) {
+		if err := c.store(ctx, store, token.Kind, found.revision, entryOf(token)); !errors.Is(err, ErrStoreConflict) {
 			return err
 		}
 		if err := pause(ctx, leasePoll); err != nil {
@@ -137,8 +137,8 @@ func (e entry) holdsToken(kind Kind, now time.Time) bool {
 		e.ExpiresIn > 0 && !e.IssuedAt.IsZero() && e.IssuedAt.Before(now.Add(clockSkew))
 }
 
-// there is what a store holds of one token.
-type there struct {
+// storedToken is what a store holds of one token.
+type storedToken struct {
 	token    *Token // nil if there is none
 	revision string
 	retryAt  time.Time
@@ -171,7 +171,7 @@ func issues(kind Kind) Operation {
 
 // stored reads a store. An entry that makes no sense is reported, but its
 // revision can be replaced.
-func (c *Client) stored(ctx context.Context, store Store, kind Kind) (there, error) {
+func (c *Client) stored(ctx context.Context, store Store, kind Kind) (storedToken, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	key := c.storeKey(kind)
@@ -184,27 +184,27 @@ func (c *Client) stored(ctx context.Context, store Store, kind Kind) (there, err
 		return l, err
 	}, nil)
 	if err != nil {
-		return there{}, fmt.Errorf("lineoauth: loading the stored token: %w", err)
+		return storedToken{}, fmt.Errorf("lineoauth: loading the stored token: %w", err)
 	}
 	if l.revision == "" {
-		return there{}, nil
+		return storedToken{}, nil
 	}
 	var e entry
 	// The decoder's error may show what it read.
 	if json.Unmarshal(l.value, &e) != nil || e.Version < 1 {
-		return there{revision: l.revision}, fmt.Errorf("lineoauth: loading the stored token: %w", ErrStoreCorrupt)
+		return storedToken{revision: l.revision}, fmt.Errorf("lineoauth: loading the stored token: %w", ErrStoreCorrupt)
 	}
 	if e.Version > entryVersion {
-		return there{}, fmt.Errorf("lineoauth: the stored token is in format %d of a newer lineoauth, and this one reads up to %d; update it, or use another store", e.Version, entryVersion)
+		return storedToken{}, fmt.Errorf("lineoauth: the stored token is in format %d of a newer lineoauth, and this one reads up to %d; update it, or use another store", e.Version, entryVersion)
 	}
-	held := there{revision: l.revision, retryAt: e.RetryAt, lost: e.Lost}
+	held := storedToken{revision: l.revision, retryAt: e.RetryAt, lost: e.Lost}
 	// A clock that is far ahead must not hold back all others.
 	patient := !e.RetryAt.After(c.cfg.Now().Add(longestWait + clockSkew))
 	if e.Key == key && patient && e.AccessToken == "" && !e.RetryAt.IsZero() {
 		return held, nil
 	}
 	if e.Key != key || !patient || !e.holdsToken(c.issuedFor(kind), c.cfg.Now()) {
-		return there{revision: l.revision}, fmt.Errorf("lineoauth: loading the stored token: %w", ErrStoreCorrupt)
+		return storedToken{revision: l.revision}, fmt.Errorf("lineoauth: loading the stored token: %w", ErrStoreCorrupt)
 	}
 	held.token = &Token{
 		AccessToken: NewSecret(e.AccessToken),

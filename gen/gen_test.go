@@ -110,6 +110,14 @@ func errorOf[R interface{ GetJSONDefault() *gen.ErrorResponse }](parse func(*htt
 
 // The contract declares an error answer for one operation and in one shape.
 func TestEveryOperationReadsBothErrorShapes(t *testing.T) {
+	operations := map[string]bool{}
+	for method := range reflect.TypeFor[gen.ClientWithResponsesInterface]().Methods() {
+		name := strings.TrimSuffix(method.Name, "WithResponse")
+		operations[strings.TrimSuffix(strings.TrimSuffix(name, "WithBody"), "WithFormdataBody")] = true
+	}
+	if len(operations) != len(parsers) {
+		t.Errorf("there are parsers of %d operations here, and %d operations", len(parsers), len(operations))
+	}
 	for op, parse := range parsers {
 		t.Run(op, func(t *testing.T) {
 			got, err := parse(500, "application/json", `{"error":"e","error_description":"d"}`)

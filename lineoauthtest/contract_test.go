@@ -262,7 +262,7 @@ func issued(expiresIn float64, more ...string) answer {
 	return answer{200, body}
 }
 
-// A row each of the contract's table of operations.
+// A row each for LINE's operations.
 func TestOperations(t *testing.T) {
 	for row, test := range map[string]func(l *line){
 		"POST /oauth2/v3/token issueStatelessChannelToken": func(l *line) {
@@ -307,7 +307,7 @@ func TestOperations(t *testing.T) {
 	}
 }
 
-// A row each of the contract's table of token types.
+// A row each for LINE's types of token.
 func TestTokenTypes(t *testing.T) {
 	for row, test := range map[string]func(l *line){
 		"v2.1": func(l *line) {
@@ -388,7 +388,7 @@ func TestTokenTypes(t *testing.T) {
 	}
 }
 
-// A row each of the contract's table of error bodies, and of its edges.
+// A row each for the ways in which LINE refuses, and for its edges.
 func TestErrorBodies(t *testing.T) {
 	const (
 		opaque = "AAAA+/=="

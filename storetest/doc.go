@@ -15,8 +15,9 @@
 // [lineoauth.StoreWatcher]; and lets many sources have one token together, issued
 // against the emulator of package lineoauthtest.
 //
-// It does not prove what a store does while its storage fails, what its errors
-// show, or who else can read it.
+// It does not prove what becomes of the lease of a process that is killed, which
+// should end within seconds, not with its ttl; what a store does while its storage
+// fails; what its errors show; or who else can read it.
 //
 // [Memory] is the simplest store that passes.
 package storetest

@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
@@ -84,8 +85,8 @@ func hangingServer(t *testing.T) (url string, asked chan struct{}) {
 	return srv.URL, asked
 }
 
-// command is lineoauth as a process of its own.
-func command(args ...string) *exec.Cmd {
+// process is lineoauth as a process of its own.
+func process(args ...string) *exec.Cmd {
 	cmd := exec.Command("lineoauth", args...)
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	return cmd
@@ -107,12 +108,32 @@ func interrupt(t *testing.T, cmd *exec.Cmd) {
 	}
 }
 
+// The README's tables have each command, and each environment variable.
+func TestREADME(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, cmd := range Command().Commands() {
+		if row := "\n| `" + cmd.Name(); cmd.Name() != "help" && !strings.Contains(string(readme), row+" ") && !strings.Contains(string(readme), row+"`") {
+			t.Errorf("no row for %s", cmd.Name())
+		}
+	}
+	for _, name := range []string{
+		lineoauth.EnvChannelID, lineoauth.EnvChannelSecret, lineoauth.EnvPrivateKey, lineoauth.EnvPrivateKeyFile, lineoauth.EnvKeyID, lineoauth.EnvBaseURL,
+	} {
+		if !strings.Contains(string(readme), "\n| `"+name+"` |") {
+			t.Errorf("no row for %s", name)
+		}
+	}
+}
+
 // Ctrl-C ends a call at once, also one that waits for standard input.
 func TestInterrupt(t *testing.T) {
 	url, asked := hangingServer(t)
 	for name, arg := range map[string]string{"call": "eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "standard input": "-"} {
 		t.Run(name, func(t *testing.T) {
-			cmd := command("verify", "--base-url", url, arg)
+			cmd := process("verify", "--base-url", url, arg)
 			if arg == "-" {
 				// Only once it reads does the pipe take what is written.
 				stdin, err := cmd.StdinPipe()
@@ -138,7 +159,7 @@ func TestInterrupt(t *testing.T) {
 func TestServeEnds(t *testing.T) {
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
 		t.Run(sig.String(), func(t *testing.T) {
-			cmd := command("serve")
+			cmd := process("serve")
 			out, err := cmd.StdoutPipe()
 			if err != nil {
 				t.Fatal(err)
@@ -200,7 +221,7 @@ func TestProcessList(t *testing.T) {
 		"token":  {"verify -", "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd := command(strings.Fields(tt.args)...)
+			cmd := process(strings.Fields(tt.args)...)
 			cmd.Env = append(cmd.Env, "LINE_OAUTH_BASE_URL="+url,
 				"LINE_CHANNEL_ID=1234567890", "LINE_CHANNEL_SECRET=the-made-up-secret", "LINE_PRIVATE_KEY="+string(private), "LINE_KEY_ID=kid")
 			cmd.Stdin = strings.NewReader(tt.stdin)

@@ -221,7 +221,7 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 // serve runs "lineoauth serve" until the script ends, and sets the environment
 // variables with which the other commands reach it.
 func serve(ts *testscript.TestScript, _ bool, args []string) {
-	cmd := command(append([]string{"serve"}, args...)...)
+	cmd := process(append([]string{"serve"}, args...)...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
