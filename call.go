@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cenkalti/backoff/v5"
 
@@ -105,28 +106,61 @@ func (c *Client) finish(ctx context.Context, cl call, do send) (*answer, error) 
 // other than null. It refuses a field that comes twice, of which encoding/json
 // takes the last and others the first. The body is known to be JSON.
 func fieldsOf(body []byte) (map[string]bool, error) {
-	fields := make(map[string]bool)
-	d := json.NewDecoder(bytes.NewReader(body))
-	if start, err := d.Token(); err != nil || start != json.Delim('{') {
-		return nil, err
+	if !bytes.HasPrefix(afterSpace(body), []byte("{")) {
+		return nil, nil
 	}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return nil, err
+	fields := make(map[string]bool)
+	depth := 0
+	for i := 0; i < len(body); i++ {
+		switch body[i] {
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		case '"':
+			literal := body[i : i+stringEnd(body[i:])]
+			i += len(literal) - 1
+			value, named := bytes.CutPrefix(afterSpace(body[i+1:]), []byte(":"))
+			if depth != 1 || !named {
+				continue
+			}
+			name, err := fieldName(literal)
+			if err != nil {
+				return nil, err
+			}
+			if _, twice := fields[name]; twice {
+				return nil, fmt.Errorf("the answer has the field %q twice", name)
+			}
+			fields[name] = !bytes.HasPrefix(afterSpace(value), []byte("null"))
 		}
-		// As encoding/json does, whatever the case of the letters.
-		key := strings.ToLower(strings.ToUpper(name.(string)))
-		if _, twice := fields[key]; twice {
-			return nil, fmt.Errorf("the answer has the field %q twice", name)
-		}
-		var value json.RawMessage
-		if err := d.Decode(&value); err != nil {
-			return nil, err
-		}
-		fields[key] = string(value) != "null"
 	}
 	return fields, nil
+}
+
+func afterSpace(text []byte) []byte { return bytes.TrimLeft(text, " \t\r\n") }
+
+// stringEnd is the length of the JSON string with which text begins.
+func stringEnd(text []byte) int {
+	for i := 1; i < len(text); i++ {
+		switch text[i] {
+		case '\\':
+			i++
+		case '"':
+			return i + 1
+		}
+	}
+	return len(text)
+}
+
+// fieldName reads a field's name as encoding/json does, whatever the case of the
+// letters.
+func fieldName(literal []byte) (string, error) {
+	if !bytes.ContainsFunc(literal, func(r rune) bool { return r == '\\' || r >= utf8.RuneSelf }) {
+		return strings.ToLower(string(literal[1 : len(literal)-1])), nil
+	}
+	var name string
+	err := json.Unmarshal(literal, &name)
+	return strings.ToLower(strings.ToUpper(name)), err
 }
 
 // exchange sends a request, again if that may help; the answer that it returns
