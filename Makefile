@@ -45,7 +45,7 @@ test-node: ## LINE's SDK for JavaScript against the emulator (Node 20 or newer)
 	LINEOAUTH="$$bin/lineoauth" node --test
 
 .PHONY: bench
-bench: ## measure against peers, and what a channel and the emulator cost (some 5 minutes)
+bench: ## measure against peers, and what a channel and the emulator cost (some 7 minutes)
 	$(GO) -C bench run .
 	$(GO) test -run '^$$' -bench PoolMemory -benchtime 1x .
 	$(GO) test -run '^$$' -bench Verify -cpu 1 ./lineoauthtest
