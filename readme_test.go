@@ -117,17 +117,17 @@ func newReader(t *testing.T) *reader {
 	if err != nil {
 		t.Fatal(err)
 	}
-	jwk := func(key any, id string) string {
-		text, err := jose.JSONWebKey{Key: key, KeyID: id, Algorithm: "RS256", Use: "sig"}.MarshalJSON()
+	jwk := func(key any) string {
+		text, err := jose.JSONWebKey{Key: key, Algorithm: "RS256", Use: "sig"}.MarshalJSON()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return string(text)
 	}
-	if _, err := channel.RegisterKey(keyID, []byte(jwk(private.Public(), ""))); err != nil {
+	if _, err := channel.RegisterKey(keyID, []byte(jwk(private.Public()))); err != nil {
 		t.Fatal(err)
 	}
-	r.write(t, "private-key.json", jwk(private, ""))
+	r.write(t, "private-key.json", jwk(private))
 	r.write(t, "private-key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)})))
 	proxy, certificate := inPlaceOfLINE(t, r.line, private)
 	bundle := r.write(t, "certificate.pem", certificate)
