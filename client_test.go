@@ -436,6 +436,27 @@ func TestOperationURL(t *testing.T) {
 	}
 }
 
+// Which of two fields with one name counts is told differently by readers of JSON.
+func TestFieldTwice(t *testing.T) {
+	const token = `"access_token":"t","token_type":"Bearer","expires_in":900`
+	for body, refused := range map[string]bool{
+		`{` + token + `,"access_token":"u"}`:                                      true,
+		`{` + token + `,"EXPIRES_IN" : 1}`:                                        true,
+		`{` + token + `,"\u0061ccess_token":"u"}`:                                 true,
+		`{` + token + `,"more":{"access_token":"u","b":1,"b":2},"c":["c","b"]}`:   false,
+		`{"more":"\"",` + token + `,"access_token":"u"}`:                          true,
+		`{"more":"say \"access_token\":", "access":"access_token",` + token + `}`: false,
+		"\n{\t" + token + `,"more":"\\"}`:                                         false,
+	} {
+		client := newClient(t, lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("hunter2"),
+			Transport: fixed(200, http.Header{"Content-Type": {"application/json"}}, body)})
+		_, err := client.IssueStatelessChannelToken(t.Context())
+		if got := err != nil && strings.Contains(err.Error(), "twice"); got != refused || !refused && err != nil {
+			t.Errorf("%s: error = %v", body, err)
+		}
+	}
+}
+
 func TestUnknownFields(t *testing.T) {
 	base := answering(t, 200, "application/json", `{"client_id":"7","expires_in":1,"new":true}`)
 	for strict, wantErr := range map[bool]bool{false: false, true: true} {
