@@ -171,12 +171,15 @@ func TestWatchConnections(t *testing.T) {
 	t.Parallel()
 	server := redisserver.Start(t)
 	admin := server.Client()
-	wantConnections := func(want int) {
+	// connection waits until there is just one with subscriptions, and returns its ID.
+	connection := func() (id string) {
 		t.Helper()
-		eventually(t, fmt.Sprintf("there are not %d connections", want), func() bool {
+		eventually(t, "there is not one connection", func() bool {
 			list, err := admin.Do(t.Context(), "CLIENT", "LIST", "TYPE", "pubsub").Text()
-			return err == nil && strings.Count(list, "\n") == want
+			id, _, _ = strings.Cut(strings.TrimPrefix(list, "id="), " ")
+			return err == nil && strings.Count(list, "\n") == 1
 		})
+		return id
 	}
 	client := newClient(t, server.Addr)
 	store := newStore(t, redisstore.Config{Client: client})
@@ -189,7 +192,7 @@ func TestWatchConnections(t *testing.T) {
 		for _, w := range watches {
 			w.await(t, "that it begins")
 		}
-		wantConnections(1)
+		connection()
 		twin := watch(t, store, keyOf(42))
 		twin.await(t, "that it begins")
 		watches[42].await(t, "that it may have missed something")
@@ -217,9 +220,12 @@ func TestWatchConnections(t *testing.T) {
 		})
 		server.Restart()
 		watches[0].await(t, "of a new connection")
-		wantConnections(1)
+		id := connection()
 		watches[0].end(t)
-		wantConnections(0)
+		eventually(t, "the connection does not end with the last watch", func() bool {
+			list, err := admin.Do(t.Context(), "CLIENT", "LIST", "ID", id).Text()
+			return err == nil && strings.TrimSpace(list) == ""
+		})
 	}
 	last := watch(t, store, key)
 	last.await(t, "that it begins")
