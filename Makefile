@@ -20,7 +20,7 @@ export BASE FROM VERSION GO
 RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
 # The modules of this repository, each with a go.mod of its own.
-MODULES = . bench examples internal/man internal/strangers internal/tools redisstore redisstore/internal/fleet
+MODULES = . bench examples internal/interop internal/man internal/tools store/redisstore store/redisstore/internal/fleet
 
 # What a person writes.
 GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go' | grep -v '\.gen\.go$$')
@@ -40,7 +40,7 @@ test-node: ## LINE's SDK for JavaScript against the emulator (Node 20 or newer)
 		echo "test-node: skipped, there is no Node 20 here"; exit 0; fi; \
 	set -ex; bin=$$(mktemp -d); trap 'rm -rf "$$bin"' EXIT; \
 	$(GO) build -o "$$bin/lineoauth" ./cmd/lineoauth; \
-	cd internal/strangers/node; \
+	cd internal/interop/node; \
 	npm ci --no-audit --no-fund --loglevel=error; \
 	LINEOAUTH="$$bin/lineoauth" node --test
 

@@ -20,7 +20,6 @@ var consumerModules = []string{
 	"github.com/google/uuid", // with runtime
 	"github.com/lineoauth/lineoauth",
 	"github.com/oapi-codegen/runtime",
-	"golang.org/x/oauth2",
 }
 
 func TestConsumer(t *testing.T) {
@@ -87,7 +86,7 @@ func main() {
 	}
 	for pkg, want := range map[string][]string{
 		".": consumerModules,
-		"github.com/lineoauth/lineoauth/filestore": append([]string{"github.com/gofrs/flock", "golang.org/x/sys"}, consumerModules...),
+		"github.com/lineoauth/lineoauth/store/filestore": append([]string{"github.com/gofrs/flock", "golang.org/x/sys"}, consumerModules...),
 	} {
 		got := strings.Fields(run("list", "-mod=mod", "-deps", "-f", "{{with .Module}}{{if ne .Path \"consumer.example\"}}{{.Path}}{{end}}{{end}}", pkg))
 		slices.Sort(want)

@@ -49,7 +49,7 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{".", "filestore", "gen", "lineoauthtest", "redisstore", "storetest"}
+	want := []string{".", "gen", "lineoauthtest", "oauth2adapt", "store/filestore", "store/redisstore", "store/storetest"}
 	if diff := cmp.Diff(want, packages); diff != "" {
 		t.Errorf("public packages (-want +got):\n%s", diff)
 	}

@@ -13,11 +13,9 @@ import (
 	"net/http/httptest"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
-	"github.com/lineoauth/lineoauth/storetest"
+	"github.com/lineoauth/lineoauth/store/storetest"
 )
 
 func Example() {
@@ -58,7 +56,7 @@ func ExampleSource() {
 	}
 	defer source.Close()
 	for range 3 {
-		token, err := source.TokenContext(context.Background())
+		token, err := source.Token(context.Background())
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -112,7 +110,7 @@ func ExamplePool() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	token, err := source.TokenContext(context.Background())
+	token, err := source.Token(context.Background())
 	fmt.Println(token.Kind, err, pool.Len())
 	// Output: stateless <nil> 1
 }
@@ -322,7 +320,7 @@ func ExampleClient_StoreToken() {
 		log.Fatal(err)
 	}
 	defer source.Close()
-	shared, err := source.TokenContext(ctx)
+	shared, err := source.Token(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -350,7 +348,7 @@ func ExampleClient_StoredToken() {
 		log.Fatal(err)
 	}
 	defer source.Close()
-	if _, err := source.TokenContext(ctx); err != nil {
+	if _, err := source.Token(ctx); err != nil {
 		log.Fatal(err)
 	}
 	token, err := client.StoredToken(ctx, store, lineoauth.V21)
@@ -402,7 +400,7 @@ func ExampleConfig_onEvent() {
 		log.Fatal(err)
 	}
 	defer source.Close()
-	if _, err := source.TokenContext(context.Background()); err != nil {
+	if _, err := source.Token(context.Background()); err != nil {
 		log.Fatal(err)
 	}
 	// Output:
@@ -410,7 +408,7 @@ func ExampleConfig_onEvent() {
 	// token issued after an error: false
 }
 
-func ExampleSource_TokenContext() {
+func ExampleSource_Token() {
 	srv := lineoauthtest.NewServer() // in place of LINE
 	defer srv.Close()
 	client, err := lineoauth.New(srv.Config())
@@ -422,7 +420,7 @@ func ExampleSource_TokenContext() {
 		log.Fatal(err)
 	}
 	defer source.Close()
-	token, err := source.TokenContext(context.Background())
+	token, err := source.Token(context.Background())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -457,30 +455,6 @@ func ExampleSource_FreshToken() {
 	// good for another 50 minutes: true
 }
 
-// A Source is an oauth2.TokenSource. A Transport does more: it keeps the token
-// to LINE's hosts, and replaces one that is refused.
-func ExampleSource_Token() {
-	srv := lineoauthtest.NewServer() // in place of LINE
-	defer srv.Close()
-	client, err := lineoauth.New(srv.Config())
-	if err != nil {
-		log.Fatal(err)
-	}
-	source, err := client.Source(lineoauth.SourceConfig{})
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer source.Close()
-	bot := oauth2.NewClient(context.Background(), source)
-	rsp, err := bot.Get(srv.URL + "/v2/bot/info")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer rsp.Body.Close()
-	fmt.Println(rsp.Status)
-	// Output: 200 OK
-}
-
 func ExampleSource_Invalidate() {
 	srv := lineoauthtest.NewServer() // in place of LINE
 	defer srv.Close()
@@ -494,12 +468,12 @@ func ExampleSource_Invalidate() {
 	}
 	defer source.Close()
 	ctx := context.Background()
-	old, err := source.TokenContext(ctx)
+	old, err := source.Token(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
 	source.Invalidate(old.AccessToken.Reveal()) // when a server has answered 401
-	token, err := source.TokenContext(ctx)
+	token, err := source.Token(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -520,7 +494,7 @@ func ExampleSource_Revoke() {
 	}
 	defer source.Close()
 	ctx := context.Background()
-	if _, err := source.TokenContext(ctx); err != nil {
+	if _, err := source.Token(ctx); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println("alive:", len(srv.State().Tokens))
@@ -559,9 +533,9 @@ func ExampleSource_Middleware() {
 }
 
 func ExampleTokenFromContext() {
-	token, ok := lineoauth.TokenFromContext(context.Background()) // no Middleware here
-	fmt.Println(token, ok)
-	// Output: <nil> false
+	_, ok := lineoauth.TokenFromContext(context.Background()) // no Middleware here
+	fmt.Println(ok)
+	// Output: false
 }
 
 func ExampleSecret() {

@@ -582,7 +582,7 @@ func (f *fault) meetSource(t *testing.T, channel *lineoauthtest.Channel, line *l
 		t.Fatal(err)
 	}
 	defer func() { _ = source.Close() }()
-	old, err := source.TokenContext(t.Context())
+	old, err := source.Token(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -590,7 +590,7 @@ func (f *fault) meetSource(t *testing.T, channel *lineoauthtest.Channel, line *l
 	strikes.Store(true)
 	line.Advance(old.ExpiresAt().Sub(line.Now()) - time.Minute)
 	for _, when := range []string{"as the refresh begins", "when it has failed"} {
-		if token, err := source.TokenContext(t.Context()); err != nil || token != old {
+		if token, err := source.Token(t.Context()); err != nil || token != old {
 			t.Errorf("%s: token %v, error %v", when, token, err)
 		}
 		select {

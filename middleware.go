@@ -14,7 +14,7 @@ type tokenKey struct{}
 // answers 503 itself, with a Retry-After of 1 s to an hour.
 func (s *Source) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		token, err := s.TokenContext(r.Context())
+		token, err := s.Token(r.Context())
 		if err != nil {
 			w.Header().Set("Retry-After", strconv.Itoa(s.retrySeconds()))
 			http.Error(w, "no LINE channel access token can be had now", http.StatusServiceUnavailable)
@@ -26,8 +26,8 @@ func (s *Source) Middleware(next http.Handler) http.Handler {
 
 // TokenFromContext returns the token that [Source.Middleware] put into a
 // request's context.
-func TokenFromContext(ctx context.Context) (*Token, bool) {
-	token, ok := ctx.Value(tokenKey{}).(*Token)
+func TokenFromContext(ctx context.Context) (Token, bool) {
+	token, ok := ctx.Value(tokenKey{}).(Token)
 	return token, ok
 }
 

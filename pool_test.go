@@ -69,7 +69,7 @@ func TestPool(t *testing.T) {
 		if _, err := pool.Source("1"); !errors.Is(err, lineoauth.ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
-		if _, err := fourth.TokenContext(t.Context()); !errors.Is(err, lineoauth.ErrClosed) {
+		if _, err := fourth.Token(t.Context()); !errors.Is(err, lineoauth.ErrClosed) {
 			t.Errorf("a source after Close: %v", err)
 		}
 	})
@@ -156,7 +156,7 @@ func BenchmarkPoolMemory(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			if _, err := source.TokenContext(b.Context()); err != nil {
+			if _, err := source.Token(b.Context()); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -71,12 +71,12 @@ func TestREADME(t *testing.T) {
 				}
 				r.transcript(t, block)
 			case language == "js":
-				tested, err := os.ReadFile("internal/strangers/node/sdk.test.js")
+				tested, err := os.ReadFile("internal/interop/node/sdk.test.js")
 				if err != nil {
 					t.Fatal(err)
 				}
 				if !bytes.Contains(tested, []byte(block)) {
-					t.Error("internal/strangers/node/sdk.test.js has other lines")
+					t.Error("internal/interop/node/sdk.test.js has other lines")
 				}
 			default:
 				t.Errorf("nothing runs a block of %q", language)
@@ -301,7 +301,7 @@ func imported(t *testing.T, text string) string {
 	for _, name := range file.Unresolved {
 		for _, path := range []string{
 			"context", "crypto", "crypto/rsa", "crypto/x509", "encoding/pem", "fmt", "io", "log", "net/http", "os",
-			"github.com/line/line-bot-sdk-go/v8/linebot/messaging_api", "github.com/lineoauth/lineoauth", "github.com/lineoauth/lineoauth/filestore",
+			"github.com/line/line-bot-sdk-go/v8/linebot/messaging_api", "github.com/lineoauth/lineoauth", "github.com/lineoauth/lineoauth/store/filestore",
 		} {
 			if filepath.Base(path) == name.Name && !seen[path] {
 				seen[path] = true

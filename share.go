@@ -114,7 +114,7 @@ func (s *Source) issueShared(ctx context.Context, client *Client, before outcome
 		}
 		if now.token != nil {
 			live := s.newLive(now.token)
-			if live.oauth2.AccessToken == o.live.oauth2.AccessToken {
+			if live.token.AccessToken.Reveal() == o.live.token.AccessToken.Reveal() {
 				err = nil
 				break
 			}

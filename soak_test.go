@@ -90,7 +90,7 @@ func TestSoak(t *testing.T) {
 					return
 				}
 				until, now := liveUntil.Load(), line.Now()
-				token, err := source.TokenContext(t.Context())
+				token, err := source.Token(t.Context())
 				calls.Add(1)
 				switch {
 				case err != nil && line.Now().UnixNano() < until:

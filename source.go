@@ -11,8 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/oauth2"
-
 	"github.com/lineoauth/lineoauth/internal/assertion"
 )
 
@@ -104,13 +102,10 @@ type Source struct {
 	forgotten     bool        // by its pool, so that it must not watch
 }
 
-var _ oauth2.TokenSource = (*Source)(nil)
-
 // liveToken is one token and its schedule, in Unix nanoseconds: time on the
 // wall, which goes on while a machine is suspended.
 type liveToken struct {
 	token     Token
-	oauth2    oauth2.Token
 	expiresAt int64
 	dueAt     int64        // for a refresh
 	checkAt   atomic.Int64 // for a flight; MaxInt64 while one is under way
@@ -121,7 +116,6 @@ func (s *Source) newLive(token *Token) *liveToken {
 	due := refreshAt(token.IssuedAt, token.ExpiresAt(), s.cfg.RefreshWindow, jitter())
 	live := &liveToken{
 		token:     *token,
-		oauth2:    oauth2.Token{AccessToken: token.AccessToken.Reveal(), TokenType: token.TokenType, Expiry: token.ExpiresAt()},
 		expiresAt: token.ExpiresAt().UnixNano(),
 		dueAt:     due.UnixNano(),
 	}
@@ -167,24 +161,24 @@ func (c *Client) Source(cfg SourceConfig) (*Source, error) {
 	return &Source{client: c, cfg: cfg}, nil
 }
 
-// TokenContext returns a live token. It waits, no longer than ctx allows, only
+// Token returns a live token. It waits, no longer than ctx allows, only
 // when there is none; the refresh that it then waits for is everybody's, and
-// goes on when ctx ends. Do not change the token; others have it, too.
+// goes on when ctx ends.
 //
 // When LINE gives none, the error wraps the [*Error] of the last try. It matches
 // [ErrClosed] after Close, and the context's error when ctx ends first.
-func (s *Source) TokenContext(ctx context.Context) (*Token, error) {
+func (s *Source) Token(ctx context.Context) (Token, error) {
 	live, err := s.get(ctx)
 	if err != nil {
-		return nil, err
+		return Token{}, err
 	}
-	return &live.token, nil
+	return live.token, nil
 }
 
-// FreshToken is TokenContext for whoever passes the token on or ends soon: when
+// FreshToken is Token for whoever passes the token on or ends soon: when
 // the token is due for a refresh, it waits for that, no longer than ctx allows,
 // and returns the old one if the refresh fails.
-func (s *Source) FreshToken(ctx context.Context) (*Token, error) {
+func (s *Source) FreshToken(ctx context.Context) (Token, error) {
 	live, err := s.get(ctx)
 	for err == nil && s.client.cfg.Now().UnixNano() >= live.dueAt {
 		if live, err = s.get(ctx); err != nil { // begins the refresh, unless it is too early for another try
@@ -212,18 +206,9 @@ func (s *Source) FreshToken(ctx context.Context) (*Token, error) {
 		}
 	}
 	if err != nil {
-		return nil, err
+		return Token{}, err
 	}
-	return &live.token, nil
-}
-
-// Token is TokenContext for [oauth2.TokenSource], without a context.
-func (s *Source) Token() (*oauth2.Token, error) {
-	live, err := s.get(context.Background())
-	if err != nil {
-		return nil, err
-	}
-	return &live.oauth2, nil
+	return live.token, nil
 }
 
 func (s *Source) get(ctx context.Context) (*liveToken, error) {

@@ -39,7 +39,7 @@ func newSource(t *testing.T, srv *lineoauthtest.Server, cfg lineoauth.SourceConf
 
 func get(t *testing.T, source *lineoauth.Source) string {
 	t.Helper()
-	token, err := source.TokenContext(t.Context())
+	token, err := source.Token(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,10 +61,6 @@ func TestSourceReusesItsToken(t *testing.T) {
 			}
 			if n := len(srv.State().Tokens); n != 1 {
 				t.Errorf("%s: %d tokens were issued", kind, n)
-			}
-			shared, err := source.Token()
-			if err != nil || shared.AccessToken != first || !shared.Valid() && kind != lineoauth.Stateless || shared.Type() != "Bearer" {
-				t.Errorf("%s: Token = %v, %v", kind, shared, err)
 			}
 		})
 	}
@@ -104,7 +100,7 @@ func TestColdSourceIssuesOnce(t *testing.T) {
 		var failed atomic.Int32
 		for range 1000 {
 			wg.Go(func() {
-				if _, err := source.TokenContext(t.Context()); err != nil {
+				if _, err := source.Token(t.Context()); err != nil {
 					failed.Add(1)
 				}
 			})
@@ -125,7 +121,7 @@ func TestFailuresAreShared(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 1000 {
 			wg.Go(func() {
-				_, err := source.TokenContext(t.Context())
+				_, err := source.Token(t.Context())
 				if e := new(lineoauth.Error); !errors.As(err, &e) || e.StatusCode != 500 {
 					t.Errorf("error = %v", err)
 				}
@@ -138,14 +134,14 @@ func TestFailuresAreShared(t *testing.T) {
 		// A caller every 10 ms for 10 s: the tries thin out.
 		for range 1000 {
 			time.Sleep(10 * time.Millisecond)
-			if _, err := source.TokenContext(t.Context()); err == nil {
+			if _, err := source.Token(t.Context()); err == nil {
 				t.Fatal("no error")
 			}
 		}
 		if n := srv.State().Calls[issueStateless]; n < 4 || n > 8 {
 			t.Errorf("%d calls in 10 s", n)
 		}
-		_, err := source.TokenContext(t.Context())
+		_, err := source.Token(t.Context())
 		if !strings.Contains(err.Error(), "failed refreshes") {
 			t.Errorf("the error does not say how often: %v", err)
 		}
@@ -199,7 +195,7 @@ func TestAfterExpiry(t *testing.T) {
 		time.Sleep(15 * time.Minute)
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "20"})
 		for range 2 {
-			if _, err := source.TokenContext(t.Context()); !errors.Is(err, lineoauth.ErrRateLimited) {
+			if _, err := source.Token(t.Context()); !errors.Is(err, lineoauth.ErrRateLimited) {
 				t.Errorf("error = %v", err)
 			}
 			time.Sleep(19 * time.Second / 2)
@@ -226,7 +222,7 @@ func TestCallersLeaveAlone(t *testing.T) {
 			wg.Go(func() {
 				ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 				defer cancel()
-				_, err := source.TokenContext(ctx)
+				_, err := source.Token(ctx)
 				if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took != 50*time.Millisecond {
 					t.Errorf("caller %d: after %v: %v", i, took, err)
 				}
@@ -234,7 +230,7 @@ func TestCallersLeaveAlone(t *testing.T) {
 			synctest.Wait()
 		}
 		wg.Go(func() {
-			if _, err := source.TokenContext(t.Context()); err != nil {
+			if _, err := source.Token(t.Context()); err != nil {
 				t.Errorf("the patient caller: %v", err)
 			}
 		})
@@ -298,7 +294,7 @@ func TestRefusedTokensAreIssuedSlowly(t *testing.T) {
 		source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.V21})
 		var refused int
 		for range 1000 { // 100 s
-			token, err := source.TokenContext(t.Context())
+			token, err := source.Token(t.Context())
 			if err == nil {
 				source.Invalidate(token.AccessToken.Reveal())
 			} else if refused++; !errors.Is(err, lineoauth.ErrTokenInvalid) {
@@ -331,7 +327,7 @@ func TestCloseAndRevoke(t *testing.T) {
 			if n := len(srv.State().Tokens); (n == 0) == (kind == lineoauth.Stateless) {
 				t.Errorf("%s: %d tokens are alive", kind, n)
 			}
-			if _, err := source.TokenContext(t.Context()); !errors.Is(err, lineoauth.ErrClosed) {
+			if _, err := source.Token(t.Context()); !errors.Is(err, lineoauth.ErrClosed) {
 				t.Errorf("after Revoke: %v", err)
 			}
 		})
@@ -346,7 +342,7 @@ func TestCloseEndsARefresh(t *testing.T) {
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: 9 * time.Second})
 		done := make(chan error)
 		go func() {
-			_, err := source.TokenContext(t.Context())
+			_, err := source.Token(t.Context())
 			done <- err
 		}()
 		synctest.Wait()
@@ -363,7 +359,7 @@ func TestRefreshTimeout(t *testing.T) {
 		source := newSource(t, srv, lineoauth.SourceConfig{RefreshTimeout: 3 * time.Second})
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: time.Hour})
 		start := time.Now()
-		if _, err := source.TokenContext(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 3*time.Second {
+		if _, err := source.Token(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != 3*time.Second {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 	})
@@ -400,8 +396,7 @@ func TestHotPathAllocatesNothing(t *testing.T) {
 	get(t, source)
 	ctx := t.Context()
 	if n := testing.AllocsPerRun(100, func() {
-		_, _ = source.TokenContext(ctx)
-		_, _ = source.Token() //nolint:contextcheck // has none
+		_, _ = source.Token(ctx)
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -446,7 +441,7 @@ func TestEventsAreLogged(t *testing.T) {
 			t.Fatal(err)
 		}
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError})
-		token, err := source.TokenContext(t.Context())
+		token, err := source.Token(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -484,7 +479,7 @@ func TestLostAnswersAreBounded(t *testing.T) {
 			}
 			srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ResetAfter, Times: -1})
 			for range 600 { // 10 minutes
-				_, _ = source.TokenContext(t.Context())
+				_, _ = source.Token(t.Context())
 				time.Sleep(time.Second)
 			}
 			if n := len(srv.State().Tokens); n > 4 {
@@ -504,7 +499,7 @@ func TestStrangeAnswersAreBounded(t *testing.T) {
 			})
 			srv.Inject(lineoauthtest.Fault{Kind: kind, Times: -1})
 			for range 3 {
-				if _, err := source.TokenContext(t.Context()); err == nil {
+				if _, err := source.Token(t.Context()); err == nil {
 					t.Fatal("no error")
 				}
 				synctest.Wait()
@@ -524,7 +519,7 @@ func TestRetryAfterInTheWindow(t *testing.T) {
 		time.Sleep(14 * time.Minute)
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "300", Times: -1})
 		for range 299 {
-			_, _ = source.TokenContext(t.Context())
+			_, _ = source.Token(t.Context())
 			time.Sleep(time.Second)
 		}
 		if n := srv.State().Calls[issueStateless]; n != 2 {
@@ -566,7 +561,7 @@ func TestCloseWaitsForEvents(t *testing.T) {
 			t.Error("Close did not wait for OnEvent")
 		}
 		calls := srv.State().Calls[issueStateless]
-		if _, err := source.TokenContext(t.Context()); !errors.Is(err, lineoauth.ErrClosed) || srv.State().Calls[issueStateless] != calls {
+		if _, err := source.Token(t.Context()); !errors.Is(err, lineoauth.ErrClosed) || srv.State().Calls[issueStateless] != calls {
 			t.Errorf("a closed source: %v, %d calls", err, srv.State().Calls[issueStateless])
 		}
 	})
@@ -585,7 +580,7 @@ func TestRevokeLeavesNothing(t *testing.T) {
 		},
 		"being issued": func(t *testing.T, srv *lineoauthtest.Server, s *lineoauth.Source) {
 			srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: time.Second})
-			go func() { _, _ = s.TokenContext(t.Context()) }()
+			go func() { _, _ = s.Token(t.Context()) }()
 			synctest.Wait()
 		},
 	} {
@@ -625,7 +620,7 @@ func TestHungSigner(t *testing.T) {
 			cfg.Key = key
 		})
 		start := time.Now()
-		_, err := source.TokenContext(t.Context())
+		_, err := source.Token(t.Context())
 		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || took > 4*time.Second {
 			t.Errorf("after %v: %v", took, err)
 		}
@@ -645,7 +640,7 @@ func TestLateToken(t *testing.T) {
 				return base.RoundTrip(req.WithContext(context.WithoutCancel(req.Context())))
 			})
 		})
-		if _, err := source.TokenContext(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := source.Token(t.Context()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("error = %v", err)
 		}
 		close(release)
@@ -666,7 +661,7 @@ func TestDeadOnArrival(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.V21, ValidFor: time.Second})
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: 2 * time.Second})
-		if token, err := source.TokenContext(t.Context()); err == nil {
+		if token, err := source.Token(t.Context()); err == nil {
 			t.Errorf("a dead token was handed out: %+v", token)
 		}
 	})
@@ -689,7 +684,7 @@ func TestCallsAsATokenArrives(t *testing.T) {
 		var all sync.WaitGroup
 		all.Go(func() {
 			for !arrived.Load() {
-				_, _ = source.TokenContext(over)
+				_, _ = source.Token(over)
 			}
 		})
 		get(t, source)

@@ -13,7 +13,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
-	"github.com/lineoauth/lineoauth/storetest"
+	"github.com/lineoauth/lineoauth/store/storetest"
 )
 
 const issueV21 = lineoauth.OpIssueChannelTokenByJWT
@@ -141,7 +141,7 @@ func use(t *testing.T, d time.Duration, sources ...*lineoauth.Source) {
 	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		for _, source := range sources {
 			start := time.Now()
-			token, err := source.TokenContext(t.Context())
+			token, err := source.Token(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -166,7 +166,7 @@ func TestFleet(t *testing.T) {
 				srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: time.Second, Times: -1})
 				var wg sync.WaitGroup
 				for _, source := range sources {
-					wg.Go(func() { _, _ = source.TokenContext(t.Context()) })
+					wg.Go(func() { _, _ = source.Token(t.Context()) })
 				}
 				wg.Wait()
 				for period := range 5 {
@@ -264,7 +264,7 @@ func TestRefusedTokenInTheStore(t *testing.T) {
 		source.Invalidate(first)
 		synctest.Wait()
 		for range 100 {
-			if token, err := source.TokenContext(t.Context()); err == nil && token.AccessToken.Reveal() == first {
+			if token, err := source.Token(t.Context()); err == nil && token.AccessToken.Reveal() == first {
 				t.Fatal("the refused token came back")
 			}
 			time.Sleep(100 * time.Millisecond)
@@ -293,7 +293,7 @@ func TestStoreDown(t *testing.T) {
 				}
 				var seen events
 				cold := newSource(t, srv, cfg, seen.record)
-				_, err := cold.TokenContext(t.Context())
+				_, err := cold.Token(t.Context())
 				if (err == nil) != tt.goes {
 					t.Fatalf("a cold start: %v", err)
 				}
@@ -306,7 +306,7 @@ func TestStoreDown(t *testing.T) {
 				mend()
 				time.Sleep(time.Minute)
 				warm := newSource(t, srv, cfg, seen.record)
-				token, err := warm.TokenContext(t.Context())
+				token, err := warm.Token(t.Context())
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -325,7 +325,7 @@ func TestStoreDown(t *testing.T) {
 					t.Errorf("%d reports in 10 minutes", after-before)
 				}
 				if !tt.goes {
-					if _, err := warm.TokenContext(t.Context()); !errors.Is(err, errDown) || len(srv.State().Tokens) > issues {
+					if _, err := warm.Token(t.Context()); !errors.Is(err, errDown) || len(srv.State().Tokens) > issues {
 						t.Errorf("past the end: %v, %d tokens", err, len(srv.State().Tokens)-issues)
 					}
 					mend()
@@ -487,7 +487,7 @@ func TestClosedWhileSavingTooLate(t *testing.T) {
 			return nil
 		}, "Save")
 		source := newSource(t, srv, shared(store))
-		go func() { _, _ = source.TokenContext(t.Context()) }()
+		go func() { _, _ = source.Token(t.Context()) }()
 		synctest.Wait()
 		if err := source.Revoke(t.Context()); err != nil {
 			t.Error(err)
@@ -553,7 +553,7 @@ func TestCloseWhileSaving(t *testing.T) {
 					return ctx.Err()
 				}, "Save")
 				source := newSource(t, srv, shared(store))
-				go func() { _, _ = source.TokenContext(t.Context()) }()
+				go func() { _, _ = source.Token(t.Context()) }()
 				synctest.Wait()
 				if err := end(t, source); err != nil {
 					t.Error(err)
@@ -597,12 +597,12 @@ func TestLeaseHeldElsewhere(t *testing.T) {
 		store := new(storetest.Memory)
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: 5 * time.Second})
 		holder, waiter := newSource(t, srv, shared(store)), newSource(t, srv, shared(store))
-		go func() { _, _ = holder.TokenContext(t.Context()) }()
+		go func() { _, _ = holder.Token(t.Context()) }()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		start := time.Now()
-		if _, err := waiter.TokenContext(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+		if _, err := waiter.Token(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 			t.Errorf("after %v: %v", time.Since(start), err)
 		}
 		if get(t, waiter) != get(t, holder) || issued(srv) != 1 {
@@ -650,7 +650,7 @@ func TestRetryAfterWithStore(t *testing.T) {
 		source := newSource(t, srv, shared(silent(store)))
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "300"})
 		for range 290 {
-			if _, err := source.TokenContext(t.Context()); !errors.Is(err, lineoauth.ErrRateLimited) {
+			if _, err := source.Token(t.Context()); !errors.Is(err, lineoauth.ErrRateLimited) {
 				t.Fatalf("error = %v", err)
 			}
 			time.Sleep(time.Second)
@@ -658,7 +658,7 @@ func TestRetryAfterWithStore(t *testing.T) {
 		if n := issued(srv); n != 1 {
 			t.Errorf("%d calls while LINE asked for patience", n)
 		}
-		if _, err := newSource(t, srv, shared(store)).TokenContext(t.Context()); err == nil || issued(srv) != 1 {
+		if _, err := newSource(t, srv, shared(store)).Token(t.Context()); err == nil || issued(srv) != 1 {
 			t.Errorf("another process does not wait: %v", err)
 		}
 		// Yet there is a token meanwhile.
@@ -683,7 +683,7 @@ func TestChangeEndsAFailure(t *testing.T) {
 		store := new(storetest.Memory)
 		source := newSource(t, srv, shared(store))
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "300"})
-		if _, err := source.TokenContext(t.Context()); !errors.Is(err, lineoauth.ErrRateLimited) {
+		if _, err := source.Token(t.Context()); !errors.Is(err, lineoauth.ErrRateLimited) {
 			t.Fatalf("error = %v", err)
 		}
 		theirs := issueByHand(t, srv, store)
@@ -702,7 +702,7 @@ func TestStoreFailuresAreShared(t *testing.T) {
 		store.set(func(context.Context) error { loads.Add(1); return errDown }, "Load")
 		source := newSource(t, srv, shared(silent(store)))
 		for range 3000 { // 30 s
-			if _, err := source.TokenContext(t.Context()); !errors.Is(err, errDown) {
+			if _, err := source.Token(t.Context()); !errors.Is(err, errDown) {
 				t.Fatalf("error = %v", err)
 			}
 			time.Sleep(10 * time.Millisecond)
@@ -775,7 +775,7 @@ func TestStoredEntries(t *testing.T) {
 				entry := strings.Replace(tt.entry, "KEY", key, 1)
 				put(t, store, key, entry)
 
-				token, err := source.TokenContext(t.Context())
+				token, err := source.Token(t.Context())
 				if (err == nil) != (tt.taken || tt.issued) {
 					t.Fatal(err)
 				}
@@ -889,10 +889,10 @@ func TestStoreHangs(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				defer cancel()
 				start := time.Now()
-				if _, err := cold.TokenContext(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+				if _, err := cold.Token(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
 					t.Errorf("after %v: %v", time.Since(start), err)
 				}
-				_, err := cold.TokenContext(t.Context())
+				_, err := cold.Token(t.Context())
 				if took := time.Since(start); err == nil || heeds && took > 6*time.Second || took > lineoauth.DefaultRefreshTimeout+time.Second {
 					t.Errorf("after %v: %v", took, err)
 				}
@@ -1020,7 +1020,7 @@ func TestHotPathDoesNotTouchTheStore(t *testing.T) {
 		get(t, source)
 	}
 	ctx, before := t.Context(), loads.Load()
-	if n := testing.AllocsPerRun(10_000, func() { _, _ = source.TokenContext(ctx) }); n != 0 {
+	if n := testing.AllocsPerRun(10_000, func() { _, _ = source.Token(ctx) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 	if n := loads.Load() - before; n > 1 { // the notice of the own save
@@ -1114,7 +1114,7 @@ func TestFleetWaits(t *testing.T) {
 					srv.Inject(tt.fault)
 					for end := time.Now().Add(time.Hour); time.Now().Before(end); time.Sleep(5 * time.Second) {
 						for _, source := range sources {
-							_, _ = source.TokenContext(t.Context())
+							_, _ = source.Token(t.Context())
 						}
 					}
 					if n := issued(srv) - before; n < 1 || n > tt.most {
@@ -1340,7 +1340,7 @@ func TestStoreIsBack(t *testing.T) {
 		mend := store.allDown()
 		source := newSource(t, srv, shared(store))
 		for range 60 {
-			if _, err := source.TokenContext(t.Context()); !errors.Is(err, errDown) {
+			if _, err := source.Token(t.Context()); !errors.Is(err, errDown) {
 				t.Fatalf("error = %v", err)
 			}
 			time.Sleep(time.Second)
@@ -1362,7 +1362,7 @@ func TestCloseWaitsForASave(t *testing.T) {
 			return nil
 		}, "Save")
 		source := newSource(t, srv, shared(store))
-		go func() { _, _ = source.TokenContext(t.Context()) }()
+		go func() { _, _ = source.Token(t.Context()) }()
 		synctest.Wait()
 		start := time.Now()
 		_ = source.Close()

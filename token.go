@@ -51,10 +51,10 @@ type Token struct {
 }
 
 // Lifetime is ExpiresIn as a duration.
-func (t *Token) Lifetime() time.Duration { return seconds(t.ExpiresIn) }
+func (t Token) Lifetime() time.Duration { return seconds(t.ExpiresIn) }
 
 // ExpiresAt is when the token dies.
-func (t *Token) ExpiresAt() time.Time { return t.IssuedAt.Add(t.Lifetime()) }
+func (t Token) ExpiresAt() time.Time { return t.IssuedAt.Add(t.Lifetime()) }
 
 // Verification is what LINE says of a live token.
 type Verification struct {

@@ -40,7 +40,7 @@ type Transport struct {
 }
 
 // RoundTrip sends one request. Without a token it sends none, and the error is
-// that of [Source.TokenContext].
+// that of [Source.Token].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	base := t.Base
 	if base == nil {
@@ -49,7 +49,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !t.serves(req.URL) {
 		return base.RoundTrip(req)
 	}
-	token, err := t.Source.TokenContext(req.Context())
+	token, err := t.Source.Token(req.Context())
 	if err != nil {
 		closeBody(req)
 		return nil, err
@@ -63,7 +63,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return rsp, nil
 	}
-	next, err := t.Source.TokenContext(req.Context())
+	next, err := t.Source.Token(req.Context())
 	if err != nil {
 		_ = body.Close()
 		return rsp, nil // LINE's 401 says more than that there is no other token
@@ -111,7 +111,7 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-func withToken(req *http.Request, token *Token, body io.ReadCloser) *http.Request {
+func withToken(req *http.Request, token Token, body io.ReadCloser) *http.Request {
 	req = req.Clone(req.Context())
 	req.Body = body
 	req.Header.Set("Authorization", "Bearer "+token.AccessToken.Reveal())

@@ -39,7 +39,7 @@ var peers = []peer{
 		check(err)
 		source, err := client.Source(lineoauth.SourceConfig{RefreshWindow: window})
 		check(err)
-		return func(ctx context.Context) error { _, err := source.TokenContext(ctx); return err }
+		return func(ctx context.Context) error { _, err := source.Token(ctx); return err }
 	}},
 	{"x/oauth2", func(m mint, window time.Duration) get {
 		source := oauth2.ReuseTokenSourceWithExpiry(nil, oauthSource(m), window)

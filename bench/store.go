@@ -13,8 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/lineoauth/lineoauth"
-	"github.com/lineoauth/lineoauth/filestore"
-	"github.com/lineoauth/lineoauth/redisstore"
+	"github.com/lineoauth/lineoauth/store/filestore"
+	"github.com/lineoauth/lineoauth/store/redisstore"
 )
 
 // counted counts the calls of a store.
@@ -83,20 +83,20 @@ func stores() {
 		check(err)
 		source, err := line.Source(lineoauth.SourceConfig{Store: c.store(&calls)})
 		check(err)
-		_, err = source.TokenContext(ctx)
+		_, err = source.Token(ctx)
 		check(err)
 
 		before, start := calls.Load(), time.Now()
 		serial := best(func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				_, _ = source.TokenContext(ctx)
+				_, _ = source.Token(ctx)
 			}
 		})
 		parallel := best(func(b *testing.B) {
 			b.RunParallel(func(pb *testing.PB) {
 				for pb.Next() {
-					_, _ = source.TokenContext(ctx)
+					_, _ = source.Token(ctx)
 				}
 			})
 		})

@@ -86,7 +86,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer source.Close()
-	token, err := source.TokenContext(ctx)
+	token, err := source.Token(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func Example() {
 	}
 	_ = rsp.Body.Close()
 
-	token, err := source.TokenContext(context.Background())
+	token, err := source.Token(context.Background())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
-	"github.com/lineoauth/lineoauth/redisstore"
+	"github.com/lineoauth/lineoauth/store/redisstore"
 )
 
 // newSource is what each process of the fleet does when it starts. The 32 bytes
@@ -52,7 +52,7 @@ func Example() {
 
 	// Twenty bots start at once.
 	var fleet sync.WaitGroup
-	tokens := make([]*lineoauth.Token, 20)
+	tokens := make([]lineoauth.Token, 20)
 	for i := range tokens {
 		fleet.Go(func() {
 			client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
@@ -63,7 +63,7 @@ func Example() {
 				return
 			}
 			defer source.Close()
-			if tokens[i], err = source.TokenContext(context.Background()); err != nil {
+			if tokens[i], err = source.Token(context.Background()); err != nil {
 				log.Print(err)
 			}
 		})
@@ -72,7 +72,7 @@ func Example() {
 
 	alike := true
 	for _, token := range tokens {
-		alike = alike && token != nil && token.KeyID == tokens[0].KeyID
+		alike = alike && token.KeyID != "" && token.KeyID == tokens[0].KeyID
 	}
 	fmt.Println("all have the same token:", alike)
 	fmt.Println("issued:", line.State().Calls[lineoauth.OpIssueChannelTokenByJWT])

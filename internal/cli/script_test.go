@@ -23,8 +23,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/lineoauth/lineoauth"
-	"github.com/lineoauth/lineoauth/filestore"
 	"github.com/lineoauth/lineoauth/gen"
+	"github.com/lineoauth/lineoauth/store/filestore"
 )
 
 func TestMain(m *testing.M) {

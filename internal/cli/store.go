@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lineoauth/lineoauth"
-	"github.com/lineoauth/lineoauth/filestore"
+	"github.com/lineoauth/lineoauth/store/filestore"
 )
 
 // storeFlag names the directory of shared tokens.

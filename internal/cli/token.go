@@ -106,7 +106,7 @@ Programs in Go share the token by package filestore, with the same directory.`,
 		if err != nil {
 			return err
 		}
-		return a.printToken(wanted, token, int64(time.Until(token.ExpiresAt())/time.Second))
+		return a.printToken(wanted, &token, int64(time.Until(token.ExpiresAt())/time.Second))
 	})
 	return cmd
 }

@@ -1,0 +1,19 @@
+module github.com/lineoauth/lineoauth/internal/interop
+
+go 1.26.0
+
+require (
+	github.com/go-jose/go-jose/v4 v4.1.9
+	github.com/line/line-bot-sdk-go/v8 v8.22.0
+	github.com/lineoauth/lineoauth v0.0.0
+)
+
+require (
+	github.com/apapsch/go-jsonmerge/v2 v2.0.0 // indirect
+	github.com/cenkalti/backoff/v5 v5.0.3 // indirect
+	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
+	github.com/google/uuid v1.6.0 // indirect
+	github.com/oapi-codegen/runtime v1.9.0 // indirect
+)
+
+replace github.com/lineoauth/lineoauth => ../..

@@ -1,0 +1,114 @@
+//go:build unix
+
+package filestore_test
+
+import (
+	"errors"
+	"io"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/store/filestore"
+)
+
+// A process that is stopped keeps its lease for its time and no longer, and when
+// it goes on it takes nothing from the next.
+func TestStoppedHolder(t *testing.T) {
+	dir := tempDir(t)
+	holder := start(t, "lease 500ms", dir)
+	holder.line(t)
+	if err := holder.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	store := open(t, dir, nil)
+	var release func()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for begin := time.Now(); ; <-tick.C {
+		var err error
+		release, err = store.Lease(t.Context(), key, time.Hour)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, lineoauth.ErrStoreLeased) || time.Since(begin) > 10*time.Second {
+			t.Fatalf("after %v: %v", time.Since(begin), err)
+		}
+	}
+	if err := errors.Join(holder.Process.Signal(syscall.SIGCONT), holder.stdin.Close()); err != nil {
+		t.Fatal(err)
+	}
+	holder.line(t)
+	if err := holder.Wait(); err != nil {
+		t.Error(err)
+	}
+	if _, err := store.Lease(t.Context(), key, time.Hour); !errors.Is(err, lineoauth.ErrStoreLeased) {
+		t.Errorf("after a late release: %v; want ErrStoreLeased", err)
+	}
+	release()
+	if left := files(t, dir, ".lease"); len(left) > 0 {
+		t.Errorf("%q are left", left)
+	}
+}
+
+// A token is replaced, and never written over: whoever reads it, or is killed,
+// has a whole one.
+func TestReplaced(t *testing.T) {
+	dir := tempDir(t)
+	store := open(t, dir, nil)
+	save(t, store, "", "old")
+	_, revision, _ := store.Load(t.Context(), key)
+	path := file(t, dir, ".json")
+	before, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reader.Close() }()
+	save(t, store, revision, "new")
+	if during, err := io.ReadAll(reader); string(during) != string(before) || err != nil {
+		t.Errorf("who had it open reads %q, %v", during, err)
+	}
+}
+
+// What does not belong to this user may be anybody's token.
+func TestAnotherUser(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can give files away")
+	}
+	dir := tempDir(t)
+	store := open(t, dir, nil)
+	save(t, store, "", "x")
+	if err := os.Chown(file(t, dir, ".json"), 12345, -1); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := store.Load(t.Context(), key); !errors.Is(err, lineoauth.ErrStoreCorrupt) || !strings.Contains(err.Error(), "belongs to user 12345") {
+		t.Errorf("Load of a file of another user: %v", err)
+	}
+	if err := os.Chown(dir, 12345, -1); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := filestore.New(filestore.Config{Dir: dir}); !errors.Is(err, lineoauth.ErrInvalid) || !strings.Contains(err.Error(), "belongs to user 12345") {
+		t.Errorf("New of a directory of another user: %v", err)
+	}
+}
+
+// A pipe in the place of the token blocks nobody.
+func TestPipe(t *testing.T) {
+	dir := tempDir(t)
+	store := open(t, dir, nil)
+	save(t, store, "", "x")
+	path := file(t, dir, ".json")
+	if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := store.Load(t.Context(), key); !errors.Is(err, lineoauth.ErrStoreCorrupt) {
+		t.Errorf("Load: %v", err)
+	}
+}
