@@ -37,6 +37,7 @@ type Server struct {
 	offset   time.Duration
 	channels map[string]*Channel
 	keys     map[string]registeredKey // by kid
+	ownKeys  int                      // how many of privateKeys its channels have
 	byText   map[string]*token        // the live tokens, and some that expired
 	faults   []*Fault
 	calls    map[lineoauth.Operation]int
