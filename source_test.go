@@ -680,8 +680,8 @@ func TestCallsAsATokenArrives(t *testing.T) {
 	})
 	over, cancel := context.WithCancel(t.Context())
 	cancel() // so that calls do not wait
-	const sources = 5000
-	for range sources {
+	var sources int64
+	for until := time.Now().Add(2 * time.Second); time.Now().Before(until); sources++ {
 		source, err := client.Source(lineoauth.SourceConfig{})
 		if err != nil {
 			t.Fatal(err)
