@@ -513,15 +513,9 @@ func TestErrorsAreCleanedAndCut(t *testing.T) {
 }
 
 func TestNetworkError(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-	_, err = newClient(t, lineoauth.Config{BaseURL: "http://" + addr}).VerifyChannelToken(t.Context(), jws)
+	base, transport := closedPort(t)
+	addr := strings.TrimPrefix(base, "http://")
+	_, err := newClient(t, lineoauth.Config{BaseURL: base, Transport: transport}).VerifyChannelToken(t.Context(), jws)
 	var e *lineoauth.Error
 	var op *net.OpError
 	if !errors.As(err, &e) || e.StatusCode != 0 || !errors.As(err, &op) {

@@ -90,7 +90,7 @@ func (s *Server) AddChannel(id, secret string) (*Channel, error) {
 }
 
 // Config returns a configuration for this channel: its ID, its secret, a key
-// that was made and registered for it, and the way to this server. The client's
+// that is registered for it, and the way to this server. The client's
 // clock is the server's. It panics if the channel has two other keys already.
 func (c *Channel) Config() lineoauth.Config {
 	key, err := c.ownKey()
@@ -110,8 +110,32 @@ func (c *Channel) Config() lineoauth.Config {
 	return cfg
 }
 
+// privateKeys holds the keys that this process has generated, which takes a
+// tenth of a second each. Servers share them; the channels of one do not.
+var privateKeys struct {
+	sync.Mutex
+	all []*rsa.PrivateKey
+}
+
+func privateKey(n int) (*rsa.PrivateKey, error) {
+	privateKeys.Lock()
+	defer privateKeys.Unlock()
+	for len(privateKeys.all) <= n {
+		key, err := rsa.GenerateKey(rand.Reader, assertion.KeyBits)
+		if err != nil {
+			return nil, err
+		}
+		privateKeys.all = append(privateKeys.all, key)
+	}
+	return privateKeys.all[n], nil
+}
+
 func (c *Channel) newKey() (*lineoauth.Key, error) {
-	private, err := rsa.GenerateKey(rand.Reader, assertion.KeyBits)
+	c.server.mu.Lock()
+	n := c.server.ownKeys
+	c.server.ownKeys++
+	c.server.mu.Unlock()
+	private, err := privateKey(n)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/gen"
+	"github.com/lineoauth/lineoauth/internal/pipe"
 	"github.com/lineoauth/lineoauth/lineoauthtest/internal/api"
 )
 
@@ -27,7 +28,7 @@ type Server struct {
 
 	mux    *http.ServeMux
 	http   *http.Server
-	pipe   *pipeListener
+	pipe   *pipe.Listener
 	memory *http.Transport
 	served sync.WaitGroup
 
@@ -37,6 +38,7 @@ type Server struct {
 	offset   time.Duration
 	channels map[string]*Channel
 	keys     map[string]registeredKey // by kid
+	ownKeys  int                      // how many of privateKeys its channels have
 	byText   map[string]*token        // the live tokens, and some that expired
 	faults   []*Fault
 	calls    map[lineoauth.Operation]int
@@ -61,7 +63,7 @@ func NewServer() *Server {
 func NewUnstartedServer() *Server {
 	s := &Server{
 		mux:        http.NewServeMux(),
-		pipe:       newPipeListener(),
+		pipe:       pipe.Listen(),
 		signingKey: []byte(rand.Text()),
 		channels:   make(map[string]*Channel),
 		keys:       make(map[string]registeredKey),
@@ -81,8 +83,8 @@ func NewUnstartedServer() *Server {
 		}
 	}}
 	s.memory = &http.Transport{
-		DialContext:    s.pipe.dial,
-		DialTLSContext: s.pipe.dial,
+		DialContext:    s.pipe.Dial,
+		DialTLSContext: s.pipe.Dial,
 	}
 	s.serve(s.pipe)
 	return s

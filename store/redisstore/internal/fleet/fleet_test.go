@@ -12,10 +12,13 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -39,13 +42,19 @@ type fleet struct {
 	ahead     time.Duration
 	newest    string // token at the time of the last refresh
 	processes []*member
+
+	asked atomic.Int32                  // how often for a token
+	held  atomic.Pointer[chan struct{}] // what the answers wait for
 }
 
 // newFleet has no processes yet. In the settings is the store.
 func newFleet(t *testing.T, store settings) *fleet {
 	t.Helper()
-	line := lineoauthtest.NewServer()
+	line := lineoauthtest.NewUnstartedServer()
 	t.Cleanup(line.Close)
+	f := &fleet{t: t, line: line}
+	front := httptest.NewServer(f)
+	t.Cleanup(front.Close)
 	private, err := newKey()
 	if err != nil {
 		t.Fatal(err)
@@ -63,9 +72,10 @@ func newFleet(t *testing.T, store settings) *fleet {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store.BaseURL, store.ChannelID = line.URL, channel.ID
+	store.BaseURL, store.ChannelID = front.URL, channel.ID
 	store.PrivateKey = string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	return &fleet{t: t, line: line, settings: store}
+	f.settings = store
+	return f
 }
 
 // member is one process.
@@ -270,6 +280,12 @@ func (f *fleet) refresh() {
 	state := f.line.State()
 	f.newest = f.token()
 	by := state.Tokens[len(state.Tokens)-1].ExpiresAt.Add(-2 * time.Minute).Sub(state.Now)
+	f.advance(by)
+}
+
+// advance moves all clocks on.
+func (f *fleet) advance(by time.Duration) {
+	f.t.Helper()
 	f.line.Advance(by)
 	f.ahead += by
 	for _, m := range f.processes {
@@ -282,7 +298,26 @@ func (f *fleet) refresh() {
 func (f *fleet) refreshed(when string, processes ...*member) {
 	f.t.Helper()
 	f.eventually("there is no newer token "+when, func() bool { return f.token() != f.newest })
+	f.advance(2 * time.Second) // so that those that are told of nothing look again
 	f.agree(when, processes...)
+}
+
+// hold lets LINE answer requests for a token only once release is called.
+func (f *fleet) hold() (release func()) {
+	held := make(chan struct{})
+	f.held.Store(&held)
+	release = sync.OnceFunc(func() { f.held.Store(nil); close(held) })
+	f.t.Cleanup(release)
+	return release
+}
+
+// ServeHTTP answers as LINE does.
+func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.asked.Add(1)
+	if held := f.held.Load(); held != nil {
+		<-*held
+	}
+	f.line.ServeHTTP(w, r)
 }
 
 // ask waits until each process has asked for a token so many times more.
@@ -305,13 +340,13 @@ func (f *fleet) allNoticed() {
 	}
 }
 
-// holder waits until the emulator is asked for the token that is the n-th, and
-// returns the process that did.
+// holder waits until LINE is asked for the token that is the n-th, and returns the
+// process that did.
 func (f *fleet) holder(n int) *member {
 	f.t.Helper()
 	var holder *member
 	f.eventually("no process issues", func() bool {
-		if f.issues() < n {
+		if int(f.asked.Load()) < n {
 			return false
 		}
 		for _, m := range f.processes {

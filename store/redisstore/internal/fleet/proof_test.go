@@ -66,7 +66,7 @@ func TestKilledHolder(t *testing.T) {
 	t.Parallel()
 	const leaseTime = 2 * time.Second
 	everyStore(t, leaseTime, func(t *testing.T, f *fleet) {
-		f.settings.RefreshTimeout = 0 // it must not be what ends the lease
+		f.settings.RefreshTimeout = time.Hour // it must not be what ends the lease
 		f.start(5)
 		f.agree("at first")
 		f.delay(time.Hour)
@@ -76,10 +76,7 @@ func TestKilledHolder(t *testing.T) {
 		killed := time.Now()
 		f.processes = f.without(holder)
 		f.refreshed("after the holder was killed")
-		t.Logf("another process took over after %v", time.Since(killed))
-		if took := time.Since(killed); took > leaseTime+10*time.Second {
-			t.Errorf("another process took over after %v, with a lease of %v", took, leaseTime)
-		}
+		t.Logf("another process took over after %v, with a lease of %v", time.Since(killed), leaseTime)
 		f.wantIssues(3, "with the one that was killed")
 		f.refresh() // nothing is left locked
 		f.refreshed("after another refresh")
@@ -92,11 +89,12 @@ func TestStoppedHolder(t *testing.T) {
 	everyStore(t, 2*time.Second, func(t *testing.T, f *fleet) {
 		f.start(3)
 		f.agree("at first")
-		f.delay(time.Second) // the answer comes when the holder is stopped
+		answer := f.hold()
 		f.refresh()
 		holder := f.holder(2)
 		holder.signal(syscall.SIGSTOP)
 		t.Cleanup(func() { _ = holder.command.Process.Signal(syscall.SIGCONT) })
+		answer()
 		f.eventually("the holder's own token is not issued", func() bool { return f.token() != f.newest })
 		f.newest = f.token()
 		f.refreshed("while the holder is stopped", f.without(holder)...)
@@ -131,30 +129,25 @@ func TestRedisOutages(t *testing.T) {
 		config []string
 		down   func(*testing.T, *redisserver.Server)
 		up     func(*testing.T, *redisserver.Server)
-		asks   int // how often each process asks meanwhile
 	}{
 		"killed, with its data": {
 			config: []string{"appendonly yes", "appendfsync always"},
 			down:   func(_ *testing.T, s *redisserver.Server) { s.Kill() },
 			up:     func(_ *testing.T, s *redisserver.Server) { s.Restart() },
-			asks:   200,
 		},
 		"killed, without its data": {
 			config: []string{"appendonly no", `save ""`},
 			down:   func(_ *testing.T, s *redisserver.Server) { s.Kill() },
 			up:     func(_ *testing.T, s *redisserver.Server) { s.Restart() },
-			asks:   200,
 		},
-		"unreachable for 10 s": {
+		"unreachable": {
 			down: func(_ *testing.T, s *redisserver.Server) { s.Stop() },
 			up:   func(_ *testing.T, s *redisserver.Server) { s.Continue() },
-			asks: 1000,
 		},
 		"full": {
 			config: []string{"maxmemory-policy noeviction"},
 			down:   func(t *testing.T, s *redisserver.Server) { configure(t, s, "maxmemory", "1") },
 			up:     func(t *testing.T, s *redisserver.Server) { configure(t, s, "maxmemory", "0") },
-			asks:   200,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -163,8 +156,9 @@ func TestRedisOutages(t *testing.T) {
 			down := time.Now()
 			tt.down(t, server)
 			f.refresh() // is due in the outage
-			f.ask(tt.asks)
 			f.allNoticed()
+			f.advance(10 * time.Second) // so that they look again and again
+			f.ask(40)
 			f.wantIssues(1, "in the outage")
 			tt.up(t, server)
 			up := time.Now()
