@@ -31,7 +31,7 @@ help: ## list the targets
 
 .PHONY: test
 test: fmt vet check ## everything that must pass: format, vet, regeneration, tests with the race detector
-	@[ -n "$(RACE)" ] || echo "no C compiler here, so the tests run without the race detector"
+	@[ -n "$(RACE)" ] || echo "the tests run without the race detector, which needs a C compiler"
 	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module test -vet=off $(RACE) -timeout 30m ./...); done
 
 .PHONY: test-contract
