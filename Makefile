@@ -36,7 +36,7 @@ test: fmt vet check ## everything that must pass: format, vet, regeneration, tes
 
 .PHONY: test-contract
 test-contract: ## what takes longest: more variants of the OpenAPI document, and its update with all tests
-	$(GO) test -vet=off -timeout 0 -run '^Test(Variants|README|APIDiff)' ./api -all
+	$(GO) test -v -vet=off -timeout 0 -run '^Test(Variants|README|APIDiff)' ./api -all
 
 .PHONY: test-node
 test-node: ## LINE's SDK for JavaScript against the emulator (Node 20 or newer)
