@@ -17,7 +17,7 @@ override VERSION := $(value VERSION)
 export BASE FROM VERSION GO
 
 # The race detector needs a C compiler.
-RACE = $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
+RACE ?= $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
 # The modules of this repository, each with a go.mod of its own.
 MODULES = . bench examples internal/interop internal/man internal/tools store/redisstore store/redisstore/internal/fleet
@@ -31,8 +31,12 @@ help: ## list the targets
 
 .PHONY: test
 test: fmt vet check ## everything that must pass: format, vet, regeneration, tests with the race detector
-	@[ -n "$(RACE)" ] || echo "no C compiler here, so the tests run without the race detector"
-	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module test $(RACE) -timeout 8m ./...); done
+	@[ -n "$(RACE)" ] || echo "the tests run without the race detector, which needs a C compiler"
+	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module test -vet=off $(RACE) -timeout 30m ./...); done
+
+.PHONY: test-contract
+test-contract: ## what takes longest: more variants of the OpenAPI document, and its update with all tests
+	$(GO) test -v -vet=off -timeout 0 -run '^Test(Variants|README|APIDiff)' ./api -all
 
 .PHONY: test-node
 test-node: ## LINE's SDK for JavaScript against the emulator (Node 20 or newer)
@@ -58,7 +62,7 @@ fmt: ## fail if gofmt would change a file
 
 .PHONY: vet
 vet: ## go vet, and go.mod files that are tidy
-	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module vet ./...; $(GO) -C $$module mod tidy -diff); done
+	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module vet $(RACE) ./...; $(GO) -C $$module mod tidy -diff); done
 
 .PHONY: lint
 lint: ## golangci-lint and, for the workflows, actionlint (the first time takes minutes to compile them)

@@ -32,6 +32,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/gen"
+	"github.com/lineoauth/lineoauth/internal/testproc"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
@@ -93,6 +94,7 @@ const (
 
 // A reader follows the README in a folder beside the checkout.
 type reader struct {
+	t    *testing.T
 	line *lineoauthtest.Server
 	dir  string
 	// env is the reader's own; asLINE adds credentials, and has line for LINE.
@@ -107,7 +109,7 @@ type reader struct {
 func newReader(t *testing.T) *reader {
 	t.Helper()
 	dir := t.TempDir()
-	r := &reader{line: lineoauthtest.NewServer(), dir: filepath.Join(dir, "bot"), port: freePort(t), stop: func() error { return nil }}
+	r := &reader{t: t, line: lineoauthtest.NewServer(), dir: filepath.Join(dir, "bot"), port: freePort(t), stop: func() error { return nil }}
 	t.Cleanup(r.line.Close)
 	channel, err := r.line.AddChannel(channelID, channelSecret)
 	if err != nil {
@@ -352,7 +354,7 @@ func (r *reader) transcript(t *testing.T, text string) {
 	if err := r.stop(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(script[0], script[1:]...)
+	cmd := testproc.Command(r.t, script[0], script[1:]...)
 	cmd.Dir, cmd.Env, cmd.Stderr = dir, r.env, os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -373,7 +375,7 @@ func (r *reader) transcript(t *testing.T, text string) {
 // run runs a command and returns what it prints, on either output.
 func run(t *testing.T, dir string, env []string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), args[0], args[1:]...)
+	cmd := testproc.Command(t, args[0], args[1:]...)
 	cmd.Dir, cmd.Env = dir, env
 	out, err := cmd.CombinedOutput()
 	if err != nil {

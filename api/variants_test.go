@@ -1,14 +1,27 @@
 package api_test
 
 import (
+	"flag"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/oapi-codegen/oapi-codegen/v2/pkg/util"
+
+	"github.com/lineoauth/lineoauth/internal/testproc"
 )
+
+// all is what make test-contract sets.
+var all = flag.Bool("all", false, "run all that make test-contract does")
+
+// takesLong skips a test that is not among those of make test.
+func takesLong(t *testing.T) {
+	t.Helper()
+	if !*all {
+		t.Skip("make test-contract runs it")
+	}
+}
 
 // nested is set for the commands that these tests run, so that a make test among
 // them does not run these tests once more.
@@ -20,7 +33,7 @@ func checkout(t *testing.T) string {
 	if testing.Short() || os.Getenv(nested) != "" {
 		t.Skip("a copy of the repository is not copied again")
 	}
-	files, err := exec.CommandContext(t.Context(), "git", "-C", "..", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	files, err := testproc.Command(t, "git", "-C", "..", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
 	if err != nil {
 		t.Fatalf("this test needs a git checkout: %v", err)
 	}
@@ -57,8 +70,16 @@ func TestVariantsOfTheContract(t *testing.T) {
 		inline     = "inline schemas"
 		components = "everything in components, a new field, a new operation"
 	)
-	for _, name := range []string{cosmetic, inline, components} {
+	for _, name := range []string{components, cosmetic, inline} {
 		t.Run(name, func(t *testing.T) {
+			packages := "./api ./gen ./lineoauthtest"
+			if *all {
+				packages += " ."
+			}
+			if name != components {
+				takesLong(t)
+			}
+			t.Parallel()
 			dir := checkout(t)
 			doc, err := util.LoadSwagger(contract)
 			if err != nil {
@@ -128,7 +149,7 @@ func TestVariantsOfTheContract(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "api", contract), text, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			for _, command := range []string{"go generate ./...", "go vet ./...", "go test -short -skip=^(Example|TestFleet|TestStore) . ./api ./gen ./lineoauthtest"} {
+			for _, command := range []string{"go generate ./...", "go vet ./...", "go test -short -skip=^(Example|TestFleet|TestStore) " + packages} {
 				if a := (clone{dir: dir}).run(t, strings.Fields(command)...); a.code != 0 {
 					t.Fatalf("%s:\n%s", command, a)
 				}
@@ -139,6 +160,7 @@ func TestVariantsOfTheContract(t *testing.T) {
 
 // An action of the overlay that finds nothing is an error that names it.
 func TestOverlayThatMissesItsTarget(t *testing.T) {
+	t.Parallel()
 	c := clone{dir: checkout(t)}
 	c.edit(t, renamePath)
 	a := c.run(t, "make", "generate")

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/lineoauth/lineoauth/internal/testproc"
 )
 
 // Server is a redis-server process. It ends with its test.
@@ -97,7 +99,7 @@ func freePort(t testing.TB) int {
 
 // run starts the server and waits until it answers.
 func (s *Server) run() error {
-	command := exec.Command(s.path, append([]string{s.config()}, s.args...)...) //nolint:gosec,noctx // the path of redis-server; it outlives contexts
+	command := testproc.Command(s.t, s.path, append([]string{s.config()}, s.args...)...)
 	if err := command.Start(); err != nil {
 		return err
 	}
