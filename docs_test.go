@@ -154,7 +154,7 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 	}
 }
 
-// make tests each module.
+// make tests each module, and Dependabot updates it.
 func TestModules(t *testing.T) {
 	makefile, err := os.ReadFile("Makefile")
 	if err != nil {
@@ -177,6 +177,20 @@ func TestModules(t *testing.T) {
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("MODULES of the Makefile (-it has +there are):\n%s", diff)
+	}
+	dependabot, err := os.ReadFile(".github/dependabot.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, updated, _ := strings.Cut(string(dependabot), "package-ecosystem: gomod\n")
+	updated, _, _ = strings.Cut(updated, "package-ecosystem:")
+	var folders []string
+	for _, folder := range regexp.MustCompile(`(?m)^ +- (/.*)$`).FindAllStringSubmatch(updated, -1) {
+		folders = append(folders, filepath.ToSlash(filepath.Clean("."+folder[1])))
+	}
+	slices.Sort(folders)
+	if diff := cmp.Diff(got, folders); diff != "" {
+		t.Errorf("Dependabot updates other modules (-there are +it has):\n%s", diff)
 	}
 }
 
