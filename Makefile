@@ -44,6 +44,10 @@ test-node: ## LINE's SDK for JavaScript against the emulator (Node 20 or newer)
 	npm ci --no-audit --no-fund --loglevel=error; \
 	LINEOAUTH="$$bin/lineoauth" node --test
 
+.PHONY: test-publish
+test-publish: ## publish the modules to a folder, then get, build, install and test them from there
+	$(GO) -C internal/tools test -run '^TestPublish$$' -count 1 -timeout 30m -v -publish .
+
 .PHONY: bench
 bench: ## measure against peers, and what a channel and the emulator cost (some 7 minutes)
 	$(GO) -C bench run .
@@ -103,6 +107,10 @@ spec-pull-request: ## open or renew a pull request with the folder proposal (nee
 .PHONY: api-diff
 api-diff: ## what changed for Go programs since BASE, a git revision, and the version that it asks for
 	@$(CONTRACT) api-diff "$$BASE"
+
+.PHONY: release-prepare
+release-prepare: ## have the modules here require each other at VERSION, which is released next
+	@internal/tools/release-prepare "$$VERSION"
 
 .PHONY: release-notes
 release-notes: ## what CHANGELOG.md says of VERSION; fails if it is not ready to be released
