@@ -5,6 +5,7 @@ SOAKTIME ?= 3m
 # Tools that are no dependency of this module.
 TOOL = $(GO) tool -modfile=$(CURDIR)/internal/tools/go.mod
 GOLANGCI_LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+ACTIONLINT = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 # What compares OpenAPI documents and Go APIs. Go keeps its exit codes.
 CONTRACT = $(GO) -C internal/tools tool contract
@@ -67,7 +68,7 @@ vet: ## go vet, and go.mod files that are tidy
 .PHONY: lint
 lint: ## golangci-lint and, for the workflows, actionlint (the first time takes minutes to compile them)
 	@set -e; for module in $(MODULES); do (set -x; cd $$module && $(GOLANGCI_LINT) run ./...); done
-	$(TOOL) actionlint
+	$(ACTIONLINT)
 	@if grep -n 'uses:' .github/workflows/*.y*ml | grep -vE '@[0-9a-f]{40} # v[0-9.]+$$'; then \
 		echo "an action above is not pinned by its commit, with its version behind"; exit 1; fi
 	@for workflow in .github/workflows/*.y*ml; do \
