@@ -888,7 +888,7 @@ func TestWorkflowsThatWrite(t *testing.T) {
 		}
 		_, jobs, _ := strings.Cut(string(text), "\njobs:\n")
 		for _, job := range regexp.MustCompile(`(?m)^  [a-z-]+:$`).Split(jobs, -1) {
-			// Who may write alerts of CodeQL changes nothing of the repository.
+			// A job that may write CodeQL's alerts alone changes nothing of the repository.
 			if !strings.Contains(strings.ReplaceAll(job, "security-events: write", ""), ": write") {
 				continue
 			}
