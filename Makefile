@@ -5,6 +5,7 @@ SOAKTIME ?= 3m
 # Tools that are no dependency of this module.
 TOOL = $(GO) tool -modfile=$(CURDIR)/internal/tools/go.mod
 GOLANGCI_LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+ACTIONLINT = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
 # What compares OpenAPI documents and Go APIs. Go keeps its exit codes.
 CONTRACT = $(GO) -C internal/tools tool contract
@@ -48,6 +49,10 @@ test-node: ## LINE's SDK for JavaScript against the emulator (Node 20 or newer)
 	npm ci --no-audit --no-fund --loglevel=error; \
 	LINEOAUTH="$$bin/lineoauth" node --test
 
+.PHONY: test-publish
+test-publish: ## publish the modules to a folder, then get, build, install and test them from there
+	$(GO) -C internal/tools test -run '^TestPublish$$' -count 1 -timeout 30m -v -publish .
+
 .PHONY: bench
 bench: ## measure against peers, and what a channel and the emulator cost (some 7 minutes)
 	$(GO) -C bench run .
@@ -67,14 +72,14 @@ vet: ## go vet, and go.mod files that are tidy
 .PHONY: lint
 lint: ## golangci-lint and, for the workflows, actionlint (the first time takes minutes to compile them)
 	@set -e; for module in $(MODULES); do (set -x; cd $$module && $(GOLANGCI_LINT) run ./...); done
-	$(TOOL) actionlint
+	$(ACTIONLINT)
 	@if grep -n 'uses:' .github/workflows/*.y*ml | grep -vE '@[0-9a-f]{40} # v[0-9.]+$$'; then \
 		echo "an action above is not pinned by its commit, with its version behind"; exit 1; fi
 	@for workflow in .github/workflows/*.y*ml; do \
 		if ! tr '\n' ' ' <$$workflow | grep -q ' permissions:   contents: read  '; then \
 			echo "$$workflow has other permissions at its top than contents: read"; exit 1; fi; done
-	@if grep -n ': write' .github/workflows/*.y*ml | grep -vE '/(openapi|release)\.yml:.*(contents|pull-requests): write'; then \
-		echo "a job above may write; only those that propose and release do"; exit 1; fi
+	@if grep -n ': write' .github/workflows/*.y*ml | grep -vE '/(openapi|release)\.yml:.*(contents|pull-requests): write|/codeql\.yml:.*security-events: write'; then \
+		echo "a job above may write; only those that propose, release and run CodeQL do"; exit 1; fi
 
 .PHONY: vuln
 vuln: ## govulncheck, which asks vuln.go.dev
@@ -107,6 +112,10 @@ spec-pull-request: ## open or renew a pull request with the folder proposal (nee
 .PHONY: api-diff
 api-diff: ## what changed for Go programs since BASE, a git revision, and the version that it asks for
 	@$(CONTRACT) api-diff "$$BASE"
+
+.PHONY: release-prepare
+release-prepare: ## have the modules here require each other at VERSION, which is released next
+	@internal/tools/release-prepare "$$VERSION"
 
 .PHONY: release-notes
 release-notes: ## what CHANGELOG.md says of VERSION; fails if it is not ready to be released

@@ -11,6 +11,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// What "go mod tidy" may write for whoever imports the root and the file store.
+const (
+	maxIndirect = 9
+	maxSums     = 70
+)
+
 // What whoever imports the packages compiles. CONTRIBUTING.md says why each.
 var consumerModules = []string{
 	"github.com/apapsch/go-jsonmerge/v2", // with runtime
@@ -64,8 +70,13 @@ func main() {
 	fmt.Println(token.Kind, gen.DefaultServerURL)
 }
 `,
+		"kept/kept.go": "package kept\n\nimport _ \"github.com/lineoauth/lineoauth/store/filestore\"\n",
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -93,6 +104,19 @@ func main() {
 		slices.Sort(got)
 		if diff := cmp.Diff(want, slices.Compact(got)); diff != "" {
 			t.Errorf("modules that a consumer of %s compiles (-want +got):\n%s", pkg, diff)
+		}
+	}
+	run("mod", "tidy")
+	for _, limit := range []struct {
+		file, lines string
+		most        int
+	}{{"go.mod", "// indirect\n", maxIndirect}, {"go.sum", "\n", maxSums}} {
+		text, err := os.ReadFile(filepath.Join(dir, limit.file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(text), limit.lines); n == 0 || n > limit.most {
+			t.Errorf("%d lines with %q in a consumer's %s; want at most %d:\n%s", n, limit.lines, limit.file, limit.most, text)
 		}
 	}
 }

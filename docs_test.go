@@ -16,6 +16,20 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// inCheckout reports whether this is the whole repository. The zip of a module
+// holds no other module, and none of git's files.
+func inCheckout() bool {
+	_, err := os.Stat(".git")
+	return err == nil
+}
+
+func needCheckout(t *testing.T) {
+	t.Helper()
+	if !inCheckout() {
+		t.Skip("needs a git checkout")
+	}
+}
+
 // Every exported name of a public package has a comment, and so has every
 // package: functions, methods, types, their exported fields and methods,
 // variables and constants, of which a group may share one.
@@ -50,6 +64,12 @@ func TestDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{".", "gen", "lineoauthtest", "oauth2adapt", "store/filestore", "store/redisstore", "store/storetest"}
+	if !inCheckout() {
+		want = slices.DeleteFunc(want, func(dir string) bool {
+			_, err := os.Stat(dir)
+			return err != nil
+		})
+	}
 	if diff := cmp.Diff(want, packages); diff != "" {
 		t.Errorf("public packages (-want +got):\n%s", diff)
 	}
@@ -62,6 +82,7 @@ func TestDocs(t *testing.T) {
 
 // Every example has its line in the list of examples.
 func TestExamplesListed(t *testing.T) {
+	needCheckout(t)
 	list, err := os.ReadFile("examples/README.md")
 	if err != nil {
 		t.Fatal(err)
@@ -79,6 +100,7 @@ func TestExamplesListed(t *testing.T) {
 
 // What documents name is there: what they link to, files, tests and targets.
 func TestDocumentsNameWhatIsThere(t *testing.T) {
+	needCheckout(t)
 	var documents, files []string
 	functions := map[string]bool{}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
@@ -154,8 +176,9 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 	}
 }
 
-// make tests each module.
+// make tests each module, and Dependabot updates it.
 func TestModules(t *testing.T) {
+	needCheckout(t)
 	makefile, err := os.ReadFile("Makefile")
 	if err != nil {
 		t.Fatal(err)
@@ -178,11 +201,53 @@ func TestModules(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("MODULES of the Makefile (-it has +there are):\n%s", diff)
 	}
+	dependabot, err := os.ReadFile(".github/dependabot.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, updated, _ := strings.Cut(string(dependabot), "package-ecosystem: gomod\n")
+	updated, _, _ = strings.Cut(updated, "package-ecosystem:")
+	var folders []string
+	for _, folder := range regexp.MustCompile(`(?m)^ +- (/.*)$`).FindAllStringSubmatch(updated, -1) {
+		folders = append(folders, filepath.ToSlash(filepath.Clean("."+folder[1])))
+	}
+	slices.Sort(folders)
+	if diff := cmp.Diff(got, folders); diff != "" {
+		t.Errorf("Dependabot updates other modules (-there are +it has):\n%s", diff)
+	}
+}
+
+// What is published can be: "go install" takes no module that has a replace, and
+// each module's zip has the license.
+func TestPublished(t *testing.T) {
+	needCheckout(t)
+	root, err := os.ReadFile("go.mod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if regexp.MustCompile(`(?m)^(replace|exclude)\b`).Match(root) {
+		t.Error("go.mod has a replace or exclude, so go install …/cmd/lineoauth@latest refuses it")
+	}
+	license, err := os.ReadFile("LICENSE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules, err := filepath.Glob("store/*/go.mod")
+	if err != nil || len(modules) == 0 {
+		t.Fatal(modules, err)
+	}
+	for _, name := range modules {
+		dir := filepath.Dir(name)
+		if text, err := os.ReadFile(filepath.Join(dir, "LICENSE")); !bytes.Equal(text, license) {
+			t.Errorf("%s/LICENSE is not LICENSE: %v", dir, err)
+		}
+	}
 }
 
 // What the README says of peers was measured: each row of it is a column, or a
 // row, of a table in bench/README.md.
 func TestCompared(t *testing.T) {
+	needCheckout(t)
 	measured := tables(t, "bench/README.md")
 	compared := tables(t, "README.md")
 	compared = slices.DeleteFunc(compared, func(table [][]string) bool {

@@ -159,6 +159,7 @@ var longWord = regexp.MustCompile(`[^\s"']{24,}`)
 func maskLongWords(text string) string { return longWord.ReplaceAllString(text, "[redacted]") }
 
 func (a *app) command() *cobra.Command {
+	var version bool
 	root := &cobra.Command{
 		Use:   "lineoauth",
 		Short: "Channel access tokens for LINE bots",
@@ -173,13 +174,17 @@ func (a *app) command() *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if version {
+				return runs(a.printVersion)(cmd, args)
+			}
 			return cmd.Help()
 		},
 		CompletionOptions:          cobra.CompletionOptions{DisableDefaultCmd: true},
 		SuggestionsMinimumDistance: 2,
 	}
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	root.Flags().BoolVar(&version, "version", false, "print the version, the commit and the Go version")
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(helpCommand(root))
 	root.SetIn(a.stdin)

@@ -15,17 +15,19 @@ func (a *app) versionCommand() *cobra.Command {
 		Long:    "Print the version of lineoauth, the commit that it was built from, and the\nversion of Go that built it, as one line for a report.",
 		Example: `  lineoauth version`,
 		Args:    noArgs,
-		RunE: runs(func(context.Context, []string) error {
-			version, commit, goVersion := "unknown", "unknown", "unknown"
-			if info, ok := debug.ReadBuildInfo(); ok {
-				version, goVersion = info.Main.Version, info.GoVersion
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						commit = s.Value
-					}
-				}
-			}
-			return a.printLine(fmt.Sprintf("lineoauth %s, commit %s, %s", version, commit, goVersion))
-		}),
+		RunE:    runs(a.printVersion),
 	}
+}
+
+func (a *app) printVersion(context.Context, []string) error {
+	version, commit, goVersion := "unknown", "unknown", "unknown"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		version, goVersion = info.Main.Version, info.GoVersion
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				commit = s.Value
+			}
+		}
+	}
+	return a.printLine(fmt.Sprintf("lineoauth %s, commit %s, %s", version, commit, goVersion))
 }
