@@ -1,3 +1,7 @@
+// testscript builds on neither.
+
+//go:build !plan9 && !wasip1
+
 package cli
 
 import (

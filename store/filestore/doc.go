@@ -31,9 +31,10 @@
 //   - What no Store saved for this key is neither used nor overwritten, but set
 //     aside and named by an error that matches [lineoauth.ErrStoreCorrupt].
 //
-// It does so on Linux, macOS and Windows, on file systems with locks that work.
-// On network file systems they may be missing, or outlive their process for a
-// while.
+// It does so on Linux, macOS, Windows and the other systems of Unix, on file
+// systems with locks that work. On network file systems they may be missing, or
+// outlive their process for a while. On Plan 9 and WebAssembly there are none, and
+// [New] returns an error.
 //
 // # Who can read it
 //

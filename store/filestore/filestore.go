@@ -48,8 +48,12 @@ var _ lineoauth.Store = (*Store)(nil)
 
 // New returns the store of a directory. The error matches [lineoauth.ErrInvalid]:
 // there is no such directory and none can be made, or it belongs to another user,
-// or others can write to it.
+// or others can write to it. On a system without file locks it matches
+// [errors.ErrUnsupported] as well.
 func New(cfg Config) (*Store, error) {
+	if err := checkLocks(); err != nil {
+		return nil, fmt.Errorf("filestore: %w: %w", lineoauth.ErrInvalid, err)
+	}
 	dir := cfg.Dir
 	if dir == "" {
 		cache, err := os.UserCacheDir()

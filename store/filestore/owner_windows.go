@@ -6,6 +6,8 @@ import (
 	"syscall"
 )
 
+func checkLocks() error { return nil }
+
 // The directory's access list decides.
 func checkDirOwner(fs.FileInfo) error  { return nil }
 func checkFileOwner(fs.FileInfo) error { return nil }

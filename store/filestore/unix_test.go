@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -105,7 +106,8 @@ func TestPipe(t *testing.T) {
 	store := open(t, dir, nil)
 	save(t, store, "", "x")
 	path := file(t, dir, ".json")
-	if err := errors.Join(os.Remove(path), syscall.Mkfifo(path, 0o600)); err != nil {
+	// Package syscall has no Mkfifo on some systems.
+	if err := errors.Join(os.Remove(path), exec.CommandContext(t.Context(), "mkfifo", "-m", "600", path).Run()); err != nil {
 		t.Fatal(err)
 	}
 	if _, _, err := store.Load(t.Context(), key); !errors.Is(err, lineoauth.ErrStoreCorrupt) {

@@ -269,12 +269,12 @@ func TestSaveSentAgain(t *testing.T) {
 	server := miniredis.RunT(t)
 	client := newClient(t, server.Addr())
 	store := newStore(t, redisstore.Config{Client: client})
-	save(t, store, "", "old") // Redis knows the script
+	save(t, store, "", "old")
 	_, revision, err := store.Load(t.Context(), key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client.AddHook(after{"evalsha", func(again func() error) error { return again() }})
+	client.AddHook(after{"eval", func(again func() error) error { return again() }})
 	save(t, store, revision, "new")
 }
 
