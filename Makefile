@@ -1,6 +1,8 @@
 GO ?= go
 FUZZTIME ?= 5m
 SOAKTIME ?= 3m
+SEEDS ?= 1000
+SEED ?= 1
 
 # Tools that are no dependency of this module.
 TOOL = $(GO) tool -modfile=$(CURDIR)/internal/tools/go.mod
@@ -173,6 +175,14 @@ fuzz: ## run each fuzz test for FUZZTIME (default 5m)
 .PHONY: soak
 soak: ## 200 goroutines on a bad network for SOAKTIME (default 3m)
 	$(GO) test $(RACE) -run '^TestSoak$$' -v -count 1 -timeout 0 -soak $(SOAKTIME) .
+
+.PHONY: simulate
+simulate: ## run SEEDS seeds of the simulator (default 1000), from SEED on (default 1)
+	$(GO) test -run '^TestSimulate$$' -v -count 1 -timeout 0 ./internal/simulate -seeds $(SEEDS) -seed $(SEED)
+
+.PHONY: simulate-sabotage
+simulate-sabotage: ## break each rule of a token's life, and see the simulator find it
+	$(GO) test -run '^TestSabotage$$' -v -count 1 -timeout 0 ./internal/simulate -sabotage
 
 .PHONY: docs
 docs: ## write docs/faults.md as the tests see it

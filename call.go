@@ -11,11 +11,13 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -233,12 +235,31 @@ func (e *Error) temporary() bool {
 func (e *Error) lost() bool {
 	switch e.StatusCode {
 	case 0:
-		dial := new(net.OpError)
-		return !errors.As(e.Err, &dial) || dial.Op != "dial"
+		return !e.unsent
 	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		return true
 	}
 	return e.StatusCode/100 == 2
+}
+
+// wire is how far a request came on its way.
+type wire struct{ began, written atomic.Bool }
+
+func (w *wire) trace() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn:      func(string) { w.began.Store(true) },
+		WroteHeaders: func() { w.written.Store(true) },
+	}
+}
+
+// unsent reports whether nothing of a request that failed left this machine. A
+// transport of the caller's may trace nothing; what cannot be dialed was not sent.
+func (w *wire) unsent(err error) bool {
+	if w.began.Load() || w.written.Load() {
+		return !w.written.Load()
+	}
+	dial := new(net.OpError)
+	return errors.As(err, &dial) && dial.Op == "dial"
 }
 
 // takesPlace reports whether the operation issues a token of which a channel
@@ -259,9 +280,10 @@ func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 		api = c.api
 	}
 	askedAt := c.cfg.Now().Round(0) // wall time goes on while a machine is suspended
-	rsp, err := do(ctx, api)
+	wire := new(wire)
+	rsp, err := do(httptrace.WithClientTrace(ctx, wire.trace()), api)
 	if err != nil {
-		return nil, &Error{Operation: cl.op, Err: cl.cleanError(c.timedOut(ctx, err))}
+		return nil, &Error{Operation: cl.op, Err: cl.cleanError(c.timedOut(ctx, err)), unsent: wire.unsent(err)}
 	}
 	defer func() { _ = rsp.Body.Close() }()
 
@@ -365,7 +387,7 @@ func (a *answer) bad(err error) *Error {
 		Operation:   a.op,
 		StatusCode:  a.StatusCode,
 		RequestID:   clean(a.Header.Get("X-Line-Request-Id"), a.redactor()),
-		RetryAfter:  retryAfter(a.Header.Get("Retry-After"), a.askedAt),
+		RetryAfter:  retryAfter(a.Header, a.askedAt),
 		Tries:       a.tries,
 		Err:         a.cleanError(err),
 		byAssertion: a.byAssertion,
@@ -392,9 +414,7 @@ func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresI
 		return nil, a.strange(errors.New("the answer's access_token or key_id has letters that a Bearer token cannot have"))
 	case expiresIn <= 0:
 		return nil, a.strange(fmt.Errorf("the answer says expires_in %d, which is not in the future", expiresIn))
-	case tokenType == "":
-		tokenType = "Bearer" // as the OpenAPI document has it
-	case !strings.EqualFold(tokenType, "Bearer"):
+	case tokenType != "" && !strings.EqualFold(tokenType, bearer):
 		return nil, a.strange(errors.New("the answer's token_type is not Bearer"))
 	}
 	if kind == V21 && keyID == "" {
@@ -402,13 +422,16 @@ func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresI
 	}
 	return &Token{
 		AccessToken: NewSecret(accessToken),
-		TokenType:   tokenType,
+		TokenType:   bearer, // also where the answer has none, as the OpenAPI document says
 		Kind:        kind,
 		KeyID:       keyID,
 		ExpiresIn:   expiresIn,
 		IssuedAt:    a.askedAt,
 	}, nil
 }
+
+// bearer is OAuth's token_type of all tokens.
+const bearer = "Bearer"
 
 // verification returns what the answer says of a token.
 func (a *answer) verification(clientID, scope string, expiresIn int64) (*Verification, error) {
@@ -478,12 +501,17 @@ var escapes = regexp.MustCompile("%[0-9A-F]{2}")
 // lowerHex writes %2F as %2f.
 func lowerHex(s string) string { return escapes.ReplaceAllStringFunc(s, strings.ToLower) }
 
-// retryAfter reads a Retry-After header, in seconds or as a date.
-func retryAfter(header string, now time.Time) time.Duration {
-	if n, err := strconv.ParseInt(header, 10, 64); err == nil && n > 0 {
+// retryAfter reads a Retry-After header, in seconds or as a date by the server's
+// clock.
+func retryAfter(header http.Header, now time.Time) time.Duration {
+	value := header.Get("Retry-After")
+	if n, err := strconv.ParseInt(value, 10, 64); err == nil && n > 0 {
 		return seconds(n)
 	}
-	if t, err := http.ParseTime(header); err == nil && t.After(now) {
+	if date := serverTime(header.Get("Date")); !date.IsZero() {
+		now = date
+	}
+	if t, err := http.ParseTime(value); err == nil && t.After(now) {
 		return t.Sub(now)
 	}
 	return 0

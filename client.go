@@ -13,6 +13,7 @@ import (
 
 	"github.com/lineoauth/lineoauth/gen"
 	"github.com/lineoauth/lineoauth/internal/assertion"
+	"github.com/lineoauth/lineoauth/internal/clock"
 )
 
 const (
@@ -40,7 +41,8 @@ type shared struct {
 	api  *gen.Client
 	apis map[Operation]*gen.Client // from OperationURLs
 
-	host string // of the base URL, in its plainest form
+	host  string // of the base URL, in its plainest form
+	clock *clock.Clock
 
 	signed atomic.Pointer[signedAssertion]
 	skew   atomic.Int64 // how far LINE's clock is ahead of ours, in nanoseconds
@@ -51,8 +53,8 @@ type signedAssertion struct {
 	text     Secret
 	validFor time.Duration
 	skew     time.Duration // that it was signed with
-	reuse    int64         // until then, in Unix nanoseconds
-	expires  int64
+	reuse    clock.Instant // until then
+	expires  clock.Instant
 }
 
 // New returns a client for cfg. The error matches [ErrInvalid] and names
@@ -63,7 +65,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	base, _ := url.Parse(cfg.BaseURL) // which validate has done, too
-	s := &shared{cfg: cfg, api: newAPI(cfg, cfg.BaseURL), host: plainHost(base)}
+	s := &shared{cfg: cfg, api: newAPI(cfg, cfg.BaseURL), host: plainHost(base), clock: clock.New(cfg.Now)}
 	if len(cfg.OperationURLs) > 0 {
 		s.apis = make(map[Operation]*gen.Client)
 	}
@@ -74,7 +76,11 @@ func New(cfg Config) (*Client, error) {
 }
 
 func newAPI(cfg Config, base string) *gen.Client {
-	api := &gen.Client{Server: strings.TrimSuffix(base, "/") + "/", Client: doer{cfg.Transport}}
+	server := gen.DefaultServerURL + "/"
+	if base != gen.DefaultServerURL { // one string does for all clients of LINE itself
+		server = strings.TrimSuffix(base, "/") + "/"
+	}
+	api := &gen.Client{Server: server, Client: doer{cfg.Transport}}
 	if !cfg.Authorization.IsZero() {
 		api.RequestEditors = []gen.RequestEditorFn{func(_ context.Context, req *http.Request) error {
 			req.Header.Set("Authorization", cfg.Authorization.Reveal())
@@ -126,9 +132,8 @@ func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAsser
 	if validFor == 0 {
 		validFor = assertion.DefaultValidFor
 	}
-	now := c.cfg.Now().Round(0)
 	skew := time.Duration(c.skew.Load())
-	if a := c.signed.Load(); a != nil && a.skew == skew && (a.validFor == validFor || validFor == anyLife) && now.UnixNano() < a.reuse {
+	if a := c.signed.Load(); a != nil && a.skew == skew && (a.validFor == validFor || validFor == anyLife) && c.clock.Now() < a.reuse {
 		return a, nil
 	}
 	if validFor == anyLife {
@@ -140,6 +145,23 @@ func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAsser
 	if err := c.require("assertion", needChannelID, needKey, needKeyID); err != nil {
 		return nil, err
 	}
+	// A KMS signs once for all callers.
+	signed := c.cfg.Key.signing.DoChan(fmt.Sprintf("%p %d %d", c.shared, validFor, skew), func() (any, error) { return c.signAnew(validFor, skew) })
+	select {
+	case s := <-signed:
+		a, _ := s.Val.(*signedAssertion)
+		return a, s.Err
+	case <-ctx.Done():
+		return nil, fmt.Errorf("lineoauth: assertion: %w", ctx.Err())
+	}
+}
+
+// forgetAssertion frees the memory of an assertion that will be of use again in
+// minutes at the earliest.
+func (c *Client) forgetAssertion() { c.signed.Store(nil) }
+
+func (c *Client) signAnew(validFor, skew time.Duration) (*signedAssertion, error) {
+	now, at := c.cfg.Now(), c.clock.Now()
 	text, err := c.cfg.Key.key.Sign(assertion.Claims{
 		ChannelID: c.cfg.ChannelID,
 		Audience:  audience,
@@ -158,8 +180,8 @@ func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAsser
 		text:     NewSecret(text),
 		validFor: validFor,
 		skew:     skew,
-		reuse:    now.Add(c.cfg.AssertionLifetime * 9 / 10).UnixNano(),
-		expires:  now.Add(c.cfg.AssertionLifetime).UnixNano(),
+		reuse:    at.Add(c.cfg.AssertionLifetime * 9 / 10),
+		expires:  at.Add(c.cfg.AssertionLifetime),
 	}
 	c.signed.Store(a)
 	return a, nil
@@ -423,7 +445,7 @@ func (c *Client) outdated(a *signedAssertion, err error) bool {
 		c.skew.Store(int64(skew))
 	}
 	c.signed.CompareAndSwap(a, nil) // it will not become better
-	return e.Description == invalidExp && (off || now.UnixNano() >= a.expires)
+	return e.Description == invalidExp && (off || c.clock.Now() >= a.expires)
 }
 
 func (c *Client) checkToken(accessToken string) error {

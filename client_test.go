@@ -18,6 +18,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
+	"github.com/lineoauth/lineoauth/store"
 )
 
 // newClient returns a client that tries its calls once, unless cfg says how often.
@@ -427,12 +428,21 @@ func TestOperationURL(t *testing.T) {
 	cfg := srv.Config()
 	cfg.OperationURLs = map[lineoauth.Operation]string{lineoauth.OpVerifyChannelTokenByJWT: elsewhere + "/"}
 	client = newClient(t, cfg)
+	clear(cfg.OperationURLs) // the client has a copy
 	v, err := client.VerifyChannelToken(t.Context(), token.AccessToken.Reveal())
 	if err != nil || v.ClientID != "7" {
 		t.Errorf("VerifyChannelToken = %+v, %v", v, err)
 	}
 	if _, err := client.IssueStatelessChannelToken(t.Context()); err != nil {
 		t.Errorf("the other operations: %v", err)
+	}
+	cfg = srv.Config()
+	cfg.OperationURLs = map[lineoauth.Operation]string{lineoauth.OpIssueChannelTokenByJWT: elsewhere}
+	client = newClient(t, cfg)
+	cfg.OperationURLs[lineoauth.OpIssueChannelTokenByJWT] = "https://other.example"
+	st := &keys{new(store.Memory), map[string]bool{}}
+	if _, err := client.StoredToken(t.Context(), st, lineoauth.V21); err != nil || !st.seen[cfg.ChannelID+"/v2.1/"+elsewhere] {
+		t.Errorf("the stored token is looked for under %v: %v", st.seen, err)
 	}
 }
 

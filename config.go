@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -170,7 +171,7 @@ func keyFromEnv(getenv func(string) string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", source, err)
 	}
-	return &Key{key}, nil
+	return newKey(key), nil
 }
 
 // validate returns the configuration with its defaults filled in.
@@ -193,10 +194,11 @@ func (cfg Config) validate() (Config, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
+	cfg.OperationURLs = maps.Clone(cfg.OperationURLs)
 	errs := []error{checkBaseURL("BaseURL", cfg.BaseURL, cfg.AllowPlainHTTP), checkTLS(cfg.Transport)}
 	for op, base := range cfg.OperationURLs {
 		if !slices.Contains(Operations(), op) {
-			errs = append(errs, fmt.Errorf("OperationURLs names the operation %q, which there is not", op))
+			errs = append(errs, fmt.Errorf("OperationURLs: unknown operation %q", op))
 		}
 		errs = append(errs, checkBaseURL("OperationURLs["+string(op)+"]", base, cfg.AllowPlainHTTP))
 	}

@@ -14,15 +14,15 @@
 // with its secret, or with a JWT assertion (RFC 7523) that the client signs
 // with the channel's [Key].
 //
-// A [Source] keeps a live token for any number of goroutines, and a [Transport]
+// A [Source] keeps a valid token for any number of goroutines, and a [Transport]
 // puts it on requests to LINE:
 //
 //	source, err := client.Source(lineoauth.SourceConfig{})
 //	…
 //	bot := &http.Client{Transport: &lineoauth.Transport{Source: source}}
 //
-// Processes that are to have one token together, and a process that starts anew,
-// keep it in a [Store]: package filestore has one for a machine, the module
+// Processes that use one token together, and a process that starts anew, keep it
+// in a store: package filestore has one for a machine, the module
 // redisstore one for many, and package storetest proves any other.
 //
 // A call that LINE refuses, or that does not come through, ends in an [*Error];

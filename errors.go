@@ -66,6 +66,7 @@ type Error struct {
 	is          error // the case, as LINE said it
 	byAssertion bool
 	serverTime  time.Time // the answer's Date
+	unsent      bool      // nothing left this machine
 }
 
 // ErrorDetail says what is wrong with one property of a request.

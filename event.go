@@ -4,43 +4,71 @@ import (
 	"context"
 	"log/slog"
 	"time"
+
+	"github.com/lineoauth/lineoauth/internal/life"
 )
 
 // EventKind is what happened in the life of a token.
 type EventKind string
 
-// What [Config.OnEvent] and [Config.Logger] are told.
+// What [Config.OnEvent] and [Config.Logger] receive.
 const (
-	// EventIssued: a [Source] got its first token, or one after it had none.
+	// EventIssued is when a [Source] without a valid token issued one.
 	EventIssued EventKind = "token issued"
-	// EventRefreshed: a Source got a new token while the old one was alive.
+	// EventRefreshed is when a Source issued a token while another was valid.
 	EventRefreshed EventKind = "token refreshed"
-	// EventRefreshFailed: a Source got no new token; it tries again after Wait.
+	// EventRefreshFailed is when a Source got no other token although it needed
+	// one; the next attempt follows after Wait.
 	EventRefreshFailed EventKind = "token refresh failed"
-	// EventRetried: a call failed and is sent again after Wait.
+	// EventRetried is when a call failed and is sent again after Wait.
 	EventRetried EventKind = "call retried"
-	// EventInvalidated: a Source dropped a token that was refused.
+	// EventInvalidated is when a Source dropped a token that LINE does not accept
+	// any more.
 	EventInvalidated EventKind = "token invalidated"
-	// EventShared: a Source took up a token that another process had stored.
+	// EventShared is when a Source adopted a token that another process stored.
 	EventShared EventKind = "token shared"
-	// EventStoreFailed: a Source could not use its [Store], or found something
-	// damaged there. It goes on without, and comes back to it after Wait.
+	// EventStoreFailed is when a Source could not use its store, or found a damaged
+	// entry there. It goes on without, and uses it again after Wait.
 	EventStoreFailed EventKind = "token store failed"
 )
 
-// Event is one thing that happened. It holds no secret, but for the Token,
-// which masks itself.
+// Event is something that happened. It holds no secret except the Token, which
+// prints without it.
 type Event struct {
 	// Kind is what happened.
 	Kind EventKind
-	// ChannelID is whose token it was; empty for a client without a channel.
+	// ChannelID is the channel; empty for a client without one.
 	ChannelID string
 	// Token is the token that was issued, refreshed, shared or invalidated, else nil.
 	Token *Token
 	// Err is why a refresh, a call or the store failed, else nil.
 	Err error
-	// Wait is the time until the next try, if there is one.
+	// Wait is the time until the next attempt, if there is one.
 	Wait time.Duration
+}
+
+// told reports what happened to a source's token.
+func (s *Source) told(ctx context.Context, e life.Event) {
+	event := Event{Err: e.Err, Wait: e.Wait}
+	if e.Token != nil {
+		token := fromStore(&e.Token.Token)
+		event.Token = &token
+	}
+	switch e.Kind {
+	case life.Issued:
+		event.Kind = EventIssued
+	case life.Refreshed:
+		event.Kind = EventRefreshed
+	case life.Adopted:
+		event.Kind = EventShared
+	case life.Failed:
+		event.Kind = EventRefreshFailed
+	case life.StoreFailed:
+		event.Kind = EventStoreFailed
+	case life.Dropped:
+		event.Kind = EventInvalidated
+	}
+	s.line.client.emit(ctx, event)
 }
 
 func (c *Client) emit(ctx context.Context, e Event) {

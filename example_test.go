@@ -15,7 +15,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
-	"github.com/lineoauth/lineoauth/store/storetest"
+	"github.com/lineoauth/lineoauth/store"
 )
 
 func Example() {
@@ -96,7 +96,7 @@ func ExamplePool() {
 	srv := lineoauthtest.NewServer() // in place of LINE
 	defer srv.Close()
 	shared := srv.Config()
-	pool := &lineoauth.Pool{New: func(channelID string) (*lineoauth.Source, error) {
+	pool := &lineoauth.Pool{New: func(_ context.Context, channelID string) (*lineoauth.Source, error) {
 		cfg := shared // its key and transport; a bot looks up the channel's own
 		cfg.ChannelID = channelID
 		client, err := lineoauth.New(cfg)
@@ -106,11 +106,12 @@ func ExamplePool() {
 		return client.Source(lineoauth.SourceConfig{})
 	}}
 	defer pool.Close()
-	source, err := pool.Source(srv.Channel().ID)
+	ctx := context.Background()
+	source, err := pool.Source(ctx, srv.Channel().ID)
 	if err != nil {
 		log.Fatal(err)
 	}
-	token, err := source.Token(context.Background())
+	token, err := source.Token(ctx)
 	fmt.Println(token.Kind, err, pool.Len())
 	// Output: stateless <nil> 1
 }
@@ -311,20 +312,20 @@ func ExampleClient_StoreToken() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	store := new(storetest.Memory) // a bot has filestore or redisstore
-	if err := client.StoreToken(ctx, store, token); err != nil {
+	shared := new(store.Memory) // a bot has filestore or redisstore
+	if err := client.StoreToken(ctx, shared, token); err != nil {
 		log.Fatal(err)
 	}
-	source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store})
+	source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: shared})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer source.Close()
-	shared, err := source.Token(ctx)
+	adopted, err := source.Token(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("the same:", shared.KeyID == token.KeyID)
+	fmt.Println("the same:", adopted.KeyID == token.KeyID)
 	// Output: the same: true
 }
 
@@ -336,14 +337,14 @@ func ExampleClient_StoredToken() {
 		log.Fatal(err)
 	}
 	ctx := context.Background()
-	store := new(storetest.Memory) // a bot has filestore or redisstore
-	none, err := client.StoredToken(ctx, store, lineoauth.V21)
+	shared := new(store.Memory) // a bot has filestore or redisstore
+	none, err := client.StoredToken(ctx, shared, lineoauth.V21)
 	if err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(none)
 
-	source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store})
+	source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: shared})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -351,7 +352,7 @@ func ExampleClient_StoredToken() {
 	if _, err := source.Token(ctx); err != nil {
 		log.Fatal(err)
 	}
-	token, err := client.StoredToken(ctx, store, lineoauth.V21)
+	token, err := client.StoredToken(ctx, shared, lineoauth.V21)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -404,7 +405,7 @@ func ExampleConfig_onEvent() {
 		log.Fatal(err)
 	}
 	// Output:
-	// call retried after an error: true
+	// token refresh failed after an error: true
 	// token issued after an error: false
 }
 
@@ -428,7 +429,7 @@ func ExampleSource_Token() {
 	// Output: stateless [redacted]
 }
 
-// A job that takes a while starts with a token that is not about to end.
+// A job that takes a while starts with a token that outlasts it.
 func ExampleSource_FreshToken() {
 	srv := lineoauthtest.NewServer() // in place of LINE
 	defer srv.Close()
@@ -443,16 +444,16 @@ func ExampleSource_FreshToken() {
 	defer source.Close()
 	ctx := context.Background()
 	for range 2 {
-		token, err := source.FreshToken(ctx)
+		token, err := source.FreshToken(ctx, 20*time.Minute)
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println("good for another 50 minutes:", token.ExpiresAt().Sub(srv.Now()) > 50*time.Minute)
-		srv.Advance(59 * time.Minute)
+		fmt.Println("valid for 20 minutes:", token.ExpiresAt().Sub(srv.Now()) > 20*time.Minute)
+		srv.Advance(50 * time.Minute)
 	}
 	// Output:
-	// good for another 50 minutes: true
-	// good for another 50 minutes: true
+	// valid for 20 minutes: true
+	// valid for 20 minutes: true
 }
 
 func ExampleSource_Invalidate() {
@@ -472,13 +473,16 @@ func ExampleSource_Invalidate() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	source.Invalidate(old.AccessToken.Reveal()) // when a server has answered 401
-	token, err := source.Token(ctx)
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println("the same:", token.AccessToken.Reveal() == old.AccessToken.Reveal())
-	// Output: the same: false
+	// When an endpoint has answered 401, LINE is asked about the token.
+	replaced, err := source.Invalidate(ctx, old.AccessToken.Reveal())
+	fmt.Println("replaced:", replaced, err)
+
+	srv.Channel().RevokeToken(old.AccessToken.Reveal()) // as anyone could with the secret
+	replaced, err = source.Invalidate(ctx, old.AccessToken.Reveal())
+	fmt.Println("replaced:", replaced, err)
+	// Output:
+	// replaced: false <nil>
+	// replaced: true <nil>
 }
 
 func ExampleSource_Revoke() {

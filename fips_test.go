@@ -15,7 +15,7 @@ import (
 func TestFIPS(t *testing.T) {
 	const variable = "LINEOAUTH_TEST_FIPS"
 	if os.Getenv(variable) == "" {
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFIPS$", "-test.v") //nolint:gosec // this test itself
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFIPS$", "-test.v")
 		cmd.Env = append(os.Environ(), "GODEBUG=fips140=only", variable+"=1")
 		out, err := cmd.CombinedOutput()
 		if err != nil || !strings.Contains(string(out), "--- PASS: TestFIPS") {

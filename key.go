@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/lineoauth/lineoauth/internal/assertion"
+	"golang.org/x/sync/singleflight"
 )
 
 // Key is the private key with which a channel signs its assertions: RSA,
@@ -16,8 +17,11 @@ import (
 //
 // https://developers.line.biz/en/docs/messaging-api/generate-json-web-token/
 type Key struct {
-	key *assertion.Key
+	key     *assertion.Key
+	signing *singleflight.Group // one signature for all callers
 }
+
+func newKey(key *assertion.Key) *Key { return &Key{key, new(singleflight.Group)} }
 
 // ParseKey reads a private key in any form in which LINE's developers come by
 // one:
@@ -34,7 +38,7 @@ func ParseKey(data []byte) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
 	}
-	return &Key{key}, nil
+	return newKey(key), nil
 }
 
 // NewKey returns the key behind signer, which may be a KMS or HSM that never
@@ -45,7 +49,7 @@ func NewKey(signer crypto.Signer, keyID string) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
 	}
-	return &Key{key}, nil
+	return newKey(key), nil
 }
 
 // ID returns the key ID (kid) that came with the key, or "".

@@ -9,15 +9,15 @@ import (
 
 type tokenKey struct{}
 
-// Middleware puts a live token into the context of every request that next
-// serves; [TokenFromContext] takes it out. When there is none to be had, it
+// Middleware puts a valid token into the context of every request that next
+// serves; [TokenFromContext] takes it out. When there is none, it
 // answers 503 itself, with a Retry-After of 1 s to an hour.
 func (s *Source) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		token, err := s.Token(r.Context())
 		if err != nil {
 			w.Header().Set("Retry-After", strconv.Itoa(s.retrySeconds()))
-			http.Error(w, "no LINE channel access token can be had now", http.StatusServiceUnavailable)
+			http.Error(w, "no valid LINE channel access token", http.StatusServiceUnavailable)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), tokenKey{}, token)))
@@ -34,10 +34,7 @@ func TokenFromContext(ctx context.Context) (Token, bool) {
 // maxRetrySeconds is as long as a client should be told to wait.
 const maxRetrySeconds = 3600
 
-// retrySeconds is when the source tries again.
+// retrySeconds is the time until the source's next attempt.
 func (s *Source) retrySeconds() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	wait := s.retryAt.Sub(s.client.cfg.Now())
-	return max(1, min(maxRetrySeconds, int(math.Ceil(wait.Seconds()))))
+	return max(1, min(maxRetrySeconds, int(math.Ceil(s.life.NextAttempt().Seconds()))))
 }

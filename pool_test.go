@@ -1,6 +1,7 @@
 package lineoauth_test
 
 import (
+	"context"
 	"crypto"
 	"crypto/rsa"
 	"errors"
@@ -21,7 +22,7 @@ import (
 func channels(t testing.TB, srv *lineoauthtest.Server, max int) *lineoauth.Pool {
 	t.Helper()
 	base := srv.Config()
-	pool := &lineoauth.Pool{MaxSources: max, New: func(id string) (*lineoauth.Source, error) {
+	pool := &lineoauth.Pool{MaxSources: max, New: func(_ context.Context, id string) (*lineoauth.Source, error) {
 		cfg := base
 		_, _ = srv.AddChannel(id, "secret-of-"+id) // it may be there
 		cfg.ChannelID, cfg.ChannelSecret, cfg.Key = id, lineoauth.NewSecret("secret-of-"+id), nil
@@ -41,7 +42,7 @@ func TestPool(t *testing.T) {
 		defer pool.Close()
 		sources := make(map[string]*lineoauth.Source)
 		for _, id := range []string{"1", "2", "3", "1"} {
-			source, err := pool.Source(id)
+			source, err := pool.Source(t.Context(), id)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -51,13 +52,13 @@ func TestPool(t *testing.T) {
 			sources[id] = source
 			get(t, source)
 		}
-		fourth, err := pool.Source("4") // drops 2, which was not used for longest
+		fourth, err := pool.Source(t.Context(), "4") // drops 2, which was not used for longest
 		if err != nil {
 			t.Fatal(err)
 		}
 		get(t, fourth)
 		get(t, sources["2"]) // forgotten, but whoever holds it can go on
-		if again, err := pool.Source("2"); err == nil && again == sources["2"] {
+		if again, err := pool.Source(t.Context(), "2"); err == nil && again == sources["2"] {
 			t.Error("the pool still knows the source that it should have forgotten")
 		}
 		if n := pool.Len(); n != 3 {
@@ -66,7 +67,7 @@ func TestPool(t *testing.T) {
 		if err := pool.Close(); err != nil {
 			t.Error(err)
 		}
-		if _, err := pool.Source("1"); !errors.Is(err, lineoauth.ErrClosed) {
+		if _, err := pool.Source(t.Context(), "1"); !errors.Is(err, lineoauth.ErrClosed) {
 			t.Errorf("after Close: %v", err)
 		}
 		if _, err := fourth.Token(t.Context()); !errors.Is(err, lineoauth.ErrClosed) {
@@ -76,37 +77,39 @@ func TestPool(t *testing.T) {
 }
 
 func TestPoolErrors(t *testing.T) {
-	if _, err := new(lineoauth.Pool).Source("1"); !errors.Is(err, lineoauth.ErrInvalid) {
+	if _, err := new(lineoauth.Pool).Source(t.Context(), "1"); !errors.Is(err, lineoauth.ErrInvalid) {
 		t.Errorf("a pool without New: %v", err)
 	}
 	boom := errors.New("boom")
-	pool := &lineoauth.Pool{New: func(string) (*lineoauth.Source, error) { return nil, boom }}
-	if _, err := pool.Source("1"); !errors.Is(err, boom) || pool.Len() != 0 {
+	pool := &lineoauth.Pool{New: func(context.Context, string) (*lineoauth.Source, error) { return nil, boom }}
+	if _, err := pool.Source(t.Context(), "1"); !errors.Is(err, boom) || pool.Len() != 0 {
 		t.Errorf("error = %v, Len = %d", err, pool.Len())
 	}
 }
 
 func TestPoolClosedMeanwhile(t *testing.T) {
-	client := newClient(t, lineoauth.Config{})
+	client := newClient(t, lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("s3cret")})
 	var pool *lineoauth.Pool
-	pool = &lineoauth.Pool{New: func(string) (*lineoauth.Source, error) {
+	pool = &lineoauth.Pool{New: func(context.Context, string) (*lineoauth.Source, error) {
 		_ = pool.Close()
 		return client.Source(lineoauth.SourceConfig{})
 	}}
-	if _, err := pool.Source("1"); !errors.Is(err, lineoauth.ErrClosed) || pool.Len() != 0 {
+	if _, err := pool.Source(t.Context(), "1"); !errors.Is(err, lineoauth.ErrClosed) || pool.Len() != 0 {
 		t.Errorf("error = %v, Len = %d", err, pool.Len())
 	}
 }
 
 func TestPoolConcurrently(t *testing.T) {
-	client := newClient(t, lineoauth.Config{})
-	pool := &lineoauth.Pool{MaxSources: 5, New: func(string) (*lineoauth.Source, error) { return client.Source(lineoauth.SourceConfig{}) }}
+	client := newClient(t, lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("s3cret")})
+	pool := &lineoauth.Pool{MaxSources: 5, New: func(context.Context, string) (*lineoauth.Source, error) {
+		return client.Source(lineoauth.SourceConfig{})
+	}}
 	defer pool.Close()
 	var wg sync.WaitGroup
 	for i := range 16 {
 		wg.Go(func() {
 			for j := range 200 {
-				if _, err := pool.Source(fmt.Sprint((i + j) % 9)); err != nil {
+				if _, err := pool.Source(t.Context(), fmt.Sprint((i+j)%9)); err != nil {
 					t.Error(err)
 				}
 			}
@@ -134,7 +137,7 @@ func BenchmarkPoolMemory(b *testing.B) {
 	}
 	transport := fixed(200, http.Header{"Content-Type": {"application/json"}},
 		`{"access_token":"eyJhbGciOiJIUzI1NiJ9.`+strings.Repeat("x", 200)+`.c2ln","token_type":"Bearer","expires_in":900}`)
-	pool := &lineoauth.Pool{MaxSources: n, New: func(id string) (*lineoauth.Source, error) {
+	pool := &lineoauth.Pool{MaxSources: n, New: func(_ context.Context, id string) (*lineoauth.Source, error) {
 		client, err := lineoauth.New(lineoauth.Config{ChannelID: id, Key: key, Transport: transport})
 		if err != nil {
 			return nil, err
@@ -152,7 +155,7 @@ func BenchmarkPoolMemory(b *testing.B) {
 		}
 		before, goroutines := heap(), runtime.NumGoroutine()
 		for i := range n {
-			source, err := pool.Source(fmt.Sprint(1_000_000_000 + i))
+			source, err := pool.Source(b.Context(), fmt.Sprint(1_000_000_000+i))
 			if err != nil {
 				b.Fatal(err)
 			}

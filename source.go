@@ -5,135 +5,84 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
-	"slices"
-	"sync"
-	"sync/atomic"
+	"strings"
 	"time"
 
 	"github.com/lineoauth/lineoauth/internal/assertion"
+	"github.com/lineoauth/lineoauth/internal/fleet"
+	"github.com/lineoauth/lineoauth/internal/keeper"
+	"github.com/lineoauth/lineoauth/internal/life"
+	"github.com/lineoauth/lineoauth/store"
 )
 
-// What holds when [SourceConfig] does not say otherwise.
+// Defaults for [SourceConfig].
 const (
 	DefaultRefreshWindow  = 5 * time.Minute
 	DefaultRefreshTimeout = time.Minute
 )
 
-// ErrClosed: the [Source] was closed and gives no more tokens.
-var ErrClosed = errors.New("lineoauth: the token source is closed")
+// ErrClosed is returned after [Source.Close] and [Pool.Close].
+var ErrClosed = life.ErrClosed
 
-// SourceConfig is what a [Source] is made from. Its zero value is good.
+// SourceConfig configures a [Source]. The zero value is ready to use.
 type SourceConfig struct {
-	// Kind is the kind of token. Empty means Stateless, which takes none of a
-	// channel's 30 places.
+	// Kind is the kind of token. Empty means Stateless, which does not count
+	// toward the channel's limit of 30.
 	Kind Kind
-	// ValidFor is how long V21 tokens live: whole seconds, 1 s to 30 days. 0
+	// ValidFor is the lifetime of V21 tokens: whole seconds, 1 s to 30 days. 0
 	// means 30 days.
 	ValidFor time.Duration
-	// RefreshWindow bounds how long before its end a token is refreshed; the
-	// window is a quarter of the token's life at most. 0 means
+	// RefreshWindow bounds how long before it expires a token is refreshed; the
+	// window is at most a quarter of the token's lifetime. 0 means
 	// DefaultRefreshWindow. Each refresh begins at a random time in the first
 	// half of the window, so that a fleet does not refresh in step.
 	RefreshWindow time.Duration
-	// RefreshTimeout bounds one refresh with all its tries, also when a key's
+	// RefreshTimeout bounds one refresh with all its attempts, also when a key's
 	// signer hangs. 0 means DefaultRefreshTimeout.
 	RefreshTimeout time.Duration
 
-	// Store is shared by all processes that are to have one token together. A
-	// source takes a live token from there before it issues one, one process at
-	// a time issues the next, and the others go on with theirs until it is there.
-	// When the store fails, the source goes on with the token that it has, and
-	// says so by [EventStoreFailed]. nil means that each source has a token of its
-	// own. The clocks of the machines should agree to some seconds.
-	Store Store
-	// IssueWithoutStore lets a source whose token is about to end issue another
-	// although the store fails. By default it does so for Stateless tokens alone,
-	// and calls for others fail once the token has ended: each process of a fleet
-	// would take one of the channel's 30 places.
+	// Store is shared by all processes that use one token together: the source
+	// adopts the valid token that is there, and issues the next one only while no
+	// other process does. When the store fails, the source goes on with the token
+	// that it has, and reports [EventStoreFailed]. nil means that each source has
+	// a token of its own.
+	Store store.Store
+	// IssueWithoutStore lets a source without a valid token issue one although the
+	// store fails. By default it does so only for Stateless tokens: otherwise each
+	// process of a fleet could issue a token that counts toward the limit of 30.
 	IssueWithoutStore bool
 }
 
-// Source hands out a live token to any number of goroutines. It is made by
+// Source returns a valid token to any number of goroutines. It is made by
 // [Client.Source] and safe for concurrent use.
 //
-// The first call for a token issues one, and all callers share that. As the
-// token nears its end, a call starts a refresh in the background and, like all
-// others, goes on with the token that it has. When LINE fails, nobody notices
-// while that token lives; the refresh is tried again, less and less often, until
-// one succeeds. Only once there is no live token do callers get an error, and
-// then those that come shortly after a failure share it.
+// The first call for a token issues one, which all callers share. Before the
+// token expires, a call starts a refresh in the background; like all others it
+// returns at once with the token that is still valid. If the refresh fails, it is
+// attempted again, less and less often. Callers get an error only once no token
+// is valid; then attempts follow each other within a second, and callers between
+// two of them get the error of the last.
 //
-// For kinds of which a channel has 30 places, a Source is sparing: after the
-// third issue in a row whose answer was lost, or whose token was refused before
-// its time, the next comes 10 minutes later, then 20, and so on up to a day.
+// Time is measured so that neither a clock that is set back nor a machine that
+// sleeps prolongs the life of a token.
 //
-// With a Store, many sources have one token in common. What one of them
-// invalidates is replaced for all, and what one has to wait for, all do.
+// For kinds with a limit of 30 per channel, a Source is careful: after an answer
+// that was lost, which may have been a token, it first waits until LINE answers a
+// request that issues nothing, and after the third such loss in a row it pauses
+// for 10 minutes, then 20, up to a day.
 //
-// A Source has goroutines while it refreshes, and none otherwise; with a
-// [StoreWatcher] one more, from its first token until Close.
+// A Source has goroutines only while it refreshes; with a [store.Watcher], one
+// more from its first token until Close.
 type Source struct {
-	client  *Client
-	cfg     SourceConfig
-	current atomic.Pointer[liveToken]
-
-	flights sync.WaitGroup // the goroutines of flights
-
-	mu       sync.Mutex
-	flight   *flight
-	failures int       // since the last success
-	failure  error     // the last one
-	retryAt  time.Time // until then, failure stands
-	lost     int       // answers lost in a row, each of which may have cost a place
-	refused  int       // tokens in a row that were refused before their time
-	closed   bool
-	former   []*Token // that may be alive, but are handed out no more
-
-	// With a store:
-	rejected      string    // the token that Invalidate dropped last
-	storeFailures int       // in a row
-	lookAt        time.Time // until then, a failure stands without a look into the store
-	again, look   bool      // the flight may have looked too early; a look is enough
-	watched       bool      // the store tells of changes
-	unwatch       context.CancelFunc
-	saving        atomic.Bool // a token that was issued
-	busy          bool        // another process was about to issue
-	forgotten     bool        // by its pool, so that it must not watch
+	line     line // with the client
+	settings keeper.Settings
+	life     *life.Life
 }
 
-// liveToken is one token and its schedule, in Unix nanoseconds: time on the
-// wall, which goes on while a machine is suspended.
-type liveToken struct {
-	token     Token
-	expiresAt int64
-	dueAt     int64        // for a refresh
-	checkAt   atomic.Int64 // for a flight; MaxInt64 while one is under way
-	shared    bool         // others may have it from the store; under Source.mu
-}
-
-func (s *Source) newLive(token *Token) *liveToken {
-	due := refreshAt(token.IssuedAt, token.ExpiresAt(), s.cfg.RefreshWindow, jitter())
-	live := &liveToken{
-		token:     *token,
-		expiresAt: token.ExpiresAt().UnixNano(),
-		dueAt:     due.UnixNano(),
-	}
-	live.checkAt.Store(math.MaxInt64) // until its flight has landed
-	return live
-}
-
-// flight is a refresh that is under way, or a look into the store.
-type flight struct {
-	cancel context.CancelFunc
-	done   chan struct{}
-	// Set before done is closed. Without both, whoever waits has to try again.
-	live *liveToken
-	err  error
-}
-
-// Source returns a source of the channel's tokens, which makes no request before
-// it is asked for one. The error matches [ErrInvalid].
+// Source returns a source of the channel's tokens. It makes no request until it is
+// asked for one. The error matches [ErrInvalid], and [ErrMissingCredentials] if
+// the client could issue no such token and there is no Store from which to adopt
+// one.
 func (c *Client) Source(cfg SourceConfig) (*Source, error) {
 	if cfg.Kind == "" {
 		cfg.Kind = Stateless
@@ -144,505 +93,193 @@ func (c *Client) Source(cfg SourceConfig) (*Source, error) {
 	if cfg.RefreshTimeout == 0 {
 		cfg.RefreshTimeout = DefaultRefreshTimeout
 	}
+	if err := c.checkSource(cfg); err != nil {
+		return nil, err
+	}
+	s := &Source{
+		line:     line{c, cfg.Kind, cfg.ValidFor},
+		settings: keeper.Settings{Clock: c.clock, Tries: c.cfg.MaxTries, Timeout: cfg.RefreshTimeout, Window: cfg.RefreshWindow},
+	}
+	shared := fleet.Config{
+		LINE:         &s.line,
+		Clock:        c.clock,
+		Store:        cfg.Store,
+		Limited:      cfg.Kind != Stateless,
+		WithoutStore: cfg.IssueWithoutStore,
+		LeaseTime:    cfg.RefreshTimeout,
+		Usable:       usableAs(c.issuedFor(cfg.Kind)),
+	}
+	if cfg.Store != nil {
+		shared.Key = c.storeKey(cfg.Kind)
+	}
+	s.life = life.New(life.Config{Fleet: shared, Keeper: &s.settings, Now: c.cfg.Now, Told: s.told})
+	return s, nil
+}
+
+func (c *Client) checkSource(cfg SourceConfig) error {
 	var err error
 	switch {
 	case !cfg.Kind.issuable():
-		err = fmt.Errorf("there is no kind of token %q to issue", cfg.Kind)
+		err = fmt.Errorf("LINE issues no tokens of kind %q; use Stateless, V21 or ShortLived", cfg.Kind)
 	case cfg.ValidFor != 0 && cfg.Kind != V21:
-		err = errors.New("ValidFor is for V21 tokens alone")
+		err = errors.New("ValidFor is for V21 tokens only; leave it 0")
+	case cfg.ValidFor != 0 && c.assertion != nil:
+		err = errors.New("the given assertion says how long the token is valid; leave ValidFor 0")
 	case cfg.ValidFor != 0 && !c.cfg.SkipChecks && assertion.CheckValidFor(cfg.ValidFor) != nil:
 		err = assertion.CheckValidFor(cfg.ValidFor)
 	case cfg.RefreshWindow < 0 || cfg.RefreshTimeout < 0:
 		err = errors.New("RefreshWindow and RefreshTimeout must not be negative")
+	case cfg.Store != nil && c.cfg.ChannelID == "":
+		err = errors.New("a Store needs a ChannelID, under which the token is stored")
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
+		return fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
 	}
-	return &Source{client: c, cfg: cfg}, nil
+	what := string(issues(c.issuedFor(cfg.Kind)))
+	switch {
+	case cfg.Store != nil: // which may have tokens that others issue
+		return nil
+	case c.assertion != nil && c.issuedFor(cfg.Kind) != ShortLived:
+		return nil
+	case c.issuedFor(cfg.Kind) == V21 || cfg.Kind == Stateless && c.cfg.Key != nil:
+		return c.require(what, needChannelID, needKey, needKeyID)
+	case cfg.Kind == ShortLived:
+		return c.require(what, needChannelID, needSecret)
+	}
+	return c.require(what, needChannelID, needSecretOrKey)
 }
 
-// Token returns a live token. It waits, no longer than ctx allows, only
-// when there is none; the refresh that it then waits for is everybody's, and
+// Token returns a valid token. It waits, no longer than ctx allows, only when
+// there is none; the refresh that it then waits for belongs to all callers, and
 // goes on when ctx ends.
 //
-// When LINE gives none, the error wraps the [*Error] of the last try. It matches
-// [ErrClosed] after Close, and the context's error when ctx ends first.
+// When there is no token, the error wraps the [*Error] of the last attempt. It
+// matches [ErrClosed] after Close, and the context's error if ctx ends first.
 func (s *Source) Token(ctx context.Context) (Token, error) {
-	live, err := s.get(ctx)
+	t, err := s.life.Get(ctx)
 	if err != nil {
-		return Token{}, err
+		return Token{}, s.failure(ctx, err)
 	}
-	return live.token, nil
+	return fromStore(&t.Token), nil
 }
 
-// FreshToken is Token for whoever passes the token on or ends soon: when
-// the token is due for a refresh, it waits for that, no longer than ctx allows,
-// and returns the old one if the refresh fails.
-func (s *Source) FreshToken(ctx context.Context) (Token, error) {
-	live, err := s.get(ctx)
-	for err == nil && s.client.cfg.Now().UnixNano() >= live.dueAt {
-		if live, err = s.get(ctx); err != nil { // begins the refresh, unless it is too early for another try
-			break
-		}
-		s.mu.Lock()
-		f, busy := s.flight, s.busy
-		s.mu.Unlock()
-		if f == nil && busy { // another process is at it
-			if err = pause(ctx, leasePoll); err != nil {
-				err = fmt.Errorf("lineoauth: waiting for a token: %w", err)
-				break
-			}
-			live, err = s.get(ctx)
-			continue
-		}
-		if f == nil {
-			break
-		}
-		select {
-		case <-f.done:
-			live, err = s.get(ctx)
-		case <-ctx.Done():
-			err = fmt.Errorf("lineoauth: waiting for a token: %w", ctx.Err())
-		}
+// FreshToken returns a token that is valid for at least d, for a caller that
+// passes it on or keeps it for a while. If there is none, it waits for a refresh,
+// no longer than ctx allows; if that fails, it returns the token that is still
+// valid, if one is. So check [Token.ExpiresAt] where less than d is of no use.
+//
+// d can be up to half of the lifetime of such tokens; a longer one matches
+// [ErrInvalid], since each call would issue a token.
+func (s *Source) FreshToken(ctx context.Context, d time.Duration) (Token, error) {
+	if longest := s.lifetime() / 2; d > longest {
+		return Token{}, fmt.Errorf("lineoauth: %w: a token for at least %v: %s tokens allow %v at most, half of their lifetime", ErrInvalid, d, s.line.kind, longest)
 	}
+	t, err := s.life.GetFor(ctx, d)
 	if err != nil {
-		return Token{}, err
+		return Token{}, s.failure(ctx, err)
 	}
-	return live.token, nil
+	return fromStore(&t.Token), nil
 }
 
-func (s *Source) get(ctx context.Context) (*liveToken, error) {
-	if live := s.current.Load(); live != nil {
-		now := s.client.cfg.Now().UnixNano()
-		if now < live.expiresAt {
-			if at := live.checkAt.Load(); now >= at && live.checkAt.CompareAndSwap(at, math.MaxInt64) {
-				s.refreshAhead(live) //nolint:contextcheck // a refresh is everybody's
-			}
-			return live, nil
-		}
+// lifetime is how long a new token is valid.
+func (s *Source) lifetime() time.Duration {
+	if t := s.life.Snapshot().Token; t != nil {
+		return seconds(t.ExpiresIn)
 	}
-	return s.wait(ctx)
+	if s.line.kind == Stateless {
+		return statelessLifetime
+	}
+	return assertion.DefaultValidFor
 }
 
-// refreshAhead starts a refresh of a token that is still alive.
-func (s *Source) refreshAhead(live *liveToken) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.flight == nil && !s.closed && s.current.Load() == live {
-		// The pace of the tries is the source's own.
-		s.start(s.client.once(), false)
-	}
-}
+// statelessLifetime is as LINE documents it.
+const statelessLifetime = 15 * time.Minute
 
-// wait returns the token of the refresh that is under way, and starts one if
-// none is.
-func (s *Source) wait(ctx context.Context) (*liveToken, error) {
-	for {
-		if err := ctx.Err(); err != nil {
-			return nil, fmt.Errorf("lineoauth: waiting for a token: %w", err)
-		}
-		live, f, err := s.join() //nolint:contextcheck // a refresh is everybody's
-		if f == nil {
-			return live, err
-		}
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("lineoauth: waiting for a token: %w", ctx.Err())
-		}
-		if f.live != nil || f.err != nil {
-			return f.live, f.err
-		}
-	}
-}
-
-// join returns the flight to wait for, unless there is an answer already.
-func (s *Source) join() (*liveToken, *flight, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.flight != nil {
-		return nil, s.flight, nil
-	}
-	now := s.client.cfg.Now()
-	live := s.current.Load()
-	failing := s.retryAt
-	if s.cfg.Store != nil {
-		failing = s.lookAt
-	}
+func (s *Source) failure(ctx context.Context, err error) error {
 	switch {
-	case s.closed:
-		return nil, nil, ErrClosed
-	case live != nil && now.UnixNano() < live.expiresAt: // it came meanwhile
-		return live, nil, nil
-	case s.failure != nil && now.Before(failing):
-		return nil, nil, s.failure
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+		return fmt.Errorf("lineoauth: waiting for a token: %w", err)
+	case strings.HasPrefix(err.Error(), "lineoauth: "):
+		return err
 	}
-	return nil, s.start(s.client, false), nil
+	return fmt.Errorf("lineoauth: %w", err)
 }
 
-// start begins a flight, which runs in nobody's context. A look issues nothing.
-// s.mu is held.
-func (s *Source) start(client *Client, look bool) *flight {
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.RefreshTimeout)
-	f := &flight{cancel: cancel, done: make(chan struct{})}
-	s.flight = f
-	s.watch()
-	s.flights.Go(func() {
-		defer cancel()
-		events := s.land(f, s.bounded(ctx, client, look)) //nolint:contextcheck // the next flight has a context of its own
-		close(f.done)                                     // before others are told, who may be slow
-		for _, e := range events {
-			s.client.emit(ctx, e)
-		}
-	})
-	return f
-}
-
-// outcome is what a flight comes to.
-type outcome struct {
-	live     *liveToken // to go on with, be it the one that was there before
-	issued   bool       // live is new
-	shared   bool       // live is in the store
-	spare    *Token     // was issued, but another process was faster
-	busy     bool       // another process is about to issue the next
-	err      error      // why there is none, or no new one
-	storeErr error      // why the store is of no use
-}
-
-// linger is how long an issue may go on after its context has ended.
-const linger = 100 * time.Millisecond
-
-// bounded ends with ctx, also when a key's signer, a transport or a store does
-// not.
-func (s *Source) bounded(ctx context.Context, client *Client, look bool) outcome {
-	done := make(chan outcome, 1)
-	go func() {
-		if s.cfg.Store != nil {
-			done <- s.share(ctx, client, look)
-		} else {
-			done <- s.issue(ctx, client)
-		}
-	}()
-	select {
-	case o := <-done:
-		return o
-	case <-ctx.Done():
-	}
-	// What heeds the context has an answer at once, and a better one; and a token
-	// that is just being saved took a place.
-	for _, grace := range []time.Duration{linger, storeTimeout} {
-		select {
-		case o := <-done:
-			return o
-		case <-time.After(grace):
-		}
-		if !s.saving.Load() {
-			break
-		}
-	}
-	go func() { // Revoke is to know of a token that comes all the same
-		o := <-done
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.keepOf(o)
-	}()
-	return outcome{err: fmt.Errorf("lineoauth: the refresh took longer than %v: %w", s.cfg.RefreshTimeout, ctx.Err())}
-}
-
-func (s *Source) issue(ctx context.Context, client *Client) outcome {
-	var token *Token
-	var err error
-	switch s.cfg.Kind {
-	case V21:
-		token, err = client.IssueChannelToken(ctx, s.cfg.ValidFor)
-	case ShortLived:
-		token, err = client.IssueShortLivedChannelToken(ctx)
-	default:
-		token, err = client.IssueStatelessChannelToken(ctx)
-	}
+// Invalidate is for a token that a server refused with status 401, named by its
+// text. It asks LINE whether the token is still valid, once for all callers. If
+// it is, the refusal concerned this request only, replaced is false, and the
+// source goes on with the token. If not, or if the source has another token
+// already, replaced is true: the next call for a token returns another.
+//
+// The error, which wraps an [*Error], is why LINE could not be asked. The token
+// then stays in use until there is another.
+func (s *Source) Invalidate(ctx context.Context, accessToken string) (replaced bool, err error) {
+	replaced, err = s.life.Refused(ctx, accessToken)
 	if err != nil {
-		return outcome{err: err}
+		err = s.failure(ctx, err)
 	}
-	return outcome{live: s.newLive(token), issued: true}
-}
-
-// land takes note of what a flight came to, and returns what is to be told.
-func (s *Source) land(f *flight, o outcome) []Event {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.flight, s.busy = nil, o.busy
-	if s.closed {
-		s.keepOf(o)
-		f.err = ErrClosed
-		return nil
-	}
-	now := s.client.cfg.Now()
-	if o.issued && now.UnixNano() >= o.live.expiresAt {
-		o.err = fmt.Errorf("lineoauth: a token came when its life of %v was over", o.live.token.Lifetime())
-	}
-	var events []Event
-	if e := s.arrived(o, now); e.Kind != "" {
-		events = append(events, e)
-	}
-	live := s.current.Load()
-	if live != nil && now.UnixNano() >= live.expiresAt {
-		live = nil
-	}
-	var wait time.Duration
-	if o.storeErr != nil {
-		s.storeFailures++
-		wait = patience(backOff(s.storeFailures, jitter()), live, now)
-		events = append(events, Event{Kind: EventStoreFailed, Err: o.storeErr, Wait: wait})
-	} else {
-		s.storeFailures = 0
-	}
-	if o.err != nil && !errors.Is(o.err, errHeldBack) {
-		e := s.failed(o.err, live, now)
-		wait = max(wait, e.Wait)
-		events = append(events, e)
-		if o.storeErr != nil && errors.Is(o.err, o.storeErr) {
-			s.retryAt = time.Time{} // it is the store that is to come back, not LINE
-		}
-	}
-	if s.lookAt = now.Add(lookEvery); o.storeErr != nil {
-		s.lookAt = now.Add(wait)
-	}
-	if live == nil {
-		if o.err != nil && s.failure == nil {
-			s.failure = o.err
-		}
-		if o.err != nil {
-			f.err = s.failure
-		}
-	} else {
-		f.live = live
-		live.checkAt.Store(s.nextCheck(live, o, wait, now))
-	}
-	if s.again || s.look {
-		look := !s.again
-		s.again, s.look = false, false
-		s.start(s.client.once(), look)
-	}
-	return events
-}
-
-// nextCheck is when a call for a token starts the next flight. s.mu is held.
-func (s *Source) nextCheck(live *liveToken, o outcome, wait time.Duration, now time.Time) int64 {
-	look := now.Add(patience(lookEvery, live, now)).UnixNano()
-	switch {
-	case o.err != nil && !now.Before(s.retryAt): // another process is to wait
-		return look
-	case o.err != nil && s.cfg.Store != nil && !s.watched:
-		return min(look, s.retryAt.UnixNano())
-	case o.err != nil:
-		return s.retryAt.UnixNano()
-	case o.storeErr != nil:
-		return now.Add(wait).UnixNano()
-	case o.busy:
-		return look
-	case s.cfg.Store == nil || s.watched:
-		return live.dueAt
-	}
-	return min(look, live.dueAt)
-}
-
-// arrived makes a flight's token the current one, if it is alive and not the
-// one that was refused meanwhile.
-func (s *Source) arrived(o outcome, now time.Time) Event {
-	if o.spare != nil {
-		s.keep(o.spare)
-	}
-	live := o.live
-	if live == nil || now.UnixNano() >= live.expiresAt || !o.issued && live.token.AccessToken.Reveal() == s.rejected {
-		return Event{}
-	}
-	live.shared = live.shared || o.shared
-	old := s.current.Swap(live)
-	if old == live {
-		return Event{}
-	}
-	s.failures, s.failure, s.retryAt = 0, nil, time.Time{}
-	if o.issued {
-		s.lost = 0
-	}
-	kind := EventIssued
-	if old != nil && now.UnixNano() < old.expiresAt {
-		kind = EventRefreshed
-		s.refused = 0
-		s.retire(old)
-	}
-	if !o.issued {
-		kind = EventShared
-	}
-	return Event{Kind: kind, Token: &live.token}
-}
-
-// keepOf remembers what nobody else knows of a flight's tokens. s.mu is held.
-func (s *Source) keepOf(o outcome) {
-	if o.spare != nil {
-		s.keep(o.spare)
-	}
-	if o.issued && !o.shared {
-		s.keep(&o.live.token)
-	}
-}
-
-// retire lets go of a token that is handed out no more. Others may go on with
-// a shared one. s.mu is held.
-func (s *Source) retire(live *liveToken) {
-	if !live.shared {
-		s.keep(&live.token)
-	}
-}
-
-// keep remembers a token for Revoke. s.mu is held.
-func (s *Source) keep(token *Token) {
-	now := s.client.cfg.Now()
-	s.former = slices.DeleteFunc(s.former, func(t *Token) bool { return !now.Before(t.ExpiresAt()) })
-	if token.Kind != Stateless {
-		s.former = append(s.former, token)
-	}
-}
-
-// failed takes note of a refresh that brought nothing. s.mu is held.
-func (s *Source) failed(err error, live *liveToken, now time.Time) Event {
-	s.failures++
-	s.failure = err
-	if s.failures > 1 {
-		s.failure = fmt.Errorf("lineoauth: no live token after %d failed refreshes: %w", s.failures, err)
-	}
-	wait := patience(backOff(s.failures, jitter()), live, now)
-	if refusal := new(Error); errors.As(err, &refusal) {
-		wait = max(wait, min(refusal.RetryAfter, maxRetryAfter))
-		if s.cfg.Kind != Stateless && refusal.lost() {
-			s.lost++
-			wait = max(wait, scarce(s.lost))
-		}
-	}
-	s.retryAt = now.Add(wait)
-	return Event{Kind: EventRefreshFailed, Err: err, Wait: wait}
-}
-
-// youngToken is the age under which a token should not be refused.
-const youngToken = time.Minute
-
-// Invalidate drops the token that a server refused, named by its text, so that
-// the next call for a token issues another. It does nothing when the source
-// has a newer one already. A source whose tokens are refused again and again
-// before their time gives them ever more slowly, since LINE counts them.
-func (s *Source) Invalidate(accessToken string) {
-	s.mu.Lock()
-	live := s.current.Load()
-	if live == nil || live.token.AccessToken.Reveal() != accessToken {
-		s.mu.Unlock()
-		return
-	}
-	s.current.Store(nil)
-	s.retire(live)
-	s.rejected = accessToken
-	s.refused++
-	now := s.client.cfg.Now()
-	var wait time.Duration
-	if s.refused > 1 && now.Sub(live.token.IssuedAt) < youngToken {
-		wait = backOff(s.refused-1, jitter())
-	}
-	if s.cfg.Kind != Stateless {
-		wait = max(wait, scarce(s.refused))
-	}
-	if wait > 0 {
-		s.failure = fmt.Errorf("lineoauth: %d tokens in a row were refused before their time: %w", s.refused, ErrTokenInvalid)
-		s.retryAt = now.Add(wait)
-	}
-	if s.cfg.Store != nil && !s.closed {
-		s.fly() // others are to have the next token, even if nobody asks for it here
-	}
-	s.mu.Unlock()
-	s.client.emit(context.Background(), Event{Kind: EventInvalidated, Token: &live.token, Wait: wait})
+	return replaced, err
 }
 
 var _ io.Closer = (*Source)(nil)
 
-// Close ends the source: it cancels a refresh that is under way and waits for
-// it. From then on calls for a token end in [ErrClosed]. It never fails.
+// Close ends a refresh that is under way and waits until its lease is given back
+// and what was issued is saved, for seconds at most. Later calls for a token
+// return [ErrClosed]. It never fails.
 func (s *Source) Close() error {
-	if f := s.shut(); f != nil {
-		f.cancel()
-	}
-	s.flights.Wait()
+	s.life.Close()
 	return nil
 }
 
-// shut lets nothing new begin, and returns the refresh that is under way.
-func (s *Source) shut() *flight {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.closed = true
-	if s.unwatch != nil {
-		s.unwatch()
-	}
-	if live := s.current.Swap(nil); live != nil {
-		s.retire(live)
-	}
-	return s.flight
-}
-
-// Revoke closes the source and revokes its tokens, for a shutdown that leaves
-// none of the channel's 30 places taken. It waits for a refresh that is under
-// way, as long as ctx allows, since that may have issued one. There is nothing
-// to revoke about stateless tokens, and what is in a Store is left to the other
-// processes. The error is that of [Client.RevokeChannelToken], which needs the
-// ChannelSecret for V21 tokens, or the store's; Revoke can then be called again.
+// Revoke closes the source and revokes its tokens, so that none of them counts
+// toward the channel's limit any more. It waits for a refresh that is under way,
+// as long as ctx allows, since that may issue one. Stateless tokens cannot be
+// revoked, and the token in a Store is left to the other processes. The error is
+// that of [Client.RevokeChannelToken], which needs the ChannelSecret for V21
+// tokens, or the store's; Revoke can then be called again.
 func (s *Source) Revoke(ctx context.Context) error {
-	if f := s.shut(); f != nil {
-		select {
-		case <-f.done:
-		case <-ctx.Done():
-		}
-	}
-	_ = s.Close()
-	if err := s.spareStored(ctx); err != nil {
-		return err
-	}
-	for {
-		s.mu.Lock()
-		if len(s.former) == 0 {
-			s.mu.Unlock()
-			return nil
-		}
-		token := s.former[0]
-		s.mu.Unlock()
-		if err := s.client.RevokeChannelToken(ctx, token.AccessToken.Reveal()); err != nil {
-			return err
-		}
-		s.mu.Lock()
-		s.former = slices.DeleteFunc(s.former, func(t *Token) bool { return t == token })
-		s.mu.Unlock()
-	}
-}
-
-// spareStored leaves out what is in the store after all: a save may have been
-// done although its answer was lost.
-func (s *Source) spareStored(ctx context.Context) error {
-	s.mu.Lock()
-	n := len(s.former)
-	s.mu.Unlock()
-	if s.cfg.Store == nil || n == 0 {
-		return nil
-	}
-	found, err := s.client.stored(ctx, s.cfg.Store, s.cfg.Kind)
-	if err != nil && !errors.Is(err, ErrStoreCorrupt) {
-		return err
-	}
-	if found.token != nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.former = slices.DeleteFunc(s.former, func(t *Token) bool { return t.AccessToken.Reveal() == found.token.AccessToken.Reveal() })
-	}
-	return nil
+	return s.life.Revoke(ctx, func(ctx context.Context, t *store.Token) error {
+		return s.line.client.RevokeChannelToken(ctx, t.AccessToken)
+	})
 }
 
 // Format prints the source without its token, under every verb.
 func (s *Source) Format(f fmt.State, verb rune) {
-	_, _ = fmt.Fprintf(f, "%s token source of ", s.cfg.Kind)
-	s.client.Format(f, verb)
+	_, _ = fmt.Fprintf(f, "%s token source of ", s.line.kind)
+	s.line.client.Format(f, verb)
+}
+
+// SourceStats is a snapshot of a [Source].
+type SourceStats struct {
+	// IssuedAt, ExpiresAt and RefreshAt are when the current token was issued,
+	// expires, and is due for a refresh. Zero when there was no token yet.
+	IssuedAt, ExpiresAt, RefreshAt time.Time
+	// Issued counts the tokens that this source issued, and Shared those that it
+	// adopted from its Store.
+	Issued, Shared uint64
+	// Failed counts failed attempts to get a token, StoreFailed failures of the
+	// Store, and Invalidated tokens that LINE did not accept before they expired.
+	Failed, StoreFailed, Invalidated uint64
+	// Waited counts the calls for a token that had to wait.
+	Waited uint64
+}
+
+// Stats returns the state of the source, for metrics and health checks. It makes
+// no request.
+func (s *Source) Stats() SourceStats {
+	now, snapshot := s.line.client.cfg.Now(), s.life.Snapshot()
+	stats := SourceStats{
+		Issued:      snapshot.Issued,
+		Shared:      snapshot.Adopted,
+		Failed:      snapshot.Failures,
+		StoreFailed: snapshot.StoreFailures,
+		Invalidated: snapshot.Dropped,
+		Waited:      snapshot.Waits,
+	}
+	if t := snapshot.Token; t != nil {
+		stats.IssuedAt = t.IssuedAt
+		stats.ExpiresAt = now.Add(snapshot.Expires).Round(0)
+		stats.RefreshAt = now.Add(snapshot.Due).Round(0)
+	}
+	return stats
 }

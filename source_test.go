@@ -19,6 +19,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
+	"github.com/lineoauth/lineoauth/store"
 )
 
 const issueStateless = lineoauth.OpIssueStatelessChannelToken
@@ -44,6 +45,16 @@ func get(t *testing.T, source *lineoauth.Source) string {
 		t.Fatal(err)
 	}
 	return token.AccessToken.Reveal()
+}
+
+// refused is what a Transport does when an endpoint answers 401.
+func refused(t *testing.T, source *lineoauth.Source, token string) (replaced bool) {
+	t.Helper()
+	replaced, err := source.Invalidate(t.Context(), token)
+	if err != nil {
+		t.Error(err)
+	}
+	return replaced
 }
 
 func TestSourceReusesItsToken(t *testing.T) {
@@ -131,22 +142,22 @@ func TestFailuresAreShared(t *testing.T) {
 		if n := srv.State().Calls[issueStateless]; n != 1 {
 			t.Errorf("%d calls", n)
 		}
-		// A caller every 10 ms for 10 s: the tries thin out.
+		// A caller every 10 ms for 10 s: attempts follow each other within a second.
 		for range 1000 {
 			time.Sleep(10 * time.Millisecond)
 			if _, err := source.Token(t.Context()); err == nil {
 				t.Fatal("no error")
 			}
 		}
-		if n := srv.State().Calls[issueStateless]; n < 4 || n > 8 {
+		if n := srv.State().Calls[issueStateless]; n < 10 || n > 25 {
 			t.Errorf("%d calls in 10 s", n)
 		}
 		_, err := source.Token(t.Context())
-		if !strings.Contains(err.Error(), "failed refreshes") {
+		if !strings.Contains(err.Error(), "failed attempts") {
 			t.Errorf("the error does not say how often: %v", err)
 		}
 		srv.ClearFaults()
-		time.Sleep(time.Minute)
+		time.Sleep(time.Second)
 		get(t, source)
 	})
 }
@@ -241,26 +252,82 @@ func TestCallersLeaveAlone(t *testing.T) {
 	})
 }
 
+// LINE decides whether a token that an endpoint refused is valid.
 func TestInvalidate(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		source := newSource(t, srv, lineoauth.SourceConfig{})
 		first := get(t, source)
-		time.Sleep(2 * time.Minute)
-		source.Invalidate("another")
-		if get(t, source) != first {
+		if !refused(t, source, "another") || get(t, source) != first {
 			t.Error("Invalidate dropped a token that it does not name")
 		}
-		source.Invalidate(first)
+		if refused(t, source, first) || get(t, source) != first {
+			t.Error("a token that LINE accepts was dropped")
+		}
+		time.Sleep(2 * time.Minute)
+		srv.Channel().RevokeToken(first)
+		if !refused(t, source, first) {
+			t.Error("a token that LINE does not accept was not replaced")
+		}
 		second := get(t, source)
 		if second == first {
 			t.Error("the invalidated token")
 		}
-		source.Invalidate(first) // a late 401
-		if get(t, source) != second {
+		if !refused(t, source, first) || get(t, source) != second { // a late 401
 			t.Error("a late Invalidate dropped the newer token")
 		}
 		if n := srv.State().Calls[issueStateless]; n != 2 {
 			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+// While LINE cannot say whether a token is valid, it stays in use until there is
+// another.
+func TestInvalidateWhileLINEIsDown(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.V21})
+		first := get(t, source)
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1})
+		for range 100 {
+			replaced, err := source.Invalidate(t.Context(), first)
+			if e := new(lineoauth.Error); replaced || !errors.As(err, &e) || e.StatusCode != 500 {
+				t.Fatalf("Invalidate = %v, %v", replaced, err)
+			}
+			if get(t, source) != first {
+				t.Fatal("the token was dropped without asking LINE")
+			}
+			time.Sleep(time.Second)
+		}
+		srv.ClearFaults()
+		time.Sleep(time.Minute)
+		get(t, source)
+		synctest.Wait()
+		if get(t, source) == first {
+			t.Error("the token that may be invalid was not replaced")
+		}
+	})
+}
+
+// Many callers with the same 401 ask LINE once, and again after a second at the
+// earliest.
+func TestInvalidateAsksOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{})
+		first := get(t, source)
+		var wg sync.WaitGroup
+		for range 1000 {
+			wg.Go(func() { refused(t, source, first) })
+		}
+		wg.Wait()
+		for range 100 { // 10 s
+			time.Sleep(100 * time.Millisecond)
+			refused(t, source, first)
+		}
+		if n := srv.State().Calls[lineoauth.OpVerifyChannelTokenByJWT]; n < 5 || n > 12 {
+			t.Errorf("LINE was asked %d times", n)
+		}
+		if get(t, source) != first || srv.State().Calls[issueStateless] != 1 {
+			t.Error("the token was replaced")
 		}
 	})
 }
@@ -271,13 +338,12 @@ func TestInvalidateDuringARefresh(t *testing.T) {
 			source := newSource(t, srv, lineoauth.SourceConfig{})
 			first := get(t, source)
 			time.Sleep(13*time.Minute + 10*time.Second)
-			srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: time.Second})
-			if outcome == lineoauthtest.ServerError {
-				srv.ClearFaults()
-				srv.Inject(lineoauthtest.Fault{Kind: outcome})
-			}
+			srv.Channel().RevokeToken(first)
+			srv.Inject(lineoauthtest.Fault{Kind: outcome, Delay: time.Second, Operation: issueStateless})
 			get(t, source) // starts it
-			source.Invalidate(first)
+			if !refused(t, source, first) {
+				t.Error("the revoked token is in use")
+			}
 			synctest.Wait()
 			time.Sleep(2 * time.Second)
 			if got := get(t, source); got == first {
@@ -287,23 +353,24 @@ func TestInvalidateDuringARefresh(t *testing.T) {
 	}
 }
 
-// A token that LINE refuses as soon as it has issued it must not use up all
-// places.
+// Tokens that are revoked as soon as they are issued are issued ever more slowly.
 func TestRefusedTokensAreIssuedSlowly(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.V21})
-		var refused int
+		var failed int
 		for range 1000 { // 100 s
 			token, err := source.Token(t.Context())
 			if err == nil {
-				source.Invalidate(token.AccessToken.Reveal())
-			} else if refused++; !errors.Is(err, lineoauth.ErrTokenInvalid) {
-				t.Fatalf("error = %v", err)
+				srv.Channel().RevokeToken(token.AccessToken.Reveal())
+				time.Sleep(time.Second)
+				refused(t, source, token.AccessToken.Reveal())
+			} else {
+				failed++
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
-		if n := srv.State().Calls[lineoauth.OpIssueChannelTokenByJWT]; n < 3 || n > 12 || refused == 0 {
-			t.Errorf("%d tokens in 100 s", n)
+		if n := srv.State().Calls[lineoauth.OpIssueChannelTokenByJWT]; n < 3 || n > 12 || failed == 0 {
+			t.Errorf("%d tokens in 100 s, %d calls failed", n, failed)
 		}
 	})
 }
@@ -366,9 +433,31 @@ func TestRefreshTimeout(t *testing.T) {
 }
 
 func TestSourceConfigRefuses(t *testing.T) {
-	client := newClient(t, lineoauth.Config{})
+	client := newClient(t, lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("s3cret")})
 	for _, cfg := range []lineoauth.SourceConfig{{Kind: "x"}, {Kind: lineoauthtest.LongLived}, {ValidFor: time.Hour}, {Kind: lineoauth.V21, ValidFor: 31 * 24 * time.Hour}, {Kind: lineoauth.V21, ValidFor: time.Millisecond}, {RefreshWindow: -1}, {RefreshTimeout: -1}} {
 		if _, err := client.Source(cfg); !errors.Is(err, lineoauth.ErrInvalid) {
+			t.Errorf("%+v: %v", cfg, err)
+		}
+	}
+	// What the client cannot issue is refused at once.
+	given := client.WithAssertion("given")
+	for name, tt := range map[string]struct {
+		client *lineoauth.Client
+		cfg    lineoauth.SourceConfig
+		want   error
+	}{
+		"V21 without a key":            {client, lineoauth.SourceConfig{Kind: lineoauth.V21}, lineoauth.ErrMissingCredentials},
+		"nothing":                      {newClient(t, lineoauth.Config{}), lineoauth.SourceConfig{}, lineoauth.ErrMissingCredentials},
+		"no secret":                    {newClient(t, lineoauth.Config{ChannelID: "1"}), lineoauth.SourceConfig{Kind: lineoauth.ShortLived}, lineoauth.ErrMissingCredentials},
+		"ValidFor beside an assertion": {given, lineoauth.SourceConfig{Kind: lineoauth.V21, ValidFor: time.Hour}, lineoauth.ErrInvalid},
+		"a store without a channel":    {newClient(t, lineoauth.Config{}).WithAssertion("given"), lineoauth.SourceConfig{Store: new(store.Memory)}, lineoauth.ErrInvalid},
+	} {
+		if _, err := tt.client.Source(tt.cfg); !errors.Is(err, tt.want) || !errors.Is(err, lineoauth.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	for _, cfg := range []lineoauth.SourceConfig{{}, {Kind: lineoauth.V21}, {Kind: lineoauth.ShortLived}} {
+		if _, err := given.Source(cfg); err != nil {
 			t.Errorf("%+v: %v", cfg, err)
 		}
 	}
@@ -422,8 +511,11 @@ func TestSourceEvents(t *testing.T) {
 		time.Sleep(time.Second)
 		get(t, source)
 		synctest.Wait()
-		source.Invalidate(get(t, source))
-		want := []lineoauth.EventKind{lineoauth.EventIssued, lineoauth.EventRefreshFailed, lineoauth.EventRefreshed, lineoauth.EventInvalidated}
+		token := get(t, source)
+		srv.Channel().RevokeToken(token)
+		refused(t, source, token)
+		synctest.Wait()
+		want := []lineoauth.EventKind{lineoauth.EventIssued, lineoauth.EventRefreshFailed, lineoauth.EventRefreshed, lineoauth.EventInvalidated, lineoauth.EventIssued}
 		if fmt.Sprint(got) != fmt.Sprint(want) {
 			t.Errorf("events = %q, want %q", got, want)
 		}
@@ -446,7 +538,9 @@ func TestEventsAreLogged(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		source.Invalidate(token.AccessToken.Reveal())
+		srv.Channel().RevokeToken(token.AccessToken.Reveal())
+		refused(t, source, token.AccessToken.Reveal())
+		synctest.Wait()
 		var got []string
 		for line := range strings.Lines(log.String()) {
 			level, rest, _ := strings.Cut(line, " ")
@@ -454,7 +548,7 @@ func TestEventsAreLogged(t *testing.T) {
 			message, _, _ = strings.Cut(message, `"`)
 			got = append(got, strings.TrimPrefix(level, "level=")+" "+message)
 		}
-		if diff := cmp.Diff([]string{"WARN call retried", "INFO token issued", "INFO token invalidated"}, got); diff != "" {
+		if diff := cmp.Diff([]string{"WARN token refresh failed", "INFO token issued", "INFO token invalidated", "INFO token issued"}, got); diff != "" {
 			t.Errorf("log (-want +got):\n%s", diff)
 		}
 		for _, want := range []string{"channel_id=" + srv.Channel().ID, "key_id=" + token.KeyID, "type=v2.1", "wait="} {
@@ -497,7 +591,7 @@ func TestStrangeAnswersAreBounded(t *testing.T) {
 			source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.V21}, func(cfg *lineoauth.Config) {
 				cfg.OnEvent = func(e lineoauth.Event) { wait = e.Wait }
 			})
-			srv.Inject(lineoauthtest.Fault{Kind: kind, Times: -1})
+			srv.Inject(lineoauthtest.Fault{Kind: kind, Operation: lineoauth.OpIssueChannelTokenByJWT, Times: -1})
 			for range 3 {
 				if _, err := source.Token(t.Context()); err == nil {
 					t.Fatal("no error")
@@ -533,7 +627,9 @@ func TestRefusedNowAndThen(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		source := newSource(t, srv, lineoauth.SourceConfig{})
 		for range 20 {
-			source.Invalidate(get(t, source))
+			token := get(t, source)
+			srv.Channel().RevokeToken(token)
+			refused(t, source, token)
 			get(t, source)
 			time.Sleep(14 * time.Minute)
 			get(t, source) // refreshes
@@ -571,7 +667,11 @@ func TestCloseWaitsForEvents(t *testing.T) {
 // one that is just being issued.
 func TestRevokeLeavesNothing(t *testing.T) {
 	for name, prepare := range map[string]func(*testing.T, *lineoauthtest.Server, *lineoauth.Source){
-		"refused": func(t *testing.T, _ *lineoauthtest.Server, s *lineoauth.Source) { s.Invalidate(get(t, s)) },
+		"being replaced": func(t *testing.T, srv *lineoauthtest.Server, s *lineoauth.Source) {
+			token := get(t, s)
+			srv.Channel().RevokeToken(token)
+			refused(t, s, token)
+		},
 		"refreshed": func(t *testing.T, _ *lineoauthtest.Server, s *lineoauth.Source) {
 			get(t, s)
 			time.Sleep(30*24*time.Hour - time.Minute)

@@ -15,37 +15,39 @@ import (
 // host is the OpenAPI document's.
 const contentHost = "api-data.line.me"
 
-// Transport is an [http.RoundTripper] that puts a live token on every request
-// to LINE:
+// Transport is an [http.RoundTripper] that puts a valid token on every request to
+// LINE:
 //
 //	bot, err := messaging_api.NewMessagingApiAPI("unused",
 //		messaging_api.WithHTTPClient(&http.Client{Transport: &lineoauth.Transport{Source: source}}))
 //
 // A request to any other host goes through as it is, so that a redirect takes
-// no token elsewhere. When LINE answers 401 the token is dropped, and the
-// request sent once more with a new one if its body can be had again (as
-// [http.NewRequest] arranges for the usual ones). The caller's request is not
-// changed.
+// no token elsewhere. When LINE answers 401, [Source.Invalidate] asks LINE about
+// the token; if that is not valid any more, the request is sent once more with
+// another, if its body can be had again (as [http.NewRequest] arranges for the
+// usual ones). The caller's request is not changed.
 //
 // https://developers.line.biz/en/reference/messaging-api/#domain-name
 type Transport struct {
-	// Source gives the tokens.
+	// Source gives the tokens. It must be set.
 	Source *Source
-	// Base carries the requests. nil means [http.DefaultTransport].
+	// Base carries the requests. nil means the Transport of the source's client,
+	// with its RootCAs and proxy.
 	Base http.RoundTripper
-	// Hosts are the hosts, with their port if it is not the scheme's own, whose
+	// Hosts are the hosts, with their port if it is not the scheme's default, whose
 	// requests get a token. nil means the host of the client's BaseURL, and LINE's
 	// host for content if BaseURL is LINE's.
 	Hosts []string
 }
 
-// RoundTrip sends one request. Without a token it sends none, and the error is
-// that of [Source.Token].
+// RoundTrip sends one request. If there is no token, it sends none, and the error
+// is that of [Source.Token]. Without a Source, the error matches [ErrInvalid].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	base := t.Base
-	if base == nil {
-		base = http.DefaultTransport
+	if t.Source == nil {
+		closeBody(req)
+		return nil, fmt.Errorf("lineoauth: %w: the Transport has no Source; set it", ErrInvalid)
 	}
+	base := t.base()
 	if !t.serves(req.URL) {
 		return base.RoundTrip(req)
 	}
@@ -58,7 +60,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil || rsp == nil || rsp.StatusCode != http.StatusUnauthorized {
 		return rsp, err
 	}
-	t.Source.Invalidate(token.AccessToken.Reveal()) //nolint:contextcheck // takes none, for it does not wait
+	// If LINE cannot be asked, its 401 says more than the reason for that.
+	replaced, _ := t.Source.Invalidate(req.Context(), token.AccessToken.Reveal())
+	if !replaced {
+		return rsp, nil
+	}
 	body, ok := again(req)
 	if !ok {
 		return rsp, nil
@@ -66,7 +72,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	next, err := t.Source.Token(req.Context())
 	if err != nil {
 		_ = body.Close()
-		return rsp, nil // LINE's 401 says more than that there is no other token
+		return rsp, nil // likewise
 	}
 	// So that the connection can serve again.
 	_, _ = io.CopyN(io.Discard, rsp.Body, maxAnswer)
@@ -74,16 +80,23 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	return base.RoundTrip(withToken(req, next, body))
 }
 
+func (t *Transport) base() http.RoundTripper {
+	if t.Base != nil {
+		return t.Base
+	}
+	return t.Source.line.client.cfg.Transport
+}
+
 // serves reports whether a URL is LINE's.
 func (t *Transport) serves(u *url.URL) bool {
-	if u.Scheme != "https" && !t.Source.client.cfg.AllowPlainHTTP && !isLoopback(u.Hostname()) {
+	if u.Scheme != "https" && !t.Source.line.client.cfg.AllowPlainHTTP && !isLoopback(u.Hostname()) {
 		return false
 	}
 	host := plainHost(u)
 	if t.Hosts != nil {
 		return slices.ContainsFunc(t.Hosts, func(own string) bool { return strings.EqualFold(own, host) })
 	}
-	own := t.Source.client.host
+	own := t.Source.line.client.host
 	return host == own || host == contentHost && "https://"+own == gen.DefaultServerURL
 }
 
@@ -102,11 +115,10 @@ func plainHost(u *url.URL) string {
 // CloseIdleConnections closes the idle connections of Base, for
 // [http.Client.CloseIdleConnections].
 func (t *Transport) CloseIdleConnections() {
-	base := t.Base
-	if base == nil {
-		base = http.DefaultTransport
+	if t.Source == nil {
+		return
 	}
-	if closer, ok := base.(interface{ CloseIdleConnections() }); ok {
+	if closer, ok := t.base().(interface{ CloseIdleConnections() }); ok {
 		closer.CloseIdleConnections()
 	}
 }

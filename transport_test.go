@@ -113,9 +113,9 @@ func TestTransportKeepsTheRefusal(t *testing.T) {
 	}
 }
 
-// It is sent once more, not for ever.
+// A request is sent once more, not for ever, and only if the token is not valid.
 func TestTransportRepeatsOnce(t *testing.T) {
-	_, source := liveServer(t)
+	srv, source := liveServer(t)
 	var requests int
 	refusing := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		requests++
@@ -128,8 +128,26 @@ func TestTransportRepeatsOnce(t *testing.T) {
 	defer refusing.Close()
 	host := strings.TrimPrefix(refusing.URL, "http://")
 	client := &http.Client{Transport: &lineoauth.Transport{Source: source, Hosts: []string{host}}}
-	if status := push(t, client, refusing.URL, strings.NewReader(pushBody)); status != 401 || requests != 2 {
-		t.Errorf("%d after %d requests", status, requests)
+	token := get(t, source)
+	if status := push(t, client, refusing.URL, strings.NewReader(pushBody)); status != 401 || requests != 1 || get(t, source) != token {
+		t.Errorf("with a valid token: %d after %d requests", status, requests)
+	}
+	srv.Channel().RevokeToken(token)
+	if status := push(t, client, refusing.URL, strings.NewReader(pushBody)); status != 401 || requests != 3 || get(t, source) == token {
+		t.Errorf("with a revoked one: %d after %d requests", status, requests-1)
+	}
+}
+
+// A Transport that was not made as it should be says so.
+func TestTransportWithoutSource(t *testing.T) {
+	transport := new(lineoauth.Transport)
+	defer transport.CloseIdleConnections()
+	rsp, err := (&http.Client{Transport: transport}).Get("https://api.line.me/v2/bot/info")
+	if !errors.Is(err, lineoauth.ErrInvalid) {
+		t.Errorf("error = %v", err)
+	}
+	if rsp != nil {
+		_ = rsp.Body.Close()
 	}
 }
 

@@ -13,24 +13,25 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/store"
 	"github.com/lineoauth/lineoauth/store/filestore"
 	"github.com/lineoauth/lineoauth/store/redisstore"
 )
 
 // counted counts the calls of a store.
 type counted struct {
-	lineoauth.Store
+	store.Store
 	calls *atomic.Int64
 }
 
-func (c counted) Load(ctx context.Context, key string) ([]byte, string, error) {
+func (c counted) Load(ctx context.Context, key string) (store.Entry, error) {
 	c.calls.Add(1)
 	return c.Store.Load(ctx, key)
 }
 
-func (c counted) Save(ctx context.Context, key, revision string, value []byte, expiresAt time.Time) error {
+func (c counted) Save(ctx context.Context, key string, update store.Update) (string, error) {
 	c.calls.Add(1)
-	return c.Store.Save(ctx, key, revision, value, expiresAt)
+	return c.Store.Save(ctx, key, update)
 }
 
 func (c counted) Lease(ctx context.Context, key string, ttl time.Duration) (func(), error) {
@@ -41,7 +42,7 @@ func (c counted) Lease(ctx context.Context, key string, ttl time.Duration) (func
 // countedWatcher keeps a store's way of telling of changes.
 type countedWatcher struct {
 	counted
-	watcher lineoauth.StoreWatcher
+	watcher store.Watcher
 }
 
 func (c countedWatcher) Watch(ctx context.Context, key string, changed func()) error {
@@ -68,11 +69,11 @@ func stores() {
 	var without float64
 	for _, c := range []struct {
 		name  string
-		store func(calls *atomic.Int64) lineoauth.Store
+		store func(calls *atomic.Int64) store.Store
 	}{
-		{"without a store", func(*atomic.Int64) lineoauth.Store { return nil }},
-		{"file store", func(n *atomic.Int64) lineoauth.Store { return counted{files, n} }},
-		{"Redis store", func(n *atomic.Int64) lineoauth.Store { return countedWatcher{counted{inRedis, n}, inRedis} }},
+		{"without a store", func(*atomic.Int64) store.Store { return nil }},
+		{"file store", func(n *atomic.Int64) store.Store { return counted{files, n} }},
+		{"Redis store", func(n *atomic.Int64) store.Store { return countedWatcher{counted{inRedis, n}, inRedis} }},
 	} {
 		var calls atomic.Int64
 		line, err := lineoauth.New(lineoauth.Config{

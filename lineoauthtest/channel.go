@@ -268,6 +268,20 @@ func (c *Channel) issue(kind lineoauth.Kind, now time.Time, validFor time.Durati
 	return t
 }
 
+// RevokeToken has the emulator accept a token of the channel no more, as if LINE
+// or another program had revoked it: of any kind, also a stateless one. It reports
+// whether the token was valid.
+func (c *Channel) RevokeToken(accessToken string) bool {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	t := c.server.find(accessToken)
+	if t == nil || t.channel != c {
+		return false
+	}
+	c.revoke(t)
+	return true
+}
+
 func (c *Channel) revoke(t *token) {
 	delete(c.server.byText, t.text)
 	c.tokens[t.kind] = slices.DeleteFunc(c.tokens[t.kind], func(other *token) bool { return other == t })

@@ -27,7 +27,7 @@ type messenger struct {
 func newMessenger(baseURL string, credentials func(channelID string) (lineoauth.Config, error)) *messenger {
 	return &messenger{baseURL: baseURL, pool: &lineoauth.Pool{
 		MaxSources: 10_000,
-		New: func(channelID string) (*lineoauth.Source, error) {
+		New: func(_ context.Context, channelID string) (*lineoauth.Source, error) {
 			cfg, err := credentials(channelID)
 			if err != nil {
 				return nil, err
@@ -43,7 +43,7 @@ func newMessenger(baseURL string, credentials func(channelID string) (lineoauth.
 
 // push sends one text message from a channel's bot.
 func (m *messenger) push(ctx context.Context, channelID, to, text string) error {
-	source, err := m.pool.Source(channelID)
+	source, err := m.pool.Source(ctx, channelID)
 	if err != nil {
 		return fmt.Errorf("channel %s: %w", channelID, err)
 	}
@@ -57,7 +57,7 @@ func (m *messenger) push(ctx context.Context, channelID, to, text string) error 
 	}
 	req.Header.Set("Content-Type", "application/json")
 	// A Transport is a small struct: one for each request costs nothing, since
-	// all of them share the connections of http.DefaultTransport.
+	// all of them share the connections of their clients' Transport.
 	bot := &http.Client{Transport: &lineoauth.Transport{Source: source}}
 	rsp, err := bot.Do(req)
 	if err != nil {

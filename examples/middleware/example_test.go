@@ -75,5 +75,5 @@ func Example_noToken() {
 	source, done := newSource()
 	done()
 	ask(source.Middleware(http.HandlerFunc(sendMessage)))
-	// Output: 503 no LINE channel access token can be had now
+	// Output: 503 no valid LINE channel access token
 }

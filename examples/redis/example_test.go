@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/aes"
 	"crypto/cipher"
+	"errors"
 	"fmt"
 	"log"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
+	"github.com/lineoauth/lineoauth/store"
 	"github.com/lineoauth/lineoauth/store/redisstore"
 )
 
@@ -29,7 +31,11 @@ func newSource(cfg lineoauth.Config, client redis.UniversalClient, encryptionKey
 	if err != nil {
 		return nil, err
 	}
-	store, err := redisstore.New(redisstore.Config{Client: client, AEAD: aead})
+	inRedis, err := redisstore.New(redisstore.Config{Client: client})
+	if err != nil {
+		return nil, err
+	}
+	sealed, err := store.Sealed(inRedis, aead)
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +43,7 @@ func newSource(cfg lineoauth.Config, client redis.UniversalClient, encryptionKey
 	if err != nil {
 		return nil, err
 	}
-	return channel.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store})
+	return channel.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: sealed})
 }
 
 func Example() {
@@ -80,7 +86,7 @@ func Example() {
 	// Who reads Redis, but has no key, has no token.
 	client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
 	defer func() { _ = client.Close() }()
-	stranger, err := redisstore.New(redisstore.Config{Client: client})
+	unsealed, err := redisstore.New(redisstore.Config{Client: client})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -88,8 +94,8 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	token, err := channel.StoredToken(context.Background(), stranger, lineoauth.V21)
-	fmt.Println("without the key:", token, err != nil)
+	token, err := channel.StoredToken(context.Background(), unsealed, lineoauth.V21)
+	fmt.Println("without the key:", token, errors.Is(err, store.ErrSealed))
 	// Output:
 	// all have the same token: true
 	// issued: 1

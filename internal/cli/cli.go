@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/store"
 )
 
 const (
@@ -83,7 +84,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 		return exitDeadToken
 	case ctx.Err() != nil:
 		return exitInterrupted
-	case errors.As(err, &failed) && !errors.Is(err, lineoauth.ErrInvalid):
+	case errors.As(err, &failed) && !errors.Is(err, lineoauth.ErrInvalid) && !errors.Is(err, store.ErrInvalid):
 		a.report(failed.err.Error())
 		return exitFailed
 	case errors.As(err, &failed):

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -210,15 +211,21 @@ func keep(ts *testscript.TestScript, _ bool, args []string) {
 		Now:       func() time.Time { return issuedAt },
 	})
 	ts.Check(err)
-	store, err := filestore.New(filestore.Config{Dir: ts.MkAbs(args[0])})
+	kept, err := filestore.New(filestore.Config{Dir: ts.MkAbs(args[0])})
 	ts.Check(err)
-	ts.Check(client.StoreToken(context.Background(), store, &lineoauth.Token{
+	ts.Check(client.StoreToken(context.Background(), kept, &lineoauth.Token{
 		AccessToken: lineoauth.NewSecret("hunter2"),
 		TokenType:   "Bearer",
 		Kind:        lineoauth.Kind(args[1]),
 		IssuedAt:    issuedAt,
 		ExpiresIn:   int64(life / time.Second),
 	}))
+	// How old a token is, the file says.
+	files, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "token-*-"+args[1]+"-*.json"))
+	ts.Check(err)
+	for _, file := range files {
+		ts.Check(os.Chtimes(file, issuedAt, issuedAt))
+	}
 }
 
 func float(s string) float64 {

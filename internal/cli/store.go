@@ -4,12 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
+	"strings"
 	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/store"
 	"github.com/lineoauth/lineoauth/store/filestore"
 )
 
@@ -31,11 +32,11 @@ func (f *storeFlag) open() (*filestore.Store, error) {
 	if f.given() && f.dir == "" {
 		return nil, usagef("--store is empty; leave it out, or name a directory")
 	}
-	store, err := filestore.New(filestore.Config{Dir: f.dir})
+	files, err := filestore.New(filestore.Config{Dir: f.dir})
 	if err != nil {
 		return nil, fmt.Errorf("--store: %w", err)
 	}
-	return store, nil
+	return files, nil
 }
 
 // openIfGiven returns nil without the flag.
@@ -48,35 +49,41 @@ func (f *storeFlag) openIfGiven() (*filestore.Store, error) {
 
 func (f *storeFlag) given() bool { return f.cmd.Flags().Changed("store") }
 
-// storedToken returns the token of a store, be it alive or not, nil if there is
-// none. Of what was set aside it warns.
-func (a *app) storedToken(ctx context.Context, client *lineoauth.Client, store lineoauth.Store, kind lineoauth.Kind) (*lineoauth.Token, error) {
-	token, err := client.StoredToken(ctx, store, kind)
-	if errors.Is(err, lineoauth.ErrStoreCorrupt) {
+// checkStore fails unless a token can be stored. It warns of a damaged one that
+// was set aside.
+func (a *app) checkStore(ctx context.Context, client *lineoauth.Client, st store.Store, kind lineoauth.Kind) error {
+	err := client.CheckStore(ctx, st, kind)
+	if errors.Is(err, store.ErrCorrupt) {
 		a.warn(err)
-		return nil, nil
+		return nil
 	}
-	return token, err
+	return err
 }
 
 // troubles are what a source reports of its store and its refreshes. The zero
 // troubles are none.
 type troubles struct {
-	mu   sync.Mutex
-	errs []error
+	mu     sync.Mutex
+	events []lineoauth.Event
 }
 
 func (t *troubles) note(e lineoauth.Event) {
 	if e.Kind == lineoauth.EventStoreFailed || e.Kind == lineoauth.EventRefreshFailed {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		t.errs = append(t.errs, e.Err)
+		t.events = append(t.events, e)
 	}
 }
 
-// except leaves out what err says anyway.
-func (t *troubles) except(err error) []error {
+// besides returns what is worth a warning besides err, which may be nil.
+func (t *troubles) besides(err error) (warnings []error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(t.errs), func(trouble error) bool { return errors.Is(err, trouble) })
+	for _, e := range t.events {
+		// An error says what the attempts before it came to, too.
+		if err == nil || e.Kind == lineoauth.EventStoreFailed && !strings.Contains(err.Error(), e.Err.Error()) {
+			warnings = append(warnings, e.Err)
+		}
+	}
+	return warnings
 }

@@ -38,8 +38,8 @@ the directory take it up.`,
 			return err
 		}
 		if store != nil {
-			// A token that cannot be stored would take a place for nothing.
-			if _, err := a.storedToken(ctx, client, store, wanted.kind); err != nil {
+			// A token that cannot be stored would count toward the limit for nothing.
+			if err := a.checkStore(ctx, client, store, wanted.kind); err != nil {
 				return err
 			}
 		}
@@ -98,9 +98,9 @@ Programs in Go share the token by package filestore, with the same directory.`,
 		if err != nil {
 			return err
 		}
-		token, err := source.FreshToken(ctx)
+		token, err := source.FreshToken(ctx, wanted.fresh())
 		_ = source.Close()
-		for _, trouble := range troubles.except(err) {
+		for _, trouble := range troubles.besides(err) {
 			a.warn(trouble)
 		}
 		if err != nil {
@@ -127,6 +127,18 @@ func newTokenFlags(cmd *cobra.Command, output string) *tokenFlags {
 	completeValues(cmd, "type", string(lineoauth.Stateless), string(lineoauth.V21), string(lineoauth.ShortLived))
 	completeValues(cmd, "output", "json", "token", "env")
 	return f
+}
+
+// fresh is how long a token has to be valid still to be printed.
+func (f *tokenFlags) fresh() time.Duration {
+	lifetime := 30 * 24 * time.Hour
+	switch {
+	case f.kind == lineoauth.Stateless:
+		lifetime = 15 * time.Minute
+	case f.validFor > 0:
+		lifetime = f.validFor
+	}
+	return min(lineoauth.DefaultRefreshWindow, lifetime/4)
 }
 
 func (f *tokenFlags) check() error {
@@ -276,7 +288,10 @@ the token in that directory, and which are orphans: alive, but not in there.`,
 		if store == nil {
 			return a.print(keyIDs{kids})
 		}
-		token, err := a.storedToken(ctx, client, store, lineoauth.V21)
+		if err := a.checkStore(ctx, client, store, lineoauth.V21); err != nil {
+			return err
+		}
+		token, err := client.StoredToken(ctx, store, lineoauth.V21)
 		if err != nil {
 			return err
 		}

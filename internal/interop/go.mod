@@ -14,6 +14,7 @@ require (
 	github.com/golang-jwt/jwt/v5 v5.3.1 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/oapi-codegen/runtime v1.9.0 // indirect
+	golang.org/x/sync v0.25.0 // indirect
 )
 
 replace github.com/lineoauth/lineoauth => ../..

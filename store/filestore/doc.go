@@ -1,6 +1,6 @@
 // Package filestore keeps channel access tokens in a directory, so that the
 // processes of one machine share a token, and find it again when they start
-// anew. [Store] is a [lineoauth.Store]:
+// again. [Store] is a [store.Store]:
 //
 //	store, err := filestore.New(filestore.Config{})
 //	…
@@ -10,7 +10,7 @@
 //
 // # When to choose it
 //
-// LINE lets a channel have 30 live v2.1 tokens, and 30 short-lived ones. A bot on
+// LINE lets a channel have 30 valid v2.1 tokens, and 30 short-lived ones. A bot on
 // one machine that is restarted often, has several workers, or is run by cron
 // uses them up, unless it keeps its token. The command "lineoauth token" shares
 // the directory with shell scripts. For many machines there is package
@@ -22,26 +22,44 @@
 //
 //   - A reader finds a whole token, or none: a token is replaced by a rename, once
 //     the next one is on disk.
-//   - Of two processes that replace the same token, one does, and the other is
-//     told by [lineoauth.ErrStoreConflict].
+//   - Of two processes that replace the same token, one does, and the other gets
+//     [store.ErrConflict].
 //   - One process at a time has the lease. One that is killed leaves nothing
 //     locked. One that is stopped keeps its lease until that ends; in the moment
 //     of replacing a token, it keeps others from replacing it until it goes on or
 //     ends, but not from reading it.
-//   - What no Store saved for this key is neither used nor overwritten, but set
-//     aside and named by an error that matches [lineoauth.ErrStoreCorrupt].
+//   - What no Store saved for this key is neither used nor overwritten, but put
+//     aside and named by an error that matches [store.ErrCorrupt].
+//   - A full or read-only disk is an error that contains what to do; it leaves the
+//     stored token as it was.
 //
 // It does so on Linux, macOS, Windows and the other systems of Unix, on file
 // systems with locks that work. On network file systems they may be missing, or
 // outlive their process for a while. On Plan 9 and WebAssembly there are none, and
 // [New] returns an error.
 //
+// # How it knows the age of a token
+//
+// The age is the time since the file was written, by the clock of this machine.
+// Whoever loads or saves leaves the time on the .lock file, once a minute, and a
+// clock that shows less than that has been set back: the age is then
+// [store.AgeUnknown], until the next save. Machines that share a directory over a
+// network should have clocks that agree to two seconds; where they do not, ages
+// are unknown.
+//
 // # Who can read it
 //
-// Without a [Config.AEAD], whoever can read the files, or the disk that they are
-// on, has the token. On Unix the directory is made with mode 0700 and the files
-// with 0600; a directory that other users can write to, or that belongs to
-// another user than this process's or root, is an error. On Windows the
+// Whoever can read the files, or the disk that they are on, has the token, unless
+// the store is sealed; see [store.Sealed].
+//
+// On Unix the directory is created with mode 0700 and the files with 0600. If they
+// belong to this user and have other modes, as on a Kubernetes volume with an
+// fsGroup, which opens them to a group at each start, they are given these modes
+// again; a directory that others can only list is left as it is. A directory that
+// others can write to and whose mode cannot be changed, or that belongs to another
+// user than this process's or root, is an error. So are such files, as on file
+// systems without modes, unless [Config.AnyMode] is set. A file that belongs to
+// another user, or that all users could change, is put aside. On Windows the
 // directory's access list decides; that of the default directory lets in its user
 // alone.
 //
@@ -50,14 +68,16 @@
 // These files, each named after the channel, the kind of token and a hash of the
 // key:
 //
-//   - .json: the token, with its key ID and a checksum, and encrypted if there is
-//     an AEAD. It stays after the token's end, until the next one takes its place.
-//   - .lock: locked for the moment in which a token is replaced. It stays.
-//   - .lease: locked by the process that issues the next token; its name says
-//     until when. It goes with the lease, or with the next one.
+//   - .json: the token, with its revision and a checksum. It stays after the token
+//     has expired, until the next one takes its place.
+//   - .lock: locked for the moment in which a token is replaced. It stays. Its time
+//     is the latest that a process saw, or a year ahead after the clock was set
+//     back.
+//   - .lease: locked by the process that issues the next token; its name contains
+//     its end. It goes with the lease, or with the next one.
 //   - .tmp: a token that is about to be in its place. What a crash left is removed
 //     after an hour.
-//   - .refused-TIME: what was set aside, since it was torn, changed, written by
-//     something else, larger than 1 MiB, a link, or open to other users. Look at
-//     it, and delete it.
+//   - .refused-TIME: what was put aside, since it was torn, changed, written by
+//     something else, larger than 1 MiB, a link, or another user's. Look at it, and
+//     delete it.
 package filestore

@@ -1,5 +1,3 @@
-//go:build unix || windows
-
 package filestore_test
 
 import (
@@ -12,6 +10,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
+	"github.com/lineoauth/lineoauth/store"
 	"github.com/lineoauth/lineoauth/store/filestore"
 )
 
@@ -26,7 +25,7 @@ func Example() {
 	defer func() { _ = os.RemoveAll(dir) }()
 
 	for range 3 {
-		store, err := filestore.New(filestore.Config{Dir: dir})
+		files, err := filestore.New(filestore.Config{Dir: dir})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -34,7 +33,7 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store})
+		source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: files})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -48,7 +47,7 @@ func Example() {
 }
 
 // A disk that others may read holds no token in the clear.
-func ExampleConfig() {
+func Example_sealed() {
 	line := lineoauthtest.NewServer()
 	defer line.Close()
 	dir, err := os.MkdirTemp("", "lineoauth-")
@@ -65,7 +64,11 @@ func ExampleConfig() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	store, err := filestore.New(filestore.Config{Dir: dir, AEAD: aead})
+	plain, err := filestore.New(filestore.Config{Dir: dir})
+	if err != nil {
+		log.Fatal(err)
+	}
+	sealed, err := store.Sealed(plain, aead)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -73,7 +76,7 @@ func ExampleConfig() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store})
+	source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: sealed})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -83,13 +86,9 @@ func ExampleConfig() {
 		log.Fatal(err)
 	}
 
-	stranger, err := filestore.New(filestore.Config{Dir: dir})
-	if err != nil {
-		log.Fatal(err)
-	}
-	token, err := client.StoredToken(ctx, stranger, lineoauth.V21)
+	token, err := client.StoredToken(ctx, plain, lineoauth.V21)
 	fmt.Println("without the key:", token, err != nil)
-	token, err = client.StoredToken(ctx, store, lineoauth.V21)
+	token, err = client.StoredToken(ctx, sealed, lineoauth.V21)
 	fmt.Println("with it:", token != nil, err)
 	// Output:
 	// without the key: <nil> true

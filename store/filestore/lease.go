@@ -15,7 +15,7 @@ import (
 
 	"github.com/gofrs/flock"
 
-	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/store"
 )
 
 const (
@@ -25,10 +25,10 @@ const (
 	tempAge = time.Hour
 )
 
-// Lease implements [lineoauth.Store]. A process that ends in whatever way frees
-// its lease at once, and one that is stopped or hangs does so after ttl.
+// Lease implements [store.Store]. A process that ends in whatever way frees its
+// lease at once, and one that is stopped or hangs does so after ttl.
 //
-// A lease is a file that its holder has locked and whose name says until when. A
+// A lease is a file that its holder has locked and whose name contains its end. A
 // lock alone would outlive its time in a stopped process, and a time alone its
 // holder.
 func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (release func(), err error) {
@@ -36,10 +36,21 @@ func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (relea
 	if err != nil {
 		return nil, err
 	}
+	// Those who wait for a lease ask often, so this is cheap while it is the same.
+	if path := s.lastHolder(e.name); path != "" {
+		if held, err := e.isHeld(path); held && err == nil {
+			return nil, fmt.Errorf("filestore: %s: %w", path, store.ErrLeased)
+		}
+	}
 	var lease *flock.Flock
 	err = e.locked(ctx, func() error {
-		if err := e.sweep(); err != nil {
+		holder, err := e.sweep()
+		s.setLastHolder(e.name, holder)
+		if err != nil {
 			return err
+		}
+		if holder != "" {
+			return fmt.Errorf("filestore: %s: %w", holder, store.ErrLeased)
 		}
 		name := fmt.Sprintf("%s.%d-%s%s", e.name, time.Now().Add(ttl).UnixMilli(), rand.Text(), leaseSuffix)
 		lease = flock.New(filepath.Join(s.dir, name), flock.SetFlag(os.O_CREATE|os.O_RDWR))
@@ -47,7 +58,7 @@ func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (relea
 			_ = os.Remove(lease.Path())
 			return lockError(ctx, lease, err)
 		} else if !ok {
-			return fmt.Errorf("filestore: %w", lineoauth.ErrStoreLeased)
+			return fmt.Errorf("filestore: %w", store.ErrLeased)
 		}
 		return nil
 	})
@@ -61,14 +72,29 @@ func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (relea
 	}), nil
 }
 
-// sweep removes what dead processes left behind. The error matches
-// [lineoauth.ErrStoreLeased] if one that is alive has the lease.
-func (e *entry) sweep() error {
+func (s *Store) lastHolder(name string) (path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.leases[name]
+}
+
+func (s *Store) setLastHolder(name, path string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if path == "" {
+		delete(s.leases, name)
+	} else {
+		s.leases[name] = path
+	}
+}
+
+// sweep removes what processes that have ended left behind, and returns the file
+// of one that has the lease. The entry is locked.
+func (e *entry) sweep() (holder string, err error) {
 	files, err := os.ReadDir(e.store.dir)
 	if err != nil {
-		return fmt.Errorf("filestore: %w", err)
+		return "", failure(err)
 	}
-	now := time.Now()
 	for _, file := range files {
 		rest, ok := strings.CutPrefix(file.Name(), e.name+".")
 		if !ok {
@@ -77,35 +103,39 @@ func (e *entry) sweep() error {
 		path := filepath.Join(e.store.dir, file.Name())
 		switch filepath.Ext(rest) {
 		case tempSuffix:
-			if info, err := file.Info(); err == nil && now.Sub(info.ModTime()) > tempAge {
+			if info, err := file.Info(); err == nil && time.Since(info.ModTime()) > tempAge {
 				_ = os.Remove(path)
 			}
 		case leaseSuffix:
-			text, _, _ := strings.Cut(rest, "-")
-			if until, _ := strconv.ParseInt(text, 10, 64); now.UnixMilli() < until {
-				held, err := isLocked(path)
-				if err != nil {
-					return fmt.Errorf("filestore: %w", err)
-				}
-				if held {
-					return fmt.Errorf("filestore: %s: %w", path, lineoauth.ErrStoreLeased)
-				}
+			held, err := e.isHeld(path)
+			if err != nil {
+				return "", failure(err)
+			}
+			if held {
+				return path, nil
 			}
 			_ = os.Remove(path) // on Windows, one of a stopped process stays for now
 		}
 	}
-	return nil
+	return "", nil
 }
 
-// isLocked reports whether a process that is alive has locked a file.
-func isLocked(path string) (bool, error) {
+// isHeld reports whether a lease has time left, and whether the process that
+// locked it is running.
+func (e *entry) isHeld(path string) (bool, error) {
+	rest := strings.TrimPrefix(filepath.Base(path), e.name+".")
+	text, _, _ := strings.Cut(rest, "-")
+	if until, _ := strconv.ParseInt(text, 10, 64); time.Now().UnixMilli() >= until {
+		return false, nil
+	}
+	// A shared lock, so that those who look do not take each other for the holder.
 	lock := flock.New(path, flock.SetFlag(os.O_RDWR))
-	ok, err := lock.TryLock()
+	ok, err := lock.TryRLock()
 	if errors.Is(err, fs.ErrNotExist) { // released just now
 		return false, nil
 	}
 	if err != nil || !ok {
-		return true, err
+		return err == nil, err
 	}
 	return false, lock.Unlock()
 }

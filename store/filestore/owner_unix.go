@@ -12,24 +12,29 @@ import (
 
 func checkLocks() error { return nil }
 
-// checkDirOwner keeps out of directories in which others could put a token.
+// checkDirOwner refuses directories in which others could put a token.
 func checkDirOwner(dir fs.FileInfo) error {
 	if uid, ok := owner(dir); ok && uid != os.Geteuid() && uid != 0 {
-		return fmt.Errorf("it belongs to user %d, and this process runs as user %d; name one of its own", uid, os.Geteuid())
+		return fmt.Errorf("it belongs to user %d, and this process runs as user %d", uid, os.Geteuid())
 	}
-	if mode := dir.Mode(); mode.Perm()&0o022 != 0 {
-		return fmt.Errorf("other users can write to it (mode %04o); make its mode 0700, or name another", mode.Perm())
+	if mode := dir.Mode().Perm(); mode&0o022 != 0 {
+		return fmt.Errorf("%w (mode %04o)", errMode, mode)
 	}
 	return nil
 }
 
-// checkFileOwner takes no token that others could read or write.
+// checkFileOwner refuses a file that others may have put or changed. That of this
+// user which a group can change is none: whoever gave the group the file had it.
 func checkFileOwner(file fs.FileInfo) error {
-	if uid, ok := owner(file); ok && uid != os.Geteuid() {
+	uid, ok := owner(file)
+	own, mode := !ok || uid == os.Geteuid(), file.Mode().Perm()
+	switch {
+	case !own && uid != 0:
 		return fmt.Errorf("it belongs to user %d, and this process runs as user %d", uid, os.Geteuid())
-	}
-	if mode := file.Mode(); mode.Perm()&0o077 != 0 {
-		return fmt.Errorf("other users can read or change it (mode %04o)", mode.Perm())
+	case mode&0o002 != 0, !own && mode&0o020 != 0:
+		return fmt.Errorf("other users can change it (mode %04o)", mode)
+	case own && mode&0o077 != 0:
+		return fmt.Errorf("%w (mode %04o)", errMode, mode)
 	}
 	return nil
 }
@@ -57,3 +62,16 @@ func syncDir(dir string) error {
 }
 
 func busy(error) bool { return false }
+
+// advice is what to do about an error of the file system, to append to it.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, syscall.ENOSPC):
+		return "; the disk is full: free some space, or set Dir to another one"
+	case errors.Is(err, syscall.EDQUOT):
+		return "; the user's quota is used up: free some space, or set Dir to another disk"
+	case errors.Is(err, syscall.EROFS):
+		return "; the file system is read-only: set Dir to one that can be written to"
+	}
+	return ""
+}

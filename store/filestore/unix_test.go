@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/store"
 	"github.com/lineoauth/lineoauth/store/filestore"
 )
 
@@ -20,22 +20,22 @@ import (
 // it goes on it takes nothing from the next.
 func TestStoppedHolder(t *testing.T) {
 	dir := tempDir(t)
-	holder := start(t, "lease 200ms", dir)
+	holder := start(t, "lease 500ms", dir)
 	holder.line(t)
 	if err := holder.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	store := open(t, dir, nil)
+	s := open(t, dir)
 	var release func()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for begin := time.Now(); ; <-tick.C {
 		var err error
-		release, err = store.Lease(t.Context(), key, time.Hour)
+		release, err = s.Lease(t.Context(), key, time.Hour)
 		if err == nil {
 			break
 		}
-		if !errors.Is(err, lineoauth.ErrStoreLeased) || time.Since(begin) > time.Minute {
+		if !errors.Is(err, store.ErrLeased) || time.Since(begin) > 10*time.Second {
 			t.Fatalf("after %v: %v", time.Since(begin), err)
 		}
 	}
@@ -46,8 +46,8 @@ func TestStoppedHolder(t *testing.T) {
 	if err := holder.Wait(); err != nil {
 		t.Error(err)
 	}
-	if _, err := store.Lease(t.Context(), key, time.Hour); !errors.Is(err, lineoauth.ErrStoreLeased) {
-		t.Errorf("after a late release: %v; want ErrStoreLeased", err)
+	if _, err := s.Lease(t.Context(), key, time.Hour); !errors.Is(err, store.ErrLeased) {
+		t.Errorf("after a late release: %v; want ErrLeased", err)
 	}
 	release()
 	if left := files(t, dir, ".lease"); len(left) > 0 {
@@ -59,9 +59,8 @@ func TestStoppedHolder(t *testing.T) {
 // has a whole one.
 func TestReplaced(t *testing.T) {
 	dir := tempDir(t)
-	store := open(t, dir, nil)
-	save(t, store, "", "old")
-	_, revision, _ := store.Load(t.Context(), key)
+	s := open(t, dir)
+	revision := save(t, s, "", "old")
 	path := file(t, dir, ".json")
 	before, err := os.ReadFile(path)
 	if err != nil {
@@ -72,7 +71,7 @@ func TestReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = reader.Close() }()
-	save(t, store, revision, "new")
+	save(t, s, revision, "new")
 	if during, err := io.ReadAll(reader); string(during) != string(before) || err != nil {
 		t.Errorf("who had it open reads %q, %v", during, err)
 	}
@@ -84,18 +83,18 @@ func TestAnotherUser(t *testing.T) {
 		t.Skip("only root can give files away")
 	}
 	dir := tempDir(t)
-	store := open(t, dir, nil)
-	save(t, store, "", "x")
+	s := open(t, dir)
+	save(t, s, "", "x")
 	if err := os.Chown(file(t, dir, ".json"), 12345, -1); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := store.Load(t.Context(), key); !errors.Is(err, lineoauth.ErrStoreCorrupt) || !strings.Contains(err.Error(), "belongs to user 12345") {
+	if _, err := s.Load(t.Context(), key); !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "belongs to user 12345") {
 		t.Errorf("Load of a file of another user: %v", err)
 	}
 	if err := os.Chown(dir, 12345, -1); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := filestore.New(filestore.Config{Dir: dir}); !errors.Is(err, lineoauth.ErrInvalid) || !strings.Contains(err.Error(), "belongs to user 12345") {
+	if _, err := filestore.New(filestore.Config{Dir: dir}); !errors.Is(err, store.ErrInvalid) || !strings.Contains(err.Error(), "belongs to user 12345") {
 		t.Errorf("New of a directory of another user: %v", err)
 	}
 }
@@ -103,14 +102,14 @@ func TestAnotherUser(t *testing.T) {
 // A pipe in the place of the token blocks nobody.
 func TestPipe(t *testing.T) {
 	dir := tempDir(t)
-	store := open(t, dir, nil)
-	save(t, store, "", "x")
+	s := open(t, dir)
+	save(t, s, "", "x")
 	path := file(t, dir, ".json")
 	// Package syscall has no Mkfifo on some systems.
 	if err := errors.Join(os.Remove(path), exec.CommandContext(t.Context(), "mkfifo", "-m", "600", path).Run()); err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := store.Load(t.Context(), key); !errors.Is(err, lineoauth.ErrStoreCorrupt) {
+	if _, err := s.Load(t.Context(), key); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("Load: %v", err)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
+	"github.com/lineoauth/lineoauth/store"
 	"github.com/lineoauth/lineoauth/store/redisstore"
 )
 
@@ -27,7 +28,7 @@ func Example() {
 
 	process := func() (*lineoauth.Source, func()) {
 		client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
-		store, err := redisstore.New(redisstore.Config{Client: client})
+		shared, err := redisstore.New(redisstore.Config{Client: client})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -35,7 +36,7 @@ func Example() {
 		if err != nil {
 			log.Fatal(err)
 		}
-		source, err := channel.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store})
+		source, err := channel.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: shared})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -66,7 +67,7 @@ func Example() {
 }
 
 // A Redis that others may read holds no token in the clear.
-func ExampleConfig() {
+func Example_sealed() {
 	line := lineoauthtest.NewServer()
 	defer line.Close()
 	server, err := miniredis.Run() // elsewhere, a Redis that all machines reach
@@ -85,7 +86,11 @@ func ExampleConfig() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	store, err := redisstore.New(redisstore.Config{Client: client, AEAD: aead})
+	plain, err := redisstore.New(redisstore.Config{Client: client})
+	if err != nil {
+		log.Fatal(err)
+	}
+	sealed, err := store.Sealed(plain, aead)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -93,7 +98,7 @@ func ExampleConfig() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	source, err := channel.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store})
+	source, err := channel.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: sealed})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -103,13 +108,9 @@ func ExampleConfig() {
 		log.Fatal(err)
 	}
 
-	stranger, err := redisstore.New(redisstore.Config{Client: client})
-	if err != nil {
-		log.Fatal(err)
-	}
-	token, err := channel.StoredToken(ctx, stranger, lineoauth.V21)
+	token, err := channel.StoredToken(ctx, plain, lineoauth.V21)
 	fmt.Println("without the key:", token, err != nil)
-	token, err = channel.StoredToken(ctx, store, lineoauth.V21)
+	token, err = channel.StoredToken(ctx, sealed, lineoauth.V21)
 	fmt.Println("with it:", token != nil, err)
 	// Output:
 	// without the key: <nil> true

@@ -2,45 +2,71 @@ package redisstore
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"fmt"
 	"time"
 
-	"github.com/go-redsync/redsync/v4"
+	"github.com/redis/go-redis/v9"
 
-	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/store"
 )
 
-// Lease implements [lineoauth.Store]. A goroutine extends the lease until
-// release, which waits for it, or for as long as ttl.
+// releaseTimeout bounds the end of a lease, which also ends by itself.
+const releaseTimeout = 2 * time.Second
+
+// lease is one that this process took, or tries to.
+type lease struct {
+	store  *Store
+	keys   []string // the lease, and its entry
+	holder string
+}
+
+// Lease implements [store.Store], in one round trip. A goroutine extends the
+// lease until release, or for as long as ttl. Release takes one round trip, and
+// returns after a few seconds if Redis does not answer.
 func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (func(), error) {
+	l := &lease{
+		store:  s,
+		keys:   []string{s.entry(key) + ":lease", s.entry(key)},
+		holder: rand.Text(),
+	}
 	expiry := min(s.cfg.LeaseTime, max(ttl, minLeaseTime))
-	mutex := s.redsync.NewMutex(s.entry(key)+":lease",
-		redsync.WithExpiry(expiry),
-		redsync.WithTimeoutFactor(0.5), // what comes later is of no use any more
-	)
-	_, err := await(ctx, func() (*redsync.Mutex, error) {
-		return mutex, mutex.TryLockContext(ctx)
-	}, func(late *redsync.Mutex) { unlock(ctx, late) })
-	if taken := new(redsync.ErrTaken); errors.As(err, &taken) {
-		return nil, lineoauth.ErrStoreLeased
-	} else if err != nil {
-		return nil, failure(err)
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("redisstore: %w", err)
+	}
+	taken, err := l.eval(ctx, take, expiry)
+	if err != nil {
+		if reply := redis.Error(nil); !errors.As(err, &reply) {
+			// Redis may have given it, or be about to.
+			go l.release(context.WithoutCancel(ctx))
+		}
+		return nil, err
+	}
+	if !taken {
+		return nil, fmt.Errorf("redisstore: %w", store.ErrLeased)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ttl)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		extend(ctx, mutex, expiry)
-		unlock(ctx, mutex)
+		l.keep(ctx, expiry)
+		l.release(context.WithoutCancel(ctx))
 	}()
 	return func() {
 		cancel()
-		<-ended
+		late := time.NewTimer(2 * releaseTimeout)
+		defer late.Stop()
+		select {
+		case <-ended:
+		case <-late.C: // a client without ContextTimeoutEnabled goes on for longer
+		}
 	}, nil
 }
 
-// extend keeps a lease until ctx ends, or until it is lost.
-func extend(ctx context.Context, mutex *redsync.Mutex, expiry time.Duration) {
+// keep extends a lease until ctx ends, and not beyond that, or until it is lost.
+func (l *lease) keep(ctx context.Context, expiry time.Duration) {
+	deadline, _ := ctx.Deadline()
 	again := time.NewTicker(expiry / 3)
 	defer again.Stop()
 	for {
@@ -49,18 +75,22 @@ func extend(ctx context.Context, mutex *redsync.Mutex, expiry time.Duration) {
 			return
 		case <-again.C:
 		}
-		call, cancel := context.WithTimeout(ctx, expiry/3)
-		_, err := await(call, func() (bool, error) { return mutex.ExtendContext(call) }, nil)
+		call, cancel := context.WithTimeout(ctx, min(expiry/3, releaseTimeout))
+		held, err := l.eval(call, extend, min(expiry, time.Until(deadline)))
 		cancel()
-		if taken := new(redsync.ErrTaken); errors.As(err, &taken) {
+		if err == nil && !held {
 			return
 		}
 	}
 }
 
-// unlock ends a lease, if it is still the mutex's own. It has its own time.
-func unlock(ctx context.Context, mutex *redsync.Mutex) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseTimeout)
+// release ends a lease, if it is still the holder's own.
+func (l *lease) release(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
-	_, _ = await(ctx, func() (bool, error) { return mutex.UnlockContext(ctx) }, nil) // or it ends by itself
+	_, _ = l.eval(ctx, release, 0) // or it ends by itself
+}
+
+func (l *lease) eval(ctx context.Context, script string, expiry time.Duration) (bool, error) {
+	return l.store.eval(ctx, script, l.keys, l.holder, max(expiry.Milliseconds(), 1))
 }

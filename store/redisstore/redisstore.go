@@ -2,85 +2,63 @@ package redisstore
 
 import (
 	"context"
-	"crypto/cipher"
 	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/go-redsync/redsync/v4"
-	"github.com/go-redsync/redsync/v4/redis/goredis/v9"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/lineoauth/lineoauth"
-	"github.com/lineoauth/lineoauth/internal/envelope"
+	"github.com/lineoauth/lineoauth/store"
+	"github.com/lineoauth/lineoauth/store/internal/envelope"
 )
 
+// Defaults for [Config].
 const (
-	// DefaultPrefix is the [Config.Prefix] when none is given.
-	DefaultPrefix = "lineoauth:"
-	// DefaultLeaseTime is the [Config.LeaseTime] when none is given.
+	DefaultPrefix    = "lineoauth:"
 	DefaultLeaseTime = 10 * time.Second
 )
 
 const (
 	// minLeaseTime leaves time for Redis to answer.
 	minLeaseTime = 100 * time.Millisecond
-	// asideFor is how long what was set aside is kept.
+	// asideFor is how long what was put aside is kept.
 	asideFor = 7 * 24 * time.Hour
-	// releaseTimeout bounds the end of a lease, which ends by itself, too.
-	releaseTimeout = 2 * time.Second
-	// subscribeTimeout bounds the first answer to a subscription.
-	subscribeTimeout = 5 * time.Second
-	// lookEvery is how often a watcher assumes that it missed a notice, of which
-	// Redis sends each once at most.
-	lookEvery = time.Minute
 )
 
-// Config is what a [Store] is made from.
+// Config configures a [Store].
 type Config struct {
 	// Client leads to Redis: one server, Sentinel, or a cluster. It stays the
 	// caller's; close it when the last source is closed. Set
-	// ContextTimeoutEnabled in its options, so that a Redis that hangs keeps a
-	// connection no longer than a call has time. Leave ReadOnly and what routes to
-	// replicas off, since replicas lag behind.
+	// ContextTimeoutEnabled in its options: without it, a call of a Redis that
+	// hangs ends with the client's timeouts, some seconds after its context. Leave
+	// ReadOnly and what routes to replicas off, since replicas lag behind.
 	Client redis.UniversalClient
 	// Prefix begins the names of keys and channels. Stores with different
 	// prefixes share nothing. It holds no braces, which place keys in a cluster.
 	// Empty means DefaultPrefix.
 	Prefix string
 	// LeaseTime is how long a process that ended or was stopped while it issued a
-	// token keeps others from that. A process that lives extends its lease. At
+	// token keeps others from that. A process that runs extends its lease. At
 	// least 100 ms; 0 means DefaultLeaseTime.
 	LeaseTime time.Duration
-	// AEAD encrypts what Redis keeps, so that who reads Redis has no token. All
-	// processes have the same key. nil means that tokens stand there in the
-	// clear. A key that changes makes stored tokens unreadable: remove them, or
-	// take another prefix. With a random nonce of 96 bits, as in AES-GCM, one key
-	// is good for some billion tokens.
-	AEAD cipher.AEAD
 }
 
-// Store keeps tokens in Redis, of any number of channels. It is made by [New] and
-// safe for concurrent use. One for all sources of a process costs least, since
-// its watches share a connection.
-//
-// Each method returns when its context ends, also when Redis hangs. The
-// goroutine that then still waits for Redis ends with the timeouts of the
-// client, or when that is closed.
+// Store keeps tokens in Redis, of any number of channels. It is safe for
+// concurrent use. Use one for all sources of a process: its watches share a
+// connection.
 type Store struct {
-	cfg     Config
-	redsync *redsync.Redsync
+	cfg Config
 
 	mu         sync.Mutex
 	subscriber *subscriber // while there are watches
 }
 
-var _ lineoauth.StoreWatcher = (*Store)(nil)
+var _ store.Watcher = (*Store)(nil)
 
 // New returns a store. It sends nothing yet. The error matches
-// [lineoauth.ErrInvalid]: the Client is missing, or Prefix or LeaseTime is wrong.
+// [store.ErrInvalid]: the Client is missing, or Prefix or LeaseTime is wrong.
 func New(cfg Config) (*Store, error) {
 	if cfg.Prefix == "" {
 		cfg.Prefix = DefaultPrefix
@@ -90,17 +68,16 @@ func New(cfg Config) (*Store, error) {
 	}
 	switch {
 	case cfg.Client == nil:
-		return nil, fmt.Errorf("redisstore: %w: Client is not set", lineoauth.ErrInvalid)
+		return nil, fmt.Errorf("redisstore: %w: Client is not set", store.ErrInvalid)
 	case strings.ContainsAny(cfg.Prefix, "{}"):
-		return nil, fmt.Errorf("redisstore: %w: Prefix %q must hold no braces", lineoauth.ErrInvalid, cfg.Prefix)
+		return nil, fmt.Errorf("redisstore: %w: Prefix %q must hold no braces", store.ErrInvalid, cfg.Prefix)
 	case cfg.LeaseTime < minLeaseTime:
-		return nil, fmt.Errorf("redisstore: %w: LeaseTime must be %v at least", lineoauth.ErrInvalid, minLeaseTime)
+		return nil, fmt.Errorf("redisstore: %w: LeaseTime must be %v at least", store.ErrInvalid, minLeaseTime)
 	}
-	return &Store{cfg: cfg, redsync: redsync.New(goredis.NewPool(cfg.Client))}, nil
+	return &Store{cfg: cfg}, nil
 }
 
-// Format prints the store without its AEAD and its client's password, under
-// every verb.
+// Format prints the store without its client's password, under every verb.
 func (s *Store) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "Redis store under %s", s.cfg.Prefix)
 }
@@ -110,141 +87,108 @@ func (s *Store) Format(f fmt.State, _ rune) {
 // not be empty, nor begin with a brace.
 func (s *Store) entry(key string) string { return s.cfg.Prefix + "{token:" + key + "}" }
 
-// Load implements [lineoauth.Store]. What is damaged or foreign is renamed to
-// end in ":corrupt", for a week; the error says so.
-func (s *Store) Load(ctx context.Context, key string) ([]byte, string, error) {
+// Load implements [store.Store], in one round trip. What is damaged or foreign is
+// renamed to end in ":corrupt", for a week; the error contains that name. The age
+// is by the clock of Redis; it is unknown when somebody made the entry stay
+// longer.
+func (s *Store) Load(ctx context.Context, key string) (store.Entry, error) {
 	name := s.entry(key)
 	for {
-		data, err := s.get(ctx, name)
-		var value []byte
+		data, left, err := s.get(ctx, name)
+		var found envelope.Envelope
 		switch {
 		case redis.HasErrorPrefix(err, "WRONGTYPE"):
-			err = fmt.Errorf("%w: it is no string", lineoauth.ErrStoreCorrupt)
+			err = fmt.Errorf("%w: it is no string", store.ErrCorrupt)
 		case err != nil:
-			return nil, "", failure(err)
+			return store.Entry{}, failure(ctx, err)
 		case data == nil:
-			return nil, "", nil
+			return store.Entry{}, nil
 		default:
-			value, err = envelope.Open(s.cfg.AEAD, key, data)
+			found, err = envelope.Open(key, data)
 		}
 		if err == nil {
-			return value, envelope.Revision(data), nil
+			return store.Entry{Value: found.Value, Revision: found.Revision, Age: age(found, left)}, nil
 		}
 		err = fmt.Errorf("redisstore: key %q: %w", name, err)
-		if !errors.Is(err, lineoauth.ErrStoreCorrupt) {
-			return nil, "", err
+		if !errors.Is(err, store.ErrCorrupt) {
+			return store.Entry{}, err
 		}
 		aside := name + ":corrupt"
-		done, failed := s.run(ctx, setAside, []string{name, aside}, data, asideFor.Milliseconds())
+		done, failed := s.eval(ctx, putAside, []string{name, aside}, data, asideFor.Milliseconds())
 		if failed != nil {
 			// It is in the way as long as it stays.
-			return nil, "", fmt.Errorf("%v; setting it aside failed: %w", err, failed) //nolint:errorlint // must not match ErrStoreCorrupt
+			return store.Entry{}, fmt.Errorf("%v; putting it aside failed: %w", err, failed) //nolint:errorlint // must not match ErrCorrupt
 		}
 		if done {
-			return nil, "", fmt.Errorf("%w; look at it under %q, where it stays for %d days", err, aside, asideFor/(24*time.Hour))
+			return store.Entry{}, fmt.Errorf("%w; look at it under %q, where it stays for %d days", err, aside, asideFor/(24*time.Hour))
 		}
 		// Another process was faster.
 	}
 }
 
-// Save implements [lineoauth.Store]. The entry ends at expiresAt, by the clock of
-// this process.
-func (s *Store) Save(ctx context.Context, key, revision string, value []byte, expiresAt time.Time) error {
-	data, err := envelope.Seal(s.cfg.AEAD, key, value)
-	if err != nil {
-		return fmt.Errorf("redisstore: %w", err)
-	}
-	name := s.entry(key)
-	before, err := s.get(ctx, name)
-	if err != nil {
-		return failure(err)
-	}
-	if envelope.Revision(before) != revision {
-		return lineoauth.ErrStoreConflict
-	}
-	life := max(time.Until(expiresAt).Milliseconds(), 1)
-	saved, err := s.run(ctx, compareAndSet, []string{name}, before, data, life)
-	if err == nil && !saved {
-		err = lineoauth.ErrStoreConflict
-	}
-	return err
-}
-
-// The scripts return 1 when they did it, and 0 when the entry is another one.
-const (
-	compareAndSet = `
-local old = redis.call('GET', KEYS[1]) or ''
-if old ~= ARGV[1] then
-	if old == ARGV[2] then return 1 end -- sent again, since the answer was lost
-	return 0
-end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-redis.pcall('PUBLISH', KEYS[1], '') -- who is not told looks
-return 1`
-
-	setAside = `
-local kind = redis.call('TYPE', KEYS[1]).ok
-if kind == 'none' or kind == 'string' and redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-redis.call('RENAME', KEYS[1], KEYS[2])
-redis.call('PEXPIRE', KEYS[2], ARGV[2])
-return 1`
-)
-
-func (s *Store) get(ctx context.Context, name string) ([]byte, error) {
-	return await(ctx, func() ([]byte, error) {
-		data, err := s.cfg.Client.Get(ctx, name).Bytes()
-		if errors.Is(err, redis.Nil) {
-			return nil, nil
+// get returns an entry, nil if there is none, and how long it stays.
+func (s *Store) get(ctx context.Context, name string) (data []byte, left time.Duration, err error) {
+	var get *redis.StringCmd
+	var ttl *redis.DurationCmd
+	_, err = s.cfg.Client.TxPipelined(ctx, func(tx redis.Pipeliner) error {
+		get, ttl = tx.Get(ctx, name), tx.PTTL(ctx, name)
+		return nil
+	})
+	for _, cmd := range []redis.Cmder{get, ttl} {
+		if redis.HasErrorPrefix(err, "EXECABORT") { // since Redis refused one of them
+			err = cmd.Err()
 		}
-		return data, err
-	}, nil)
+	}
+	if errors.Is(err, redis.Nil) {
+		return nil, 0, nil
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	data, err = get.Bytes()
+	return data, ttl.Val(), err
 }
 
-// run sends the whole script: [redis.NewScript] would compute its SHA-1, which
-// panics with GODEBUG=fips140=only.
-func (s *Store) run(ctx context.Context, script string, keys []string, args ...any) (bool, error) {
-	done, err := await(ctx, func() (bool, error) { return s.cfg.Client.Eval(ctx, script, keys, args...).Bool() }, nil)
-	return done, failure(err)
+func age(e envelope.Envelope, left time.Duration) time.Duration {
+	lifetime := time.Duration(e.Lifetime) * time.Millisecond
+	if left < 0 || left > lifetime {
+		return store.AgeUnknown
+	}
+	return lifetime - left
+}
+
+// Save implements [store.Store], in one round trip. The entry stays in Redis for
+// the value's lifetime.
+func (s *Store) Save(ctx context.Context, key string, update store.Update) (revision string, err error) {
+	next := envelope.New(key, update)
+	data, err := next.Encode()
+	if err != nil {
+		return "", fmt.Errorf("redisstore: %w", err)
+	}
+	saved, err := s.eval(ctx, save, []string{s.entry(key)}, update.Replaces, next.Revision, data, next.Lifetime)
+	if err == nil && !saved {
+		err = fmt.Errorf("redisstore: %w", store.ErrConflict)
+	}
+	if err != nil {
+		return "", err
+	}
+	return next.Revision, nil
 }
 
 // failure is an error of Redis without the arguments of the command, which some
 // of its answers repeat.
-func failure(err error) error {
+func failure(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
-	if text, _, cut := strings.Cut(err.Error(), ", with args"); cut {
-		return fmt.Errorf("redisstore: %s; the user, or a proxy, lacks this command", text)
+	text, _, cut := strings.Cut(err.Error(), ", with args")
+	switch {
+	case ctx.Err() != nil && !errors.Is(err, ctx.Err()): // the client reports its connection
+		return fmt.Errorf("redisstore: %w: %w", ctx.Err(), err)
+	case cut:
+		return fmt.Errorf("redisstore: %s; the store needs this command: use a server, or a proxy, that has it", text)
+	case redis.HasErrorPrefix(err, "NOPERM"):
+		return fmt.Errorf("redisstore: %w; the store needs this: let the user of Redis have it", err)
 	}
 	return fmt.Errorf("redisstore: %w", err)
-}
-
-// await makes a call and returns when ctx ends, which go-redis notices late or,
-// while it reads, not at all. What comes too late goes to late.
-func await[T any](ctx context.Context, call func() (T, error), late func(T)) (T, error) {
-	var zero T
-	if err := ctx.Err(); err != nil {
-		return zero, err
-	}
-	type result struct {
-		value T
-		err   error
-	}
-	done := make(chan result)
-	go func() {
-		value, err := call()
-		select {
-		case done <- result{value, err}:
-		case <-ctx.Done():
-			if err == nil && late != nil {
-				late(value)
-			}
-		}
-	}()
-	select {
-	case r := <-done:
-		return r.value, r.err
-	case <-ctx.Done():
-		return zero, ctx.Err()
-	}
 }

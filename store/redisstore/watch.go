@@ -10,12 +10,23 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Watch implements [lineoauth.StoreWatcher] by a subscription to a channel of
-// Redis. It returns an error when Redis is not there at the beginning, or
-// refuses; later, go-redis connects again by itself.
+const (
+	// subscribeTimeout bounds the first answer to a subscription.
+	subscribeTimeout = 5 * time.Second
+	// lookEvery is how often a watcher assumes that it missed a notice, of which
+	// Redis sends each once at most.
+	lookEvery = time.Minute
+	// pingEvery is often enough for what closes idle connections.
+	pingEvery = 30 * time.Second
+)
+
+// Watch implements [store.Watcher] by a subscription to a channel of Redis. It
+// also calls changed when a lease of the key is released, and once a minute. It
+// returns an error when Redis is not there at the beginning, or refuses; later,
+// go-redis connects again by itself.
 //
 // All watches of a Store share one connection, beside the client's pool, which
-// ends with the last of them.
+// ends with the last of them. It carries a PING each 30 seconds.
 func (s *Store) Watch(ctx context.Context, key string, changed func()) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -31,11 +42,12 @@ func (s *Store) Watch(ctx context.Context, key string, changed func()) error {
 		select {
 		case <-notice: // also of a new subscription
 			late.Stop()
+			look.Reset(lookEvery)
 		case <-look.C:
 		case <-late.C:
-			return failure(fmt.Errorf("no answer to the subscription within %v; Redis is out of reach, or its user may not subscribe", subscribeTimeout))
+			return failure(ctx, fmt.Errorf("no answer to the subscription within %v; Redis is out of reach, or its user may not subscribe", subscribeTimeout))
 		case <-sub.failed:
-			return failure(sub.failure)
+			return failure(ctx, sub.failure)
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -131,7 +143,7 @@ func (s *Store) subscribe(ctx context.Context, sub *subscriber) {
 		return
 	}
 	s.notify(sub, first)
-	notices := p.ChannelWithSubscriptions()
+	notices := p.ChannelWithSubscriptions(redis.WithChannelHealthCheckInterval(pingEvery))
 	for {
 		select {
 		case <-sub.wake:

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +21,7 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/store"
 	"github.com/lineoauth/lineoauth/store/filestore"
 	"github.com/lineoauth/lineoauth/store/redisstore"
 )
@@ -50,10 +52,15 @@ type settings struct {
 
 	Dir            string        // of the file store, or
 	Redis          string        // the address of Redis
+	User           string        // there, whose password is the same
 	LeaseTime      time.Duration // there
 	RefreshTimeout time.Duration
-	// Once has it end with its first token.
+	MaxTries       int
+	Apart          time.Duration // its clock is ahead of all others by this
+	// Once has it end with its first token, or without one.
 	Once bool
+	// Waits has each of its calls wait for a token. There may then be none.
+	Waits bool
 }
 
 // order is any further line of input. With the first one the process begins.
@@ -67,9 +74,11 @@ type report struct {
 	Issuing     bool   // a request for a token is on its way
 	KeyID       string // of a token that is new here
 	Refreshed   bool   // with a token that this process issued
-	Gap         string // there is no live token at this moment
+	Gap         string // there is no valid token at this moment
 	StoreFailed string
-	Asked       int // since the last report
+	Asked       int           // since the last report
+	Calls       int           // of the store, so far
+	Took        time.Duration // until the first token was there
 }
 
 // process asks for a token every few milliseconds, until its input ends.
@@ -89,12 +98,13 @@ func process(stdin io.Reader, stdout io.Writer) error {
 		_ = out.Encode(r)
 	}
 	var ahead atomic.Int64
-	now := func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	now := func() time.Time { return time.Now().Add(set.Apart + time.Duration(ahead.Load())) }
 
-	store, err := set.open()
+	shared, err := set.open()
 	if err != nil {
 		return err
 	}
+	var calls atomic.Int32
 	key, err := lineoauth.ParseKey([]byte(set.PrivateKey))
 	if err != nil {
 		return err
@@ -104,9 +114,12 @@ func process(stdin io.Reader, stdout io.Writer) error {
 		ChannelID: set.ChannelID,
 		Key:       key,
 		KeyID:     set.KeyID,
+		MaxTries:  set.MaxTries,
 		Timeout:   time.Minute, // the machine may be busy
 		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-			tell(report{Issuing: true})
+			if isIssue(r) {
+				tell(report{Issuing: true})
+			}
 			return http.DefaultTransport.RoundTrip(r)
 		}),
 		Now: now,
@@ -122,7 +135,7 @@ func process(stdin io.Reader, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: store, RefreshTimeout: set.RefreshTimeout})
+	source, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, Store: count(shared, &calls), RefreshTimeout: set.RefreshTimeout})
 	if err != nil {
 		return err
 	}
@@ -151,17 +164,26 @@ func process(stdin io.Reader, stdout io.Writer) error {
 	case <-ctx.Done():
 		return nil
 	}
+	begun := time.Now()
 	token, err := source.Token(ctx)
-	if err != nil {
+	switch {
+	case err != nil && set.Once:
+		tell(report{Gap: err.Error()})
+		return nil
+	case err != nil:
 		return err
 	}
-	tell(report{KeyID: token.KeyID})
+	tell(report{KeyID: token.KeyID, Calls: int(calls.Load()), Took: time.Since(begun)})
 	if set.Once {
 		return nil
 	}
-	// A context that has ended lets no call wait.
-	atOnce, end := context.WithCancel(ctx)
-	end()
+	ask := ctx
+	if !set.Waits {
+		// A context that has ended lets no call wait.
+		atOnce, end := context.WithCancel(ctx)
+		end()
+		ask = atOnce
+	}
 	last := token.KeyID
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
@@ -171,30 +193,77 @@ func process(stdin io.Reader, stdout io.Writer) error {
 		case <-ctx.Done():
 			return nil
 		}
-		switch token, err := source.Token(atOnce); {
+		switch token, err := source.Token(ask); {
+		case ctx.Err() != nil:
+			return nil
 		case err != nil:
 			tell(report{Gap: err.Error()})
 		case !now().Before(token.ExpiresAt()):
-			tell(report{Gap: "the token has ended"})
+			tell(report{Gap: ended})
 		case token.KeyID != last:
 			last = token.KeyID
 			tell(report{KeyID: last})
 		}
 		if asked == 20 {
-			tell(report{Asked: asked})
+			tell(report{Asked: asked, Calls: int(calls.Load())})
 			asked = 0
 		}
 	}
 }
 
-func (s settings) open() (lineoauth.Store, error) {
+// ended is the gap of a process that was given a token which has expired.
+const ended = "the token has expired"
+
+// isIssue reports whether a request is one for a token.
+func isIssue(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, "/oauth2/v2.1/token") }
+
+func (s settings) open() (store.Store, error) {
 	if s.Dir != "" {
 		return filestore.New(filestore.Config{Dir: s.Dir})
 	}
-	client := redis.NewClient(&redis.Options{Addr: s.Redis, ContextTimeoutEnabled: true})
+	client := redis.NewClient(&redis.Options{Addr: s.Redis, Username: s.User, Password: s.User, ContextTimeoutEnabled: true})
 	return redisstore.New(redisstore.Config{Client: client, LeaseTime: s.LeaseTime})
 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// counted counts the calls of a store.
+type counted struct {
+	store.Store
+	calls *atomic.Int32
+}
+
+type countedWatcher struct {
+	counted
+	watcher store.Watcher
+}
+
+func count(s store.Store, calls *atomic.Int32) store.Store {
+	c := counted{s, calls}
+	if watcher, ok := s.(store.Watcher); ok {
+		return countedWatcher{c, watcher}
+	}
+	return c
+}
+
+func (c counted) Load(ctx context.Context, key string) (store.Entry, error) {
+	c.calls.Add(1)
+	return c.Store.Load(ctx, key)
+}
+
+func (c counted) Save(ctx context.Context, key string, update store.Update) (string, error) {
+	c.calls.Add(1)
+	return c.Store.Save(ctx, key, update)
+}
+
+func (c counted) Lease(ctx context.Context, key string, ttl time.Duration) (func(), error) {
+	c.calls.Add(1)
+	return c.Store.Lease(ctx, key, ttl)
+}
+
+func (c countedWatcher) Watch(ctx context.Context, key string, changed func()) error {
+	c.calls.Add(1)
+	return c.watcher.Watch(ctx, key, changed)
+}

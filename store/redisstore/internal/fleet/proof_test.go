@@ -50,7 +50,7 @@ func TestRestarts(t *testing.T) {
 	t.Parallel()
 	everyStore(t, 0, func(t *testing.T, f *fleet) {
 		f.settings.Once = true
-		for range 100 {
+		for range 50 {
 			m := f.start(1)[0]
 			<-m.ended
 			m.end()
@@ -58,7 +58,7 @@ func TestRestarts(t *testing.T) {
 				t.Fatalf("a restarted process has another token%s", f.trouble())
 			}
 		}
-		f.wantIssues(1, "after 100 restarts")
+		f.wantIssues(1, "after 50 restarts")
 	})
 }
 
@@ -153,11 +153,12 @@ func TestRedisOutages(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f, server := redisFleet(t, tt.config...)
-			down := time.Now()
+			down, due := time.Now(), f.due()
+			f.ageStore(due)
 			tt.down(t, server)
-			f.refresh() // is due in the outage
+			f.advanceOthers(due) // so that a refresh is due in the outage
 			f.allNoticed()
-			f.advance(10 * time.Second) // so that they look again and again
+			f.advanceOthers(10 * time.Second) // so that they look again and again
 			f.ask(40)
 			f.wantIssues(1, "in the outage")
 			tt.up(t, server)

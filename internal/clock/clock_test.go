@@ -1,0 +1,159 @@
+package clock_test
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lineoauth/lineoauth/internal/clock"
+)
+
+// hands are two clocks that a test moves.
+type hands clock.Reading
+
+func (h *hands) read() clock.Reading { return clock.Reading(*h) }
+
+func (h *hands) run(d time.Duration)     { h.Wall += d; h.Mono += d }
+func (h *hands) suspend(d time.Duration) { h.Wall += d }
+func (h *hands) set(d time.Duration)     { h.Wall += d }
+
+func TestElapsed(t *testing.T) {
+	const h = time.Hour
+	for name, tt := range map[string]struct {
+		move func(h *hands, look func())
+		want time.Duration
+	}{
+		"runs":                       {func(c *hands, _ func()) { c.run(h) }, h},
+		"sleeps":                     {func(c *hands, _ func()) { c.run(1); c.suspend(h) }, h + 1},
+		"is set back":                {func(c *hands, _ func()) { c.set(-5 * h); c.run(h) }, h},
+		"is set back twice":          {func(c *hands, _ func()) { c.set(-5 * h); c.run(h); c.set(-h); c.run(h) }, 2 * h},
+		"is set back, then sleeps":   {func(c *hands, look func()) { c.set(-h); look(); c.suspend(h) }, h},
+		"sleeps, then is set back":   {func(c *hands, look func()) { c.suspend(h); look(); c.set(-h); c.run(h) }, 2 * h},
+		"sleeps often":               {func(c *hands, look func()) { c.suspend(h); look(); c.run(h); look(); c.suspend(h) }, 3 * h},
+		"drifts a little":            {func(c *hands, look func()) { c.run(h); c.set(-time.Second / 2); look(); c.run(h) }, 2 * h},
+		"is set forward, which errs": {func(c *hands, _ func()) { c.set(3 * h) }, 3 * h},
+	} {
+		t.Run(name, func(t *testing.T) {
+			both := &hands{Wall: 1e18}
+			c := clock.NewFromReadings(both.read, nil)
+			start := c.Now()
+			tt.move(both, func() { c.Now() })
+			if got := c.Now().Sub(start); got != tt.want {
+				t.Errorf("%v have passed, the clock says %v", tt.want, got)
+			}
+		})
+	}
+}
+
+// Whatever happens to both clocks between looks, no instant is before an earlier
+// one, and none is earlier than true time by more than small drifts.
+func FuzzNeverBack(f *testing.F) {
+	f.Add(uint64(1))
+	f.Fuzz(func(t *testing.T, seed uint64) {
+		r := rand.New(rand.NewPCG(seed, 0))
+		both := &hands{Wall: 1e18}
+		c := clock.NewFromReadings(both.read, nil)
+		start := c.Now()
+		before := start
+		var truth time.Duration
+		for range 100 {
+			d := time.Duration(r.Int64N(int64(5 * time.Hour)))
+			switch r.IntN(4) {
+			case 0:
+				both.set(-d - time.Second)
+			case 1:
+				both.set(d + time.Second)
+			case 2:
+				both.suspend(d)
+				truth += d
+			default:
+				both.run(d)
+				truth += d
+			}
+			now := c.Now()
+			if now < before {
+				t.Fatalf("%v before an earlier instant", before.Sub(now))
+			}
+			if now.Sub(start) < truth-100*time.Second {
+				t.Fatalf("%v have passed, the clock says %v", truth, now.Sub(start))
+			}
+			before = now
+		}
+	})
+}
+
+func TestNowOfTimes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var ahead time.Duration
+		c := clock.New(func() time.Time { return time.Now().Add(ahead) })
+		start := c.Now()
+		time.Sleep(time.Minute)
+		if got := c.Now().Sub(start); got != time.Minute {
+			t.Errorf("a minute took %v", got)
+		}
+		wall := clock.New(func() time.Time { return time.Now().Add(ahead).Round(0) })
+		start = wall.Now()
+		ahead = -time.Hour // no monotonic reading tells
+		if got := wall.Now().Sub(start); got != 0 {
+			t.Errorf("a wall clock that is set back has gone by %v", got)
+		}
+		time.Sleep(time.Minute)
+		if got := wall.Now().Sub(start); got != time.Minute {
+			t.Errorf("a minute took %v", got)
+		}
+	})
+}
+
+func TestSleep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var asleep atomic.Int64 // of which timers know nothing
+		c := clock.New(func() time.Time { return time.Now().Add(time.Duration(asleep.Load())).Round(0) })
+		for _, d := range []time.Duration{0, time.Millisecond, time.Second, time.Minute} {
+			start := time.Now()
+			if err := c.Sleep(t.Context(), d); err != nil || time.Since(start) != d {
+				t.Errorf("slept %v for %v: %v", time.Since(start), d, err)
+			}
+		}
+		start := time.Now()
+		done := make(chan error)
+		go func() { done <- c.Sleep(t.Context(), time.Hour) }()
+		time.Sleep(time.Minute)
+		asleep.Store(int64(2 * time.Hour))
+		if err := <-done; err != nil || time.Since(start) > time.Minute+time.Second {
+			t.Errorf("woke %v after a sleep that outlasted the wait: %v", time.Since(start)-time.Minute, err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := c.Sleep(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("after the context's end: %v", err)
+		}
+	})
+}
+
+func TestNever(t *testing.T) {
+	if clock.Never.Add(time.Hour) != clock.Never || clock.Instant(5).Add(1<<63-1) != clock.Never {
+		t.Error("there is something after Never")
+	}
+}
+
+func BenchmarkNow(b *testing.B) {
+	c := clock.New(time.Now)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			c.Now()
+		}
+	})
+}
+
+func BenchmarkTimeNow(b *testing.B) {
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			_ = time.Now().UnixNano()
+		}
+	})
+}

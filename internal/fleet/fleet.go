@@ -1,0 +1,340 @@
+// Package fleet gets the token that all processes which share a store have
+// together: it adopts what others issued, and issues the next one itself when that
+// is nobody else's business. It knows stores, and LINE by three functions; it
+// keeps no token itself.
+//
+// It counts answers that were lost, since each may have been a token that counts
+// toward the limit of 30. After a lost answer it issues no other until LINE has
+// answered a harmless request.
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/lineoauth/lineoauth/internal/clock"
+	"github.com/lineoauth/lineoauth/store"
+)
+
+const (
+	// storeTimeout bounds one call of a store.
+	storeTimeout = 2 * time.Second
+	// lookEvery is how often a process looks for what others did to a store that
+	// does not report it.
+	lookEvery = time.Minute
+	// busyEvery is how often one with a valid token looks whether another process
+	// is done.
+	busyEvery = time.Second
+	// maxConflicts is how often in a row another process may save first.
+	maxConflicts = 4
+	// maxApart is by how much a process and the store may disagree on a token's
+	// end: a save takes storeTimeout off, and LINE tells whole seconds.
+	maxApart = storeTimeout + 3*time.Second
+	// keepLoss is how long a lost token may count toward the limit, and a revoked
+	// one be in use.
+	keepLoss = 30 * 24 * time.Hour
+)
+
+// LINE is what a fleet asks of LINE.
+type LINE interface {
+	// Issue issues a token, in one attempt.
+	Issue(ctx context.Context) (*store.Token, error)
+	// Knock makes a harmless request, to see whether LINE answers.
+	Knock(ctx context.Context) error
+	// Verify returns how long a token is still valid. The error matches ErrInvalid
+	// if it is not.
+	Verify(ctx context.Context, token *store.Token) (time.Duration, error)
+	// Failure says what an error of these means.
+	Failure(err error) Failure
+}
+
+// Failure is what an error of [LINE] means.
+type Failure struct {
+	// Sent is whether LINE may have done what it was asked.
+	Sent bool
+	// RetryAfter is how long LINE asked to wait.
+	RetryAfter time.Duration
+	// Final is whether the same request would fail again.
+	Final bool
+}
+
+// Errors.
+var (
+	// ErrInvalid is returned by [LINE.Verify] for a token that is not valid.
+	ErrInvalid = errors.New("the token is not valid")
+	// ErrHeld is returned while no process of the fleet may issue.
+	ErrHeld = errors.New("LINE asked a process that shares the store to wait, or its answers were lost too often; its events or log say why")
+	// ErrAbandoned is returned for a call that goes on although its context ended.
+	ErrAbandoned = errors.New("abandoned")
+	// ErrStore is returned when there is no token since the store fails.
+	ErrStore = errors.New("no token is issued while the store fails, unless IssueWithoutStore is set")
+)
+
+// Config is what a [Fleet] is made from.
+type Config struct {
+	LINE  LINE
+	Clock *clock.Clock
+	// Store is where the token is, under Key. nil means a process alone.
+	Store store.Store
+	Key   string
+	// Limited is whether tokens count toward a limit.
+	Limited bool
+	// WithoutStore is whether to issue while the store fails.
+	WithoutStore bool
+	// LeaseTime bounds a lease.
+	LeaseTime time.Duration
+	// Usable reports whether what a store holds is such a token.
+	Usable func(*store.Token) bool
+	// Late is called with a token that was issued too late for its attempt.
+	Late func(*store.Token)
+}
+
+// Fleet gets the token of a fleet. It is safe for concurrent use.
+type Fleet struct {
+	LINE         LINE
+	Clock        *clock.Clock
+	Limited      bool
+	WithoutStore bool
+	Usable       func(*store.Token) bool
+	Late         func(*store.Token)
+	*place       // nil without a store
+
+	issues guard
+	asks   guard // of LINE, which change nothing
+
+	mu      sync.Mutex
+	broken  bool     // LINE did not issue when it was last asked
+	lost    int      // answers, while the store does not count them
+	revoked []string // IDs of tokens that LINE refused, or that this process replaced
+}
+
+// place is where a fleet's token is.
+type place struct {
+	Store     store.Store
+	Key       string
+	LeaseTime time.Duration
+
+	changes notice
+	calls   guard
+	watches guard
+
+	// Under Fleet.mu:
+	idle    string // see unused
+	watched bool   // the store reports changes
+}
+
+// Attempt is what is asked for.
+type Attempt struct {
+	Have    *store.Token // the token in use, nil if there is none that is valid
+	Expires clock.Instant
+	// Ended is the token that was in use until it expired by this process's clock.
+	Ended *store.Token
+	// Issue is false if it is too early for another token.
+	Issue bool
+	// Wait is whether to wait for another process that is issuing.
+	Wait bool
+	// Failing is whether the last attempt failed. Then requests that hang, and do
+	// no harm, are sent again beside each other.
+	Failing bool
+	// Spare is how long the store has to come back before a token is issued
+	// without it, if that is allowed.
+	Spare time.Duration
+}
+
+// Outcome is what an attempt came to.
+type Outcome struct {
+	Token   *store.Token // another one than Have, nil if there is none
+	Expires clock.Instant
+	Issued  bool         // by this process
+	Stored  bool         // the token, or Have, is in the store
+	Surplus *store.Token // was issued, and is used by nobody
+	Gone    bool         // Have is not valid any more
+	Busy    bool         // another process is issuing
+	Err     error        // why there is no other token
+	Final   bool         // the next attempt would fail likewise
+	Hold    time.Duration
+	Store   error // why the store was of no use
+	Look    time.Duration
+}
+
+// New returns a fleet.
+func New(cfg Config) *Fleet {
+	f := &Fleet{LINE: cfg.LINE, Clock: cfg.Clock, Limited: cfg.Limited, WithoutStore: cfg.WithoutStore, Usable: cfg.Usable, Late: cfg.Late}
+	if cfg.Store != nil {
+		f.place = &place{Store: cfg.Store, Key: cfg.Key, LeaseTime: cfg.LeaseTime}
+	}
+	return f
+}
+
+// Watches reports whether the fleet's store reports changes.
+func (f *Fleet) Watches() bool {
+	if f.place == nil {
+		return false
+	}
+	_, ok := f.Store.(store.Watcher)
+	return ok
+}
+
+// Get makes one attempt to get another token than the one in use, or to see that
+// it is still the right one.
+func (f *Fleet) Get(ctx context.Context, a Attempt) Outcome {
+	if f.place == nil {
+		return f.alone(ctx, a, Outcome{})
+	}
+	o := f.share(ctx, a)
+	o.Look = f.lookAfter(a, o)
+	return o
+}
+
+func (f *Fleet) lookAfter(a Attempt, o Outcome) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case o.Busy, o.Issued && !o.Stored: // which others would take for a lost one
+		return busyEvery
+	case o.Hold > 0: // another process may have it sooner
+		return busyEvery
+	case f.watched && o.Store == nil:
+		return 0
+	case a.Have == nil && o.Token == nil:
+		return busyEvery
+	}
+	return lookEvery
+}
+
+// share gets the token that the store has, or issues the next one.
+func (f *Fleet) share(ctx context.Context, a Attempt) Outcome {
+	conflicts := 0
+	for wait := (waiter{Fleet: f}); ; {
+		changed := f.changes.next()
+		held, err := f.load(ctx)
+		if err != nil {
+			return f.withoutStore(ctx, a, err)
+		}
+		o := f.adopt(ctx, &a, &held)
+		if o.Store == nil {
+			o.Store = held.damaged
+		}
+		switch hold := held.holds(f.Clock.Now()); {
+		case o.Token != nil || o.Err != nil || o.Gone && !a.Wait:
+			return o
+		case !a.Issue && !o.Gone:
+			f.putBack(ctx, a, held, &o)
+			o.Hold = max(hold, 0)
+			return o
+		case hold > 0:
+			o.Err, o.Hold = ErrHeld, hold
+			return o
+		}
+		// In an outage no process takes the lease, nor writes to the store.
+		if f.Limited && held.Lost > 0 || f.hasFailed() {
+			if err := f.knock(ctx, held.Lost); err != nil {
+				return f.failed(o, err)
+			}
+		}
+		if !wait.woken || held.Issuing == "" {
+			release, err := f.lease(ctx)
+			switch {
+			case err == nil:
+				issued, again := f.issueLeased(ctx, a, held.revision)
+				release()
+				if again {
+					if conflicts++; conflicts == maxConflicts-1 || conflicts > 1 && f.Clock.Sleep(ctx, firstStep) != nil {
+						return f.withoutStore(ctx, a, store.ErrConflict)
+					}
+					continue
+				}
+				issued.Gone = o.Gone
+				if issued.Store == nil {
+					issued.Store = o.Store
+				}
+				return issued
+			case !errors.Is(err, store.ErrLeased):
+				return f.withoutStore(ctx, a, err)
+			}
+		}
+		if !a.Wait {
+			o.Busy = true
+			return o
+		}
+		if err := wait.pause(ctx, changed); err != nil {
+			o.Err = fmt.Errorf("waiting for the process that is issuing a token: %w", err)
+			return o
+		}
+	}
+}
+
+// withoutStore is what to do while the store fails.
+func (f *Fleet) withoutStore(ctx context.Context, a Attempt, err error) Outcome {
+	o := Outcome{Store: err}
+	mayIssue := !f.Limited || f.WithoutStore
+	switch {
+	case !a.Issue || a.Have != nil && (a.Spare > 0 || !mayIssue):
+		o.Err = err
+	case !mayIssue:
+		o.Err = fmt.Errorf("%w: %w", ErrStore, err)
+	default:
+		return f.alone(ctx, a, o)
+	}
+	return o
+}
+
+// alone issues a token without a store.
+func (f *Fleet) alone(ctx context.Context, a Attempt, o Outcome) Outcome {
+	if !a.Issue {
+		return o
+	}
+	if lost := f.losses(0); f.Limited && (lost > 0 || f.hasFailed()) {
+		if err := f.knock(ctx, lost); err != nil {
+			return f.failed(o, err)
+		}
+	}
+	asked := f.Clock.Now()
+	token, err := f.issue(ctx, a)
+	if err == nil {
+		f.losses(-1)
+		o.Token, o.Issued = token, true
+		o.Expires = asked.Add(time.Duration(token.Left) * time.Millisecond)
+		return o
+	}
+	if f.Limited && f.LINE.Failure(err).Sent {
+		o.Hold = holdOff(f.losses(1))
+	}
+	return f.failed(o, err)
+}
+
+// losses counts the answers that were lost and that no store counts: one more
+// with 1, none any more with -1.
+func (f *Fleet) losses(more int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.lost += more; more < 0 {
+		f.lost = 0
+	}
+	return f.lost
+}
+
+func (f *Fleet) hasFailed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.broken
+}
+
+// maxRetryAfter bounds what LINE may ask for.
+const maxRetryAfter = time.Hour
+
+func (f *Fleet) failed(o Outcome, err error) Outcome {
+	failure := f.LINE.Failure(err)
+	o.Err, o.Final = err, failure.Final
+	o.Hold = max(o.Hold, min(failure.RetryAfter, maxRetryAfter))
+	return o
+}
+
+func (f *Fleet) setBroken(broken bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.broken = broken
+}

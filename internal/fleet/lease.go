@@ -1,0 +1,116 @@
+package fleet
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"github.com/lineoauth/lineoauth/store"
+)
+
+// issueLeased issues a token and saves it. Again is true if the store has
+// something else than before, which has to be looked at first.
+func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Outcome, again bool) {
+	held, err := f.load(ctx)
+	if err != nil {
+		return f.withoutStore(ctx, a, err), false
+	}
+	if held.Issuing != "" {
+		// Its process ended on the way. What it issued may count.
+		if held.Issuing != f.unused() {
+			held.lose(f.Clock.Now(), f.Limited)
+		}
+		held.Issuing = ""
+		if _, err := f.save(ctx, held); err != nil && !errors.Is(err, store.ErrConflict) {
+			return f.withoutStore(ctx, a, err), false
+		}
+		return o, true
+	}
+	if held.revision != before {
+		return o, true
+	}
+	// Whoever cannot save must not issue.
+	held.Issuing = rand.Text()
+	f.setUnused(held.Issuing) // until an answer is lost
+	held.revision, err = f.save(ctx, held)
+	if errors.Is(err, store.ErrConflict) {
+		return o, true
+	}
+	if err != nil {
+		return f.withoutStore(ctx, a, err), false
+	}
+	asked := f.Clock.Now()
+	token, err := f.issue(ctx, a)
+	sent := err == nil || f.LINE.Failure(err).Sent
+	if err != nil && sent {
+		f.setUnused("")
+	}
+	if err != nil {
+		held.Issuing = ""
+		held.rebase(f.Clock.Now())
+		if f.Limited && sent {
+			held.Lost++
+			o.Hold = holdOff(held.Lost)
+		}
+		o = f.failed(o, err)
+		held.Hold = max(held.Hold, o.Hold.Milliseconds())
+		_, _ = f.save(ctx, held) // if that fails, the mark says no less
+		return o, false
+	}
+	o = Outcome{Token: token, Expires: asked.Add(time.Duration(token.Left) * time.Millisecond), Issued: true}
+	t := *token
+	t.Left = max(t.Left-storeTimeout.Milliseconds(), 0) // others count from the end of the save
+	return f.saveIssued(ctx, o, stored{Record: store.Record{Token: &t}, revision: held.revision, at: asked}), false
+}
+
+// saveIssued saves a new token. If another process saved one meanwhile, that one
+// is it.
+func (f *Fleet) saveIssued(ctx context.Context, o Outcome, next stored) Outcome {
+	ctx = context.WithoutCancel(ctx) // the token counts already
+	for range maxConflicts {
+		begun := f.Clock.Now()
+		revision, err := f.save(ctx, next)
+		if stopped := f.Clock.Now().Sub(begun) > storeTimeout+time.Second; stopped && err == nil {
+			// Meanwhile the process or its machine was stopped, so that the token looks
+			// younger than it is.
+			next.revision = revision
+			continue
+		} else if stopped && errors.Is(err, context.DeadlineExceeded) {
+			continue // what ended the call may be that alone
+		}
+		o.Store, o.Stored = err, err == nil
+		if !errors.Is(err, store.ErrConflict) {
+			return o
+		}
+		// This process was paused for longer than its lease, or did not hear that it
+		// saved.
+		held, err := f.load(ctx)
+		if err != nil {
+			return o
+		}
+		if held.Token != nil && held.Token.AccessToken == next.Token.AccessToken {
+			o.Stored, o.Store = true, nil
+			return o
+		}
+		if other := f.adopt(ctx, &Attempt{}, &held); other.Token != nil {
+			other.Surplus = next.Token
+			return other
+		}
+		next.revision = held.revision
+	}
+	return o
+}
+
+// unused is a mark of this process's under which nothing was lost.
+func (f *Fleet) unused() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.idle
+}
+
+func (f *Fleet) setUnused(mark string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.idle = mark
+}

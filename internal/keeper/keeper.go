@@ -1,0 +1,328 @@
+// Package keeper keeps one value that expires valid in one process, for any
+// number of callers. One flight at a time renews it, which belongs to nobody;
+// callers wait for it, each no longer than its own context allows, and only when
+// there is no valid value.
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lineoauth/lineoauth/internal/clock"
+	"github.com/lineoauth/lineoauth/internal/pace"
+)
+
+// ErrClosed is returned after Close.
+var ErrClosed = errors.New("lineoauth: the token source is closed")
+
+// maxPause is the longest time that a flight waits between attempts; callers get
+// an error where a server asks for more.
+const maxPause = 30 * time.Second
+
+// lookSpacing is the shortest time between two looks that were asked for by
+// Changed.
+const lookSpacing = time.Second
+
+// Renewer is what the keeper does not know: where values come from.
+type Renewer[V any] interface {
+	// Renew makes one attempt, in a goroutine that Close waits for. It returns
+	// soon after ctx ends.
+	Renew(ctx context.Context, a Attempt[V]) Result[V]
+	// Settled is called once for each attempt and each drop, in their order,
+	// without a lock.
+	Settled(ctx context.Context, r Report[V])
+}
+
+// Attempt is what is asked of a [Renewer].
+type Attempt[V any] struct {
+	// Have is the current value, nil if there is none that is valid.
+	Have *Held[V]
+	// Issue is false when it is too early for another value, and a look at what
+	// other processes did is enough.
+	Issue bool
+	// Wait is whether a caller waits: then one that another process is about to
+	// have is worth waiting for.
+	Wait bool
+	// Failing is whether the last attempt failed.
+	Failing bool
+}
+
+// Result is what an attempt came to.
+type Result[V any] struct {
+	// Value is another value than Have, if New, and Expires when it expires, at the
+	// latest. Such values are valid for Life, from the beginning.
+	New     bool
+	Value   V
+	Expires clock.Instant
+	Life    time.Duration
+	// Gone is whether Have is not valid any more.
+	Gone bool
+	// Busy is whether another process is about to have the next value.
+	Busy bool
+	// Err is why there is no new value although one was needed, and Hold how
+	// long a server asked to wait. Final is whether the next attempt would fail
+	// likewise, so that nobody has to wait for it.
+	Err   error
+	Hold  time.Duration
+	Final bool
+	// Look is how soon another look at what other processes did is worth while; 0
+	// for never.
+	Look time.Duration
+	// Note is passed on to Settled.
+	Note any
+}
+
+// Report is what became of an attempt.
+type Report[V any] struct {
+	Result[V]
+	// Old is the value that the result took the place of, or that was dropped, if
+	// it was valid.
+	Old *Held[V]
+	// Used is whether the new value is the current one now.
+	Used bool
+	// Dropped is whether Old was dropped without another in its place.
+	Dropped bool
+	// Wait is the time until the next attempt.
+	Wait time.Duration
+}
+
+// Held is a value, and until when it is valid.
+type Held[V any] struct {
+	Value   V
+	Expires clock.Instant
+	check   atomic.Int64 // the instant of the next attempt; Never during one
+}
+
+// Settings are the same for many keepers.
+type Settings struct {
+	Clock   *clock.Clock
+	Tries   int           // of a flight for which somebody waits
+	Timeout time.Duration // of a flight
+	Window  time.Duration // before a value expires, in which it is renewed
+	// Random returns a number from 0 to 1. nil means math/rand's.
+	Random func() float64
+}
+
+func (s *Settings) random() float64 {
+	if s.Random != nil {
+		return s.Random()
+	}
+	return rand.Float64() //nolint:gosec // hides nothing
+}
+
+// Keeper keeps one value. It is made by [New].
+type Keeper[V any] struct {
+	renewer  Renewer[V]
+	settings *Settings
+	current  atomic.Pointer[Held[V]]
+	waits    atomic.Uint64
+	reports  *outbox[V] // nil unless there are some; under mu
+	flights  sync.WaitGroup
+
+	mu       sync.Mutex
+	state    pace.State
+	flight   *flight[V]
+	failure  error
+	answered bool // the failure was one of a flight for which somebody waited
+	lookedAt clock.Instant
+	changed  bool // during the flight
+	closed   bool
+}
+
+// New returns a keeper without a value.
+func New[V any](r Renewer[V], s *Settings) *Keeper[V] {
+	return &Keeper[V]{renewer: r, settings: s}
+}
+
+// Current returns the current value, valid or not, or nil.
+func (k *Keeper[V]) Current() *Held[V] { return k.current.Load() }
+
+// Waits is how many calls had to wait for a value.
+func (k *Keeper[V]) Waits() uint64 { return k.waits.Load() }
+
+// State is when the value expires and is due, for a look from outside.
+func (k *Keeper[V]) State() pace.State {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.state
+}
+
+// Get returns a valid value. It waits only when there is none.
+func (k *Keeper[V]) Get(ctx context.Context) (*Held[V], error) {
+	if h := k.current.Load(); h != nil {
+		now := k.settings.Clock.Now()
+		if now < h.Expires {
+			if at := h.check.Load(); now >= clock.Instant(at) && h.check.CompareAndSwap(at, int64(clock.Never)) {
+				k.background(ctx, h, now)
+			}
+			return h, nil
+		}
+	}
+	return k.wait(ctx, 0)
+}
+
+// GetFor returns a value that is valid for at least need, if there is one or the
+// renewal that it waits for brings it, and else one that is valid at all.
+func (k *Keeper[V]) GetFor(ctx context.Context, need time.Duration) (*Held[V], error) {
+	if h := k.current.Load(); h != nil && k.left(h) >= max(need, 1) {
+		return k.Get(ctx)
+	}
+	h, err := k.wait(ctx, need)
+	if old := k.current.Load(); err != nil && old != nil && k.left(old) > 0 {
+		return old, nil
+	}
+	return h, err
+}
+
+func (k *Keeper[V]) left(h *Held[V]) time.Duration { return h.Expires.Sub(k.settings.Clock.Now()) }
+
+// wait waits for the flight that is under way, and begins one if none is.
+func (k *Keeper[V]) wait(ctx context.Context, need time.Duration) (*Held[V], error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	h, f, err := k.join(ctx, need)
+	if f == nil {
+		return h, err
+	}
+	k.waits.Add(1)
+	select {
+	case <-f.done:
+		return f.held, f.err
+	case <-ctx.Done():
+		if h := k.current.Load(); h != nil && k.left(h) > 0 { // the flight goes on for who needs more
+			return h, nil
+		}
+		return nil, ctx.Err()
+	}
+}
+
+// join returns the flight to wait for, unless there is an answer already.
+func (k *Keeper[V]) join(ctx context.Context, need time.Duration) (*Held[V], *flight[V], error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.settings.Clock.Now()
+	h := k.current.Load()
+	valid := h != nil && now < h.Expires
+	switch {
+	case k.closed:
+		return nil, nil, ErrClosed
+	case valid && h.Expires.Sub(now) >= need: // it came meanwhile
+		return h, nil, nil
+	}
+	if valid {
+		k.state = k.state.After(pace.Event{Kind: pace.Wanted}, now)
+	}
+	f := k.flight
+	if f == nil {
+		switch early := now < k.state.Next(now); {
+		case early && valid:
+			return h, nil, nil
+		case early && k.answered:
+			return nil, nil, k.failure
+		}
+		f = k.start(ctx, &flight[V]{})
+	}
+	f.need = max(f.need, need)
+	if !f.waited { // who waits gets all tries
+		f.waited, f.look = true, false
+		f.tries, f.until = k.settings.Tries, now.Add(k.settings.Timeout)
+	}
+	return nil, f, nil
+}
+
+// Drop takes a value that is not valid out of use, and begins to replace it. It
+// reports whether that was the current one.
+func (k *Keeper[V]) Drop(ctx context.Context, h *Held[V]) bool {
+	k.mu.Lock()
+	dropped := k.current.CompareAndSwap(h, nil)
+	if dropped {
+		now := k.settings.Clock.Now()
+		k.state = k.state.After(pace.Event{Kind: pace.Refused, Random: k.settings.random()}, now)
+		k.failure = fmt.Errorf("%d tokens were refused before they expired", k.state.Refusals())
+		wait := max(k.state.Next(now).Sub(now), 0)
+		k.report(Report[V]{Old: h, Dropped: true, Wait: wait})
+		if k.flight == nil && !k.closed && wait == 0 {
+			k.start(ctx, &flight[V]{})
+		}
+	}
+	k.mu.Unlock()
+	k.deliver(ctx)
+	return dropped
+}
+
+// Doubt has a value replaced soon that may not be valid any more; it stays in use
+// until then.
+func (k *Keeper[V]) Doubt(ctx context.Context, h *Held[V]) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.closed || k.current.Load() != h {
+		return
+	}
+	now := k.settings.Clock.Now()
+	k.state = k.state.After(pace.Event{Kind: pace.Doubted}, now)
+	if k.flight == nil && now >= k.state.Next(now) {
+		k.start(ctx, &flight[V]{})
+	}
+}
+
+// Changed has the keeper look soon at what other processes did.
+func (k *Keeper[V]) Changed(ctx context.Context) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	now := k.settings.Clock.Now()
+	k.state = k.state.After(pace.Event{Kind: pace.Changed}, now)
+	h := k.current.Load()
+	switch {
+	case k.closed:
+	case k.flight != nil:
+		k.changed = true
+	case h == nil || now >= h.Expires: // for whoever asks next
+	case now.Sub(k.lookedAt) >= lookSpacing || k.lookedAt == 0:
+		k.start(ctx, &flight[V]{look: true})
+	default: // a store that reports too much
+		h.check.Store(min(h.check.Load(), int64(k.lookedAt.Add(lookSpacing))))
+	}
+}
+
+// Close ends what is under way and waits for it. All calls then end in
+// [ErrClosed]. It returns the last value, or nil.
+func (k *Keeper[V]) Close() *Held[V] {
+	k.mu.Lock()
+	k.closed = true
+	if k.flight != nil {
+		k.flight.cancel()
+	}
+	last := k.current.Swap(nil)
+	k.mu.Unlock()
+	k.flights.Wait()
+	return last
+}
+
+// Finish lets nothing new begin, and waits for the flight that is under way as
+// long as ctx allows.
+func (k *Keeper[V]) Finish(ctx context.Context) {
+	k.mu.Lock()
+	f := k.flight
+	k.closed = true
+	k.mu.Unlock()
+	if f != nil {
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// Tell has Settled called with a report of something else, in its turn.
+func (k *Keeper[V]) Tell(ctx context.Context, r Report[V]) {
+	k.mu.Lock()
+	k.report(r)
+	k.mu.Unlock()
+	k.deliver(ctx)
+}

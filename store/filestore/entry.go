@@ -1,0 +1,244 @@
+package filestore
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
+
+	"github.com/lineoauth/lineoauth/store"
+	"github.com/lineoauth/lineoauth/store/internal/envelope"
+)
+
+const (
+	// maxSize is more than any token takes.
+	maxSize = 1 << 20
+	// lockPoll is the time between two attempts to take a lock that is held for a
+	// moment.
+	lockPoll = 5 * time.Millisecond
+)
+
+// entry is the files of one key.
+type entry struct {
+	store *Store
+	key   string
+	name  string // what their names begin with
+	path  string // of the value
+}
+
+// entry is where each call begins.
+func (s *Store) entry(ctx context.Context, key string) (*entry, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("filestore: %w", err)
+	}
+	if err := s.checkDir(); err != nil {
+		return nil, err
+	}
+	name := nameOf(key)
+	return &entry{s, key, name, filepath.Join(s.dir, name+".json")}, nil
+}
+
+// nameOf has the channel and the kind of a key, for people, and a hash, since
+// keys may hold anything and file systems may not tell capitals apart.
+func nameOf(key string) string {
+	const longest = 40
+	channel, rest, _ := strings.Cut(key, "/")
+	kind, _, _ := strings.Cut(rest, "/")
+	readable := strings.Map(func(r rune) rune {
+		if 'a' <= r && r <= 'z' || '0' <= r && r <= '9' || r == '.' {
+			return r
+		}
+		return '-'
+	}, channel+"-"+kind)
+	hash := sha256.Sum256([]byte(key))
+	return fmt.Sprintf("token-%s-%x", readable[:min(len(readable), longest)], hash[:16])
+}
+
+func (e *entry) load(ctx context.Context) (store.Entry, error) {
+	data, saved, err := e.read(ctx)
+	if data == nil || err != nil {
+		return store.Entry{}, err
+	}
+	found, err := envelope.Open(e.key, data)
+	if err != nil {
+		return store.Entry{}, fmt.Errorf("filestore: %s: %w", e.path, err)
+	}
+	return store.Entry{Value: found.Value, Revision: found.Revision, Age: e.age(saved)}, nil
+}
+
+// revision returns what Save compares: empty if there is no file, an error that
+// matches [store.ErrConflict] if it holds no value that can be replaced.
+func (e *entry) revision(ctx context.Context) (string, error) {
+	data, _, err := e.read(ctx)
+	if err == nil && data == nil {
+		return "", nil
+	}
+	var found envelope.Envelope
+	if err == nil {
+		found, err = envelope.Open(e.key, data)
+	}
+	if errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrNewer) {
+		return "", fmt.Errorf("filestore: %s: %w", e.path, store.ErrConflict)
+	}
+	return found.Revision, err
+}
+
+// read returns the bytes of the value's file, and when they were written. They
+// are nil if there is no file.
+func (e *entry) read(ctx context.Context) (data []byte, written time.Time, err error) {
+	err = patiently(ctx, func() error {
+		data, written, err = e.store.readFile(e.path)
+		return err
+	})
+	switch {
+	case err == nil:
+		return data, written, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, time.Time{}, nil
+	case errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrInvalid):
+		return nil, time.Time{}, fmt.Errorf("filestore: %s: %w", e.path, err)
+	}
+	return nil, time.Time{}, failure(err)
+}
+
+func (s *Store) readFile(path string) (data []byte, written time.Time, err error) {
+	// Of what is no file, opening alone may block.
+	info, err := os.Lstat(path)
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, time.Time{}, fmt.Errorf("%w: it is no regular file (%v)", store.ErrCorrupt, info.Mode().Type())
+	}
+	f, err := os.Open(path) //nolint:gosec // the path is the store's own
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	defer func() { _ = f.Close() }()
+	if info, err = f.Stat(); err != nil {
+		return nil, time.Time{}, err
+	}
+	if err := s.checkFile(f, info); errors.Is(err, errMode) { // which is the file system's doing
+		return nil, time.Time{}, fmt.Errorf("%w: %w; %s", store.ErrInvalid, err, ownAdvice)
+	} else if err != nil {
+		return nil, time.Time{}, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
+	}
+	data, err = io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return nil, time.Time{}, err
+	}
+	if len(data) > maxSize {
+		return nil, time.Time{}, fmt.Errorf("%w: it is larger than %d bytes", store.ErrCorrupt, maxSize)
+	}
+	return data, info.ModTime(), nil
+}
+
+// checkFile makes sure that nobody else has put or changed the file, and that
+// nobody else can from now on.
+func (s *Store) checkFile(f *os.File, info fs.FileInfo) error {
+	if s.anyMode {
+		return nil
+	}
+	return repaired(checkFileOwner, info, func() error { return f.Chmod(0o600) }, f.Stat)
+}
+
+// write puts data into a file that is on disk, but not in its place yet.
+func (e *entry) write(data []byte) (path string, err error) {
+	temp, err := os.CreateTemp(e.store.dir, e.name+".*"+tempSuffix) // 0600
+	if err != nil {
+		return "", failure(err)
+	}
+	defer func() {
+		if err != nil {
+			_ = os.Remove(temp.Name())
+		}
+	}()
+	defer func() {
+		if closeErr := temp.Close(); err == nil && closeErr != nil {
+			err = failure(closeErr)
+		}
+	}()
+	info, err := temp.Stat()
+	if err != nil {
+		return "", failure(err)
+	}
+	if err := e.store.checkFile(temp, info); err != nil {
+		return "", fmt.Errorf("filestore: %w: a new file in %s: %w; %s", store.ErrInvalid, e.store.dir, err, ownAdvice)
+	}
+	if _, err := temp.Write(data); err != nil {
+		return "", failure(err)
+	}
+	if err := temp.Sync(); err != nil {
+		return "", failure(err)
+	}
+	return temp.Name(), nil
+}
+
+// failure is an error of the file system, with what to do about it.
+func failure(err error) error { return fmt.Errorf("filestore: %w%s", err, advice(err)) }
+
+// lockPath names the file that is locked while a value is replaced.
+func (e *entry) lockPath() string { return filepath.Join(e.store.dir, e.name+".lock") }
+
+// locked keeps all others out while it does something short.
+func (e *entry) locked(ctx context.Context, do func() error) error {
+	// Over NFS, a lock needs a file that is open for writing.
+	lock := flock.New(e.lockPath(), flock.SetFlag(os.O_CREATE|os.O_RDWR))
+	if ok, err := lock.TryLockContext(ctx, lockPoll); !ok {
+		return lockError(ctx, lock, err)
+	}
+	defer func() { _ = lock.Unlock() }()
+	return do()
+}
+
+func lockError(ctx context.Context, lock *flock.Flock, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("filestore: locking %s: %w; another process has it, and may be stopped", lock.Path(), err)
+	}
+	return fmt.Errorf("filestore: locking %s: %w; the store needs a directory that it can write to, on a file system with locks%s", lock.Path(), err, advice(err))
+}
+
+func (e *entry) rename(ctx context.Context, from, to string) error {
+	if err := patiently(ctx, func() error { return os.Rename(from, to) }); err != nil {
+		return failure(err)
+	}
+	return nil
+}
+
+// putAside moves what is in the place of the value out of the way.
+func (e *entry) putAside(ctx context.Context) (path string, err error) {
+	for at := time.Now().UTC(); ; at = at.Add(time.Nanosecond) {
+		path = filepath.Join(e.store.dir, e.name+".refused-"+at.Format("20060102T150405.000000000Z"))
+		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
+			return path, e.rename(ctx, e.path, path)
+		} else if err != nil {
+			return "", failure(err)
+		}
+	}
+}
+
+// patiently repeats what Windows refuses while others have the file open.
+func patiently(ctx context.Context, do func() error) error {
+	const attempts = 400 // two seconds
+	for attempt := 1; ; attempt++ {
+		err := do()
+		if attempt == attempts || !busy(err) {
+			return err
+		}
+		timer := time.NewTimer(lockPoll)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return err
+		case <-timer.C:
+		}
+	}
+}
