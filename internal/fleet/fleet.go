@@ -1,6 +1,6 @@
 // Package fleet gets the token that all processes which share a store have
 // together: it adopts what others issued, and issues the next one itself when that
-// is nobody else's business. It knows stores, and LINE by three functions; it
+// is nobody else's business. It knows stores, and LINE by four functions; it
 // keeps no token itself.
 //
 // It counts answers that were lost, since each may have been a token that counts
@@ -180,33 +180,11 @@ func (f *Fleet) Watches() bool {
 
 // Get makes one attempt to get another token than the one in use, or to see that
 // it is still the right one.
-func (f *Fleet) Get(ctx context.Context, a Attempt) Outcome {
+func (f *Fleet) Get(ctx context.Context, a Attempt) (o Outcome) {
 	if f.place == nil {
 		return f.alone(ctx, a, Outcome{})
 	}
-	o := f.share(ctx, a)
-	o.Look = f.lookAfter(a, o)
-	return o
-}
-
-func (f *Fleet) lookAfter(a Attempt, o Outcome) time.Duration {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	switch {
-	case o.Busy, o.Issued && !o.Stored: // which others would take for a lost one
-		return busyEvery
-	case o.Hold > 0: // another process may have it sooner
-		return busyEvery
-	case f.watched && o.Store == nil:
-		return 0
-	case a.Have == nil && o.Token == nil:
-		return busyEvery
-	}
-	return lookEvery
-}
-
-// share gets the token that the store has, or issues the next one.
-func (f *Fleet) share(ctx context.Context, a Attempt) Outcome {
+	defer func() { o.Look = f.lookAfter(a, o) }()
 	conflicts := 0
 	for wait := (waiter{Fleet: f}); ; {
 		changed := f.changes.next()
@@ -214,7 +192,7 @@ func (f *Fleet) share(ctx context.Context, a Attempt) Outcome {
 		if err != nil {
 			return f.withoutStore(ctx, a, err)
 		}
-		o := f.adopt(ctx, &a, &held)
+		o = f.adopt(ctx, &a, &held)
 		if o.Store == nil {
 			o.Store = held.damaged
 		}
@@ -265,6 +243,22 @@ func (f *Fleet) share(ctx context.Context, a Attempt) Outcome {
 			return o
 		}
 	}
+}
+
+func (f *Fleet) lookAfter(a Attempt, o Outcome) time.Duration {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case o.Busy, o.Issued && !o.Stored: // which others would take for a lost one
+		return busyEvery
+	case o.Hold > 0: // another process may have it sooner
+		return busyEvery
+	case f.watched && o.Store == nil:
+		return 0
+	case a.Have == nil && o.Token == nil:
+		return busyEvery
+	}
+	return lookEvery
 }
 
 // withoutStore is what to do while the store fails.

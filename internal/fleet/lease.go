@@ -12,7 +12,7 @@ import (
 // issueLeased issues a token and saves it. Again is true if the store has
 // something else than before, which has to be looked at first.
 func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Outcome, again bool) {
-	held, err := f.load(ctx)
+	held, err := f.load(ctx) // another process may have saved before this one had the lease
 	if err != nil {
 		return f.withoutStore(ctx, a, err), false
 	}
@@ -30,7 +30,7 @@ func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Ou
 	if held.revision != before {
 		return o, true
 	}
-	// Whoever cannot save must not issue.
+	// Whoever cannot save must not issue, so the mark is saved first, without a token.
 	held.Issuing = rand.Text()
 	f.setUnused(held.Issuing) // until an answer is lost
 	held.revision, err = f.save(ctx, held)

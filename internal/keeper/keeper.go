@@ -186,10 +186,22 @@ func (k *Keeper[V]) wait(ctx context.Context, need time.Duration) (*Held[V], err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	h, f, err := k.join(ctx, need)
-	if f == nil {
+	k.mu.Lock()
+	now := k.settings.Clock.Now()
+	if h, known, err := k.answer(now, need); known {
+		k.mu.Unlock()
 		return h, err
 	}
+	f := k.flight
+	if f == nil {
+		f = k.start(ctx, &flight[V]{})
+	}
+	f.need = max(f.need, need)
+	if !f.waited { // who waits gets all tries
+		f.waited, f.look = true, false
+		f.tries, f.until = k.settings.Tries, now.Add(k.settings.Timeout)
+	}
+	k.mu.Unlock()
 	k.waits.Add(1)
 	select {
 	case <-f.done:
@@ -202,38 +214,26 @@ func (k *Keeper[V]) wait(ctx context.Context, need time.Duration) (*Held[V], err
 	}
 }
 
-// join returns the flight to wait for, unless there is an answer already.
-func (k *Keeper[V]) join(ctx context.Context, need time.Duration) (*Held[V], *flight[V], error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	now := k.settings.Clock.Now()
-	h := k.current.Load()
+// answer returns what is known without waiting. k.mu is held.
+func (k *Keeper[V]) answer(now clock.Instant, need time.Duration) (h *Held[V], known bool, _ error) {
+	h = k.current.Load()
 	valid := h != nil && now < h.Expires
 	switch {
 	case k.closed:
-		return nil, nil, ErrClosed
+		return nil, true, ErrClosed
 	case valid && h.Expires.Sub(now) >= need: // it came meanwhile
-		return h, nil, nil
+		return h, true, nil
 	}
 	if valid {
 		k.state = k.state.After(pace.Event{Kind: pace.Wanted}, now)
 	}
-	f := k.flight
-	if f == nil {
-		switch early := now < k.state.Next(now); {
-		case early && valid:
-			return h, nil, nil
-		case early && k.answered:
-			return nil, nil, k.failure
-		}
-		f = k.start(ctx, &flight[V]{})
+	switch early := k.flight == nil && now < k.state.Next(now); {
+	case early && valid:
+		return h, true, nil
+	case early && k.answered:
+		return nil, true, k.failure
 	}
-	f.need = max(f.need, need)
-	if !f.waited { // who waits gets all tries
-		f.waited, f.look = true, false
-		f.tries, f.until = k.settings.Tries, now.Add(k.settings.Timeout)
-	}
-	return nil, f, nil
+	return nil, false, nil
 }
 
 // Drop takes a value that is not valid out of use, and begins to replace it. It

@@ -134,7 +134,10 @@ func (l *Life) Renew(ctx context.Context, a keeper.Attempt[*Token]) keeper.Resul
 		ask.Ended = &h.Value.Token
 	}
 	o := l.fleet.Get(ctx, ask)
-	if o.Token != nil && l.fleet.Rejected(o.Token) { // meanwhile
+	if o.Token != nil && l.fleet.Rejected(o.Token) { // a server refused it meanwhile
+		if o.Surplus != nil {
+			l.retire(o.Surplus)
+		}
 		ask.Have = nil
 		o = l.fleet.Get(ctx, ask)
 	}

@@ -94,10 +94,10 @@ func (e *entry) revision(ctx context.Context) (string, error) {
 // read returns the bytes of the value's file, and when they were written. They
 // are nil if there is no file.
 func (e *entry) read(ctx context.Context) (data []byte, written time.Time, err error) {
-	err = patiently(ctx, func() error {
+	data, written, err = e.store.readFile(e.path)
+	for attempts := 1; again(ctx, err, attempts); attempts++ {
 		data, written, err = e.store.readFile(e.path)
-		return err
-	})
+	}
 	switch {
 	case err == nil:
 		return data, written, nil
@@ -188,15 +188,14 @@ func failure(err error) error { return fmt.Errorf("filestore: %w%s", err, advice
 // lockPath names the file that is locked while a value is replaced.
 func (e *entry) lockPath() string { return filepath.Join(e.store.dir, e.name+".lock") }
 
-// locked keeps all others out while it does something short.
-func (e *entry) locked(ctx context.Context, do func() error) error {
+// lock keeps all others out for a short time, until unlock is called.
+func (e *entry) lock(ctx context.Context) (unlock func(), err error) {
 	// Over NFS, a lock needs a file that is open for writing.
 	lock := flock.New(e.lockPath(), flock.SetFlag(os.O_CREATE|os.O_RDWR))
 	if ok, err := lock.TryLockContext(ctx, lockPoll); !ok {
-		return lockError(ctx, lock, err)
+		return nil, lockError(ctx, lock, err)
 	}
-	defer func() { _ = lock.Unlock() }()
-	return do()
+	return func() { _ = lock.Unlock() }, nil
 }
 
 func lockError(ctx context.Context, lock *flock.Flock, err error) error {
@@ -206,39 +205,38 @@ func lockError(ctx context.Context, lock *flock.Flock, err error) error {
 	return fmt.Errorf("filestore: locking %s: %w; the store needs a directory that it can write to, on a file system with locks%s", lock.Path(), err, advice(err))
 }
 
-func (e *entry) rename(ctx context.Context, from, to string) error {
-	if err := patiently(ctx, func() error { return os.Rename(from, to) }); err != nil {
-		return failure(err)
-	}
-	return nil
-}
-
 // putAside moves what is in the place of the value out of the way.
 func (e *entry) putAside(ctx context.Context) (path string, err error) {
 	for at := time.Now().UTC(); ; at = at.Add(time.Nanosecond) {
 		path = filepath.Join(e.store.dir, e.name+".refused-"+at.Format("20060102T150405.000000000Z"))
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
-			return path, e.rename(ctx, e.path, path)
+			err := os.Rename(e.path, path)
+			for attempts := 1; again(ctx, err, attempts); attempts++ {
+				err = os.Rename(e.path, path)
+			}
+			if err != nil {
+				return "", failure(err)
+			}
+			return path, nil
 		} else if err != nil {
 			return "", failure(err)
 		}
 	}
 }
 
-// patiently repeats what Windows refuses while others have the file open.
-func patiently(ctx context.Context, do func() error) error {
-	const attempts = 400 // two seconds
-	for attempt := 1; ; attempt++ {
-		err := do()
-		if attempt == attempts || !busy(err) {
-			return err
-		}
-		timer := time.NewTimer(lockPoll)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return err
-		case <-timer.C:
-		}
+// again waits a moment, and reports whether to repeat what Windows refused while
+// others have the file open.
+func again(ctx context.Context, err error, attempts int) bool {
+	const most = 400 // two seconds
+	if attempts == most || !busy(err) {
+		return false
+	}
+	timer := time.NewTimer(lockPoll)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
 	}
 }

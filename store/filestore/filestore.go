@@ -85,13 +85,14 @@ func (s *Store) Load(ctx context.Context, key string) (store.Entry, error) {
 		return found, reason
 	}
 	var aside string
-	err = e.locked(ctx, func() (err error) {
+	unlock, err := e.lock(ctx)
+	if err == nil {
+		defer unlock()
 		// Another process may have put it aside by now, and saved a value.
 		if found, reason = e.load(ctx); errors.Is(reason, store.ErrCorrupt) {
 			aside, err = e.putAside(ctx)
 		}
-		return err
-	})
+	}
 	if err != nil {
 		// The next Load finds it again, so the error must not match ErrCorrupt.
 		return store.Entry{}, fmt.Errorf("%v; remove it, since it cannot be put aside: %w", reason, err) //nolint:errorlint // see above
@@ -122,23 +123,26 @@ func (s *Store) Save(ctx context.Context, key string, update store.Update) (revi
 		return "", err
 	}
 	defer func() { _ = os.Remove(temp) }() // unless it is in its place
-	err = e.locked(ctx, func() error {
-		now, err := e.revision(ctx)
-		if err != nil {
-			return err
-		}
-		if now != update.Replaces {
-			return fmt.Errorf("filestore: %s: %w", e.path, store.ErrConflict)
-		}
-		if err := e.rename(ctx, temp, e.path); err != nil {
-			return err
-		}
-		e.setMark(time.Now())
-		return nil
-	})
+	unlock, err := e.lock(ctx)
 	if err != nil {
 		return "", err
 	}
+	defer unlock()
+	now, err := e.revision(ctx)
+	if err != nil {
+		return "", err
+	}
+	if now != update.Replaces {
+		return "", fmt.Errorf("filestore: %s: %w", e.path, store.ErrConflict)
+	}
+	err = os.Rename(temp, e.path)
+	for attempts := 1; again(ctx, err, attempts); attempts++ {
+		err = os.Rename(temp, e.path)
+	}
+	if err != nil {
+		return "", failure(err)
+	}
+	e.setMark(time.Now())
 	if err := syncDir(s.dir); err != nil {
 		return "", failure(err)
 	}

@@ -42,28 +42,26 @@ func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (relea
 			return nil, fmt.Errorf("filestore: %s: %w", path, store.ErrLeased)
 		}
 	}
-	var lease *flock.Flock
-	err = e.locked(ctx, func() error {
-		holder, err := e.sweep()
-		s.setLastHolder(e.name, holder)
-		if err != nil {
-			return err
-		}
-		if holder != "" {
-			return fmt.Errorf("filestore: %s: %w", holder, store.ErrLeased)
-		}
-		name := fmt.Sprintf("%s.%d-%s%s", e.name, time.Now().Add(ttl).UnixMilli(), rand.Text(), leaseSuffix)
-		lease = flock.New(filepath.Join(s.dir, name), flock.SetFlag(os.O_CREATE|os.O_RDWR))
-		if ok, err := lease.TryLock(); err != nil {
-			_ = os.Remove(lease.Path())
-			return lockError(ctx, lease, err)
-		} else if !ok {
-			return fmt.Errorf("filestore: %w", store.ErrLeased)
-		}
-		return nil
-	})
+	unlock, err := e.lock(ctx)
 	if err != nil {
 		return nil, err
+	}
+	defer unlock()
+	holder, err := e.sweep()
+	s.setLastHolder(e.name, holder)
+	if err != nil {
+		return nil, err
+	}
+	if holder != "" {
+		return nil, fmt.Errorf("filestore: %s: %w", holder, store.ErrLeased)
+	}
+	name := fmt.Sprintf("%s.%d-%s%s", e.name, time.Now().Add(ttl).UnixMilli(), rand.Text(), leaseSuffix)
+	lease := flock.New(filepath.Join(s.dir, name), flock.SetFlag(os.O_CREATE|os.O_RDWR))
+	if ok, err := lease.TryLock(); err != nil {
+		_ = os.Remove(lease.Path())
+		return nil, lockError(ctx, lease, err)
+	} else if !ok {
+		return nil, fmt.Errorf("filestore: %w", store.ErrLeased)
 	}
 	// The file is this holder's own, so a late release takes nothing from the next.
 	return sync.OnceFunc(func() {
