@@ -296,7 +296,9 @@ func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 		if !errors.Is(err, context.Canceled) {
 			err = fmt.Errorf("%w; check the network and try again", err)
 		}
-		return nil, ans.bad(err)
+		failed := ans.bad(err)
+		failed.cut = true
+		return nil, failed
 	case len(ans.body) > maxAnswer:
 		return nil, ans.strange(fmt.Errorf("the answer has more than %d bytes", maxAnswer))
 	case rsp.StatusCode != http.StatusOK:

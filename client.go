@@ -114,7 +114,8 @@ func (c *Client) Format(f fmt.State, _ rune) {
 // key's signer does.
 //
 // An assertion expires AssertionLifetime after it was signed. The same one is
-// returned until nine tenths of that have passed.
+// returned until nine tenths of that have passed, or a [Source] of the client has
+// issued a token with it.
 //
 // https://developers.line.biz/en/docs/messaging-api/generate-json-web-token/
 func (c *Client) Assertion(ctx context.Context, validFor time.Duration) (Secret, error) {
@@ -146,15 +147,32 @@ func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAsser
 		return nil, err
 	}
 	// A KMS signs once for all callers.
-	signed := c.cfg.Key.signing.DoChan(fmt.Sprintf("%p %d %d", c.shared, validFor, skew), func() (any, error) { return c.signAnew(validFor, skew) })
+	signing, begun := c.cfg.Key.signing(), c.clock.Now()
+	call := fmt.Sprintf("%p %d %d", c.shared, validFor, skew)
+	signed := signing.group.DoChan(call, func() (any, error) {
+		signing.running.Add(1)
+		defer signing.running.Add(-1)
+		return c.signAnew(validFor, skew)
+	})
 	select {
 	case s := <-signed:
 		a, _ := s.Val.(*signedAssertion)
 		return a, s.Err
 	case <-ctx.Done():
+		// A signer takes no context. One that hangs must not hold up the next call.
+		if c.clock.Now().Sub(begun) >= hungSigner && signing.running.Load() < maxHungSigners {
+			signing.group.Forget(call)
+		}
 		return nil, fmt.Errorf("lineoauth: assertion: %w", ctx.Err())
 	}
 }
+
+const (
+	// hungSigner is how long a signature takes until another is begun beside it.
+	hungSigner = 2 * time.Second
+	// maxHungSigners bounds the goroutines that hang in one key.
+	maxHungSigners = 64
+)
 
 // forgetAssertion frees the memory of an assertion that will be of use again in
 // minutes at the earliest.

@@ -67,6 +67,7 @@ type Error struct {
 	byAssertion bool
 	serverTime  time.Time // the answer's Date
 	unsent      bool      // nothing left this machine
+	cut         bool      // the answer began, and broke off
 }
 
 // ErrorDetail says what is wrong with one property of a request.

@@ -5,6 +5,7 @@ import (
 	"crypto/rsa"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/lineoauth/lineoauth/internal/assertion"
 	"golang.org/x/sync/singleflight"
@@ -18,10 +19,19 @@ import (
 // https://developers.line.biz/en/docs/messaging-api/generate-json-web-token/
 type Key struct {
 	key     *assertion.Key
-	signing *singleflight.Group // one signature for all callers
+	signing func() *signing // a function, for fmt to walk no live data
 }
 
-func newKey(key *assertion.Key) *Key { return &Key{key, new(singleflight.Group)} }
+// signing is the signatures that are under way.
+type signing struct {
+	group   singleflight.Group // one signature for all callers
+	running atomic.Int32
+}
+
+func newKey(key *assertion.Key) *Key {
+	s := new(signing)
+	return &Key{key, func() *signing { return s }}
+}
 
 // ParseKey reads a private key in any form in which LINE's developers come by
 // one:

@@ -126,6 +126,8 @@ func (p *Pool) settle(channelID string, w *work) (late bool) {
 		if w.err != nil {
 			p.remove(e)
 		}
+	} else if w.source != nil {
+		w.source.life.Forget()
 	}
 	p.evict()
 	return p.closed && w.err == nil
@@ -137,8 +139,12 @@ func (p *Pool) evict() {
 	if limit == 0 {
 		limit = DefaultMaxSources
 	}
-	for p.recent.Len() > max(limit, 1) {
-		p.remove(p.recent.Back())
+	for e := p.recent.Back(); e != nil && p.recent.Len() > max(limit, 1); {
+		before := e.Prev()
+		if e.Value.(*pooled).source != nil { // else New makes it
+			p.remove(e)
+		}
+		e = before
 	}
 }
 

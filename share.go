@@ -74,7 +74,7 @@ func (l *line) Failure(err error) fleet.Failure {
 		// A call that was abandoned may go on.
 		return fleet.Failure{Sent: errors.Is(err, fleet.ErrAbandoned), Final: errors.Is(err, ErrInvalid)}
 	}
-	return fleet.Failure{Sent: e.lost(), RetryAfter: e.RetryAfter, Final: !e.temporary()}
+	return fleet.Failure{Sent: e.lost(), RetryAfter: e.RetryAfter, Final: !e.temporary() && !e.cut}
 }
 
 func toStore(t *Token, left time.Duration) *store.Token {

@@ -186,8 +186,11 @@ func (s *Source) lifetime() time.Duration {
 	if t := s.life.Snapshot().Token; t != nil {
 		return seconds(t.ExpiresIn)
 	}
-	if s.line.kind == Stateless {
+	switch {
+	case s.line.kind == Stateless:
 		return statelessLifetime
+	case s.line.validFor > 0:
+		return s.line.validFor
 	}
 	return assertion.DefaultValidFor
 }

@@ -47,6 +47,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		closeBody(req)
 		return nil, fmt.Errorf("lineoauth: %w: the Transport has no Source; set it", ErrInvalid)
 	}
+	if req.URL == nil || req.Header == nil {
+		closeBody(req)
+		return nil, fmt.Errorf("lineoauth: %w: the request has no URL or no Header", ErrInvalid)
+	}
 	base := t.base()
 	if !t.serves(req.URL) {
 		return base.RoundTrip(req)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"time"
 )
 
@@ -55,6 +56,20 @@ func (t *Token) ID() string {
 func (t Token) Format(f fmt.State, _ rune) {
 	_, _ = io.WriteString(f, t.Kind+" token "+t.KeyID)
 }
+
+// LogValue is what Format prints, for log/slog.
+func (t Token) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
+
+// Format prints what is not secret, under every verb.
+func (r Record) Format(f fmt.State, _ rune) {
+	_, _ = io.WriteString(f, "record of "+r.Key)
+	if r.Token != nil {
+		r.Token.Format(f, 's')
+	}
+}
+
+// LogValue is what Format prints, for log/slog.
+func (r Record) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(r)) }
 
 // recordVersion is the newest version of the encoding. Fields may be added to it;
 // a change that an older reader would get wrong takes another version.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/lineoauth/lineoauth/internal/clock"
@@ -22,9 +23,9 @@ type stored struct {
 // since is how long ago the record was saved.
 func (s *stored) since(now clock.Instant) time.Duration {
 	if s.age < 0 {
-		return 1<<63 - 1
+		return math.MaxInt64
 	}
-	return s.age + now.Sub(s.at)
+	return s.age + min(now.Sub(s.at), math.MaxInt64-s.age)
 }
 
 // left is how long the token is still valid; 0 or less if it is not, or if
@@ -118,6 +119,7 @@ func (f *Fleet) save(ctx context.Context, s stored) (revision string, err error)
 	s.rebase(f.Clock.Now())
 	lifetime := max(time.Duration(s.Hold)*time.Millisecond, time.Minute)
 	if s.Token != nil {
+		s.Token.Left = min(s.Token.Left, s.Token.ExpiresIn*1000) // clocks may disagree
 		lifetime = max(lifetime, time.Duration(s.Token.Left)*time.Millisecond)
 	}
 	if s.Issuing != "" || s.Lost > 0 || s.Revoked != "" {

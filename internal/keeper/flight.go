@@ -68,7 +68,7 @@ func (k *Keeper[V]) attempt(f *flight[V]) (Attempt[V], time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.settings.Clock.Now()
-	a := Attempt[V]{Wait: f.waited, Failing: k.state.Failures() > 0, Issue: !f.look && now >= k.state.IssueAt(now)}
+	a := Attempt[V]{Wait: f.waited, Failing: k.state.Failures() > 0, Issue: !f.look && !k.closed && now >= k.state.IssueAt(now)}
 	if h := k.current.Load(); h != nil && now < h.Expires {
 		a.Have = h
 	}

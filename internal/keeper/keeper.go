@@ -205,6 +205,9 @@ func (k *Keeper[V]) wait(ctx context.Context, need time.Duration) (*Held[V], err
 	k.waits.Add(1)
 	select {
 	case <-f.done:
+		if f.held != nil && k.left(f.held) <= 0 { // the process was stopped meanwhile
+			return k.wait(ctx, need)
+		}
 		return f.held, f.err
 	case <-ctx.Done():
 		if h := k.current.Load(); h != nil && k.left(h) > 0 { // the flight goes on for who needs more
@@ -226,6 +229,9 @@ func (k *Keeper[V]) answer(now clock.Instant, need time.Duration) (h *Held[V], k
 	}
 	if valid {
 		k.state = k.state.After(pace.Event{Kind: pace.Wanted}, now)
+		if k.flight == nil {
+			h.check.Store(int64(k.state.Next(now)))
+		}
 	}
 	switch early := k.flight == nil && now < k.state.Next(now); {
 	case early && valid:
@@ -266,8 +272,12 @@ func (k *Keeper[V]) Doubt(ctx context.Context, h *Held[V]) {
 	}
 	now := k.settings.Clock.Now()
 	k.state = k.state.After(pace.Event{Kind: pace.Doubted}, now)
-	if k.flight == nil && now >= k.state.Next(now) {
+	switch {
+	case k.flight != nil: // which sets h.check
+	case now >= k.state.Next(now):
 		k.start(ctx, &flight[V]{})
+	default:
+		h.check.Store(int64(k.state.Next(now)))
 	}
 }
 

@@ -29,9 +29,11 @@ func (k *Keeper[V]) deliver(ctx context.Context) {
 	for len(o.waiting) > 0 {
 		r := o.waiting[0]
 		o.waiting = o.waiting[1:]
-		k.mu.Unlock()
-		k.renewer.Settled(ctx, r)
-		k.mu.Lock()
+		func() {
+			k.mu.Unlock()
+			defer k.mu.Lock() // also when a handler of events panics
+			k.renewer.Settled(ctx, r)
+		}()
 	}
 	k.reports = nil
 }

@@ -3,6 +3,7 @@
 package life
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -310,26 +311,23 @@ func (l *Life) Close() {
 func (l *Life) Revoke(ctx context.Context, revoke func(context.Context, *store.Token) error) error {
 	l.keeper.Finish(ctx)
 	l.Close()
-	for {
-		l.mu.Lock()
-		var token *store.Token
-		if len(l.retired) > 0 {
-			token = l.retired[0]
-		}
-		l.mu.Unlock()
-		if token == nil {
-			return nil
-		}
+	l.mu.Lock()
+	retired := slices.Clone(l.retired)
+	l.mu.Unlock()
+	var failed error
+	for _, token := range retired {
 		// A save may have been done although its answer was lost.
 		stored, err := l.fleet.Has(ctx, token)
 		if err == nil && !stored {
 			err = revoke(ctx, token)
 		}
 		if err != nil {
-			return err
+			failed = cmp.Or(failed, err)
+			continue
 		}
 		l.mu.Lock()
 		l.retired = slices.DeleteFunc(l.retired, func(t *store.Token) bool { return t == token })
 		l.mu.Unlock()
 	}
+	return failed
 }

@@ -634,7 +634,7 @@ func TestRevoke(t *testing.T) {
 			}
 			p.get()
 			synctest.Wait()
-			want(w, p, "token 1", "token 2", "token 3", "token 4")
+			want(w, p, "token 2", "token 3", "token 4", "token 1") // the first failed, and keeps no other
 		})
 	})
 	t.Run("unlimited", func(t *testing.T) {

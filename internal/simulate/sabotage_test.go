@@ -27,10 +27,10 @@ var sabotages = []struct {
 }{
 	{"elapsed time is the wall clock's", []edit{{"clock", "passed := max(wall, mono)", "passed := wall + 0*mono"}}},
 	{"elapsed time is the monotonic clock's", []edit{{"clock", "passed := max(wall, mono)", "passed := mono + 0*wall"}}},
-	{"an entry's age is not looked at", []edit{{"fleet", "return s.age + now.Sub(s.at)", "return now.Sub(s.at)"}}},
+	{"an entry's age is not looked at", []edit{{"fleet", "return s.age + min(now.Sub(s.at), math.MaxInt64-s.age)", "return now.Sub(s.at)"}}},
 	{"an entry's age is taken from another machine's clock", []edit{
 		{"fleet", "		t.Left = max(s.left(now).Milliseconds(), 0)\n", "		t.Left = max(s.left(now).Milliseconds(), 0)\n		t.IssuedAt = time.Unix(0, int64(now))\n"},
-		{"fleet", "return s.age + now.Sub(s.at)", "if s.Token != nil {\n		return now.Sub(clock.Instant(s.Token.IssuedAt.UnixNano()))\n	}\n	return s.age + now.Sub(s.at)"},
+		{"fleet", "return s.age + min(now.Sub(s.at), math.MaxInt64-s.age)", "if s.Token != nil {\n		return now.Sub(clock.Instant(s.Token.IssuedAt.UnixNano()))\n	}\n	return s.age + now.Sub(s.at)"},
 	}},
 	{"a life counts from the answer", []edit{{"fleet", "	sent := err == nil ||", "	asked = f.Clock.Now()\n	sent := err == nil ||"}}},
 	{"the mark is not written", []edit{{"fleet", "	held.revision, err = f.save(ctx, held)\n", "	held.revision, err = held.revision, error(nil)\n"}}},
