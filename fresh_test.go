@@ -97,3 +97,16 @@ func TestFreshTokenOfAnother(t *testing.T) {
 		}
 	})
 }
+
+// ValidFor tells the lifetime before there is a token.
+func TestFreshTokenOfValidFor(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.V21, ValidFor: time.Hour})
+		for range 2 {
+			if _, err := source.FreshToken(t.Context(), 40*time.Minute); !errors.Is(err, lineoauth.ErrInvalid) {
+				t.Errorf("more than half of a lifetime: %v", err)
+			}
+			get(t, source)
+		}
+	})
+}

@@ -11,10 +11,14 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
+	"github.com/lineoauth/lineoauth/store"
 )
 
 // channels returns a pool of sources for channels of srv, which it makes, that
@@ -166,4 +170,75 @@ func BenchmarkPoolMemory(b *testing.B) {
 		b.ReportMetric(float64(heap()-before)/n, "B/channel")
 		b.ReportMetric(float64(runtime.NumGoroutine()-goroutines), "goroutines")
 	}
+}
+
+// A source that was forgotten while New made it keeps no goroutine.
+func TestPoolForgetsDuringNew(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		watched := &watchCount{Memory: new(store.Memory)}
+		client := newClient(t, srv.Config())
+		var pool *lineoauth.Pool
+		made := 0
+		pool = &lineoauth.Pool{New: func(_ context.Context, id string) (*lineoauth.Source, error) {
+			if made++; made == 1 {
+				pool.Forget(id)
+			}
+			return client.Source(lineoauth.SourceConfig{Store: watched})
+		}}
+		defer pool.Close()
+		source, err := pool.Source(t.Context(), "1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer source.Close()
+		get(t, source)
+		synctest.Wait()
+		if n := watched.n.Load(); n != 0 {
+			t.Errorf("a forgotten source has %d watches", n)
+		}
+		if next, err := pool.Source(t.Context(), "1"); err != nil || next == source {
+			t.Errorf("the forgotten source is still there: %v", err)
+		}
+	})
+}
+
+// watchCount counts the watches of a store.
+type watchCount struct {
+	*store.Memory
+	n atomic.Int32
+}
+
+func (w *watchCount) Watch(ctx context.Context, key string, changed func()) error {
+	w.n.Add(1)
+	defer w.n.Add(-1)
+	return w.Memory.Watch(ctx, key, changed)
+}
+
+// New is called once for a channel, also when the pool is full meanwhile.
+func TestPoolEvictsNothingUnmade(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		client := newClient(t, srv.Config())
+		var slow atomic.Int32
+		pool := &lineoauth.Pool{MaxSources: 1, New: func(_ context.Context, id string) (*lineoauth.Source, error) {
+			if id == "slow" {
+				slow.Add(1)
+				time.Sleep(10 * time.Second)
+			}
+			return client.Source(lineoauth.SourceConfig{})
+		}}
+		defer pool.Close()
+		var wg sync.WaitGroup
+		var sources [2]*lineoauth.Source
+		ask := func(i int) { sources[i], _ = pool.Source(t.Context(), "slow") }
+		wg.Go(func() { ask(0) })
+		time.Sleep(time.Second)
+		if _, err := pool.Source(t.Context(), "other"); err != nil {
+			t.Error(err)
+		}
+		wg.Go(func() { ask(1) })
+		wg.Wait()
+		if n := slow.Load(); n != 1 || sources[0] == nil || sources[0] != sources[1] {
+			t.Errorf("New was called %d times", n)
+		}
+	})
 }

@@ -803,3 +803,87 @@ func TestCallsAsATokenArrives(t *testing.T) {
 		t.Errorf("%d issues for %d sources", n, sources)
 	}
 }
+
+// sluggish is a signer that hangs when it is used first.
+type sluggish struct {
+	crypto.Signer
+	hung atomic.Bool
+}
+
+func (s *sluggish) Sign(r io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if s.hung.CompareAndSwap(false, true) {
+		time.Sleep(3 * time.Hour)
+	}
+	return s.Signer.Sign(r, digest, opts)
+}
+
+// A KMS that hung once holds up no later signature.
+func TestSignerHungOnce(t *testing.T) {
+	signer := testSigner(t)
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		key, err := lineoauth.NewKey(&sluggish{Signer: signer}, srv.Config().Key.ID())
+		if err != nil {
+			t.Fatal(err)
+		}
+		client := newClient(t, lineoauth.Config{ChannelID: srv.Channel().ID, Key: key, Transport: srv.Transport()})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := client.Assertion(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("while it hangs: %v", err)
+		}
+		start := time.Now()
+		if _, err := client.Assertion(t.Context(), 0); err != nil || time.Since(start) != 0 {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		time.Sleep(3 * time.Hour) // the bubble ends with its goroutines
+	})
+}
+
+// Who waits gets all attempts, also after an answer that broke off.
+func TestCutAnswerIsRetried(t *testing.T) {
+	for _, kind := range []lineoauthtest.FaultKind{lineoauthtest.CutBody, lineoauthtest.ResetAfter, lineoauthtest.ServerError} {
+		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+			srv.Inject(lineoauthtest.Fault{Kind: kind})
+			source, err := retrying(t, srv.Config()).Source(lineoauth.SourceConfig{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer source.Close()
+			get(t, source)
+		})
+	}
+}
+
+// While only LINE's verification fails, tokens are issued.
+func TestVerificationFails(t *testing.T) {
+	for _, kind := range []lineoauth.Kind{lineoauth.Stateless, lineoauth.V21} {
+		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+			st := new(store.Memory)
+			first := get(t, newSource(t, srv, lineoauth.SourceConfig{Kind: kind, Store: st}))
+			time.Sleep(31 * 24 * time.Hour)
+			srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Operation: lineoauth.OpVerifyChannelTokenByJWT, Times: -1})
+			if get(t, newSource(t, srv, lineoauth.SourceConfig{Kind: kind, Store: st})) == first {
+				t.Errorf("%s: the expired token", kind)
+			}
+		})
+	}
+}
+
+// Revoke issues no token that nobody needs any more.
+func TestRevokeIssuesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "20"})
+		source, err := retrying(t, srv.Config()).Source(lineoauth.SourceConfig{Kind: lineoauth.V21})
+		if err != nil {
+			t.Fatal(err)
+		}
+		go func() { _, _ = source.Token(t.Context()) }()
+		time.Sleep(time.Second)
+		if err := source.Revoke(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := srv.State().Calls[lineoauth.OpIssueChannelTokenByJWT]; n != 1 {
+			t.Errorf("%d calls to issue", n)
+		}
+	})
+}

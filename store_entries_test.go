@@ -241,3 +241,21 @@ func TestStoreTokenRefuses(t *testing.T) {
 		}
 	})
 }
+
+// A token of a machine whose clock is ahead is stored, and found.
+func TestStoreTokenOfAnotherClock(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		client, st := newClient(t, srv.Config()), new(store.Memory)
+		token, err := client.IssueChannelToken(t.Context(), time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		token.IssuedAt = token.IssuedAt.Add(20 * time.Second)
+		if err := client.StoreToken(t.Context(), st, token); err != nil {
+			t.Fatal(err)
+		}
+		if found, err := client.StoredToken(t.Context(), st, lineoauth.V21); err != nil || found == nil {
+			t.Errorf("StoredToken = %v, %v", found, err)
+		}
+	})
+}

@@ -276,3 +276,20 @@ func TestMiddleware(t *testing.T) {
 		t.Errorf("after Close: %d, Retry-After %q", rec.Code, rec.Header().Get("Retry-After"))
 	}
 }
+
+func TestTransportRefusesOddRequests(t *testing.T) {
+	srv, source := liveServer(t)
+	base, err := url.Parse(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, req := range []*http.Request{{Header: http.Header{}}, {URL: base}} {
+		rsp, err := (&lineoauth.Transport{Source: source}).RoundTrip(req)
+		if !errors.Is(err, lineoauth.ErrInvalid) {
+			t.Errorf("error = %v", err)
+		}
+		if rsp != nil {
+			_ = rsp.Body.Close()
+		}
+	}
+}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"strings"
 	"testing"
@@ -151,4 +152,24 @@ func FuzzDecodeRecord(f *testing.F) {
 			t.Error("no JSON")
 		}
 	})
+}
+
+// Whatever holds a token shows none.
+func TestNothingPrintsAToken(t *testing.T) {
+	token := store.Token{AccessToken: accessToken, Kind: "v2.1"}
+	memory := new(store.Memory)
+	if _, err := memory.Save(t.Context(), "key", store.Update{Value: []byte(accessToken)}); err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range []any{token, &token, store.Record{Token: &token}, &store.Record{Token: &token}, memory} {
+		var printed strings.Builder
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+			fmt.Fprintf(&printed, verb, v)
+		}
+		slog.New(slog.NewJSONHandler(&printed, nil)).Info("x", "v", v)
+		slog.New(slog.NewTextHandler(&printed, nil)).Info("x", "v", v)
+		if strings.Contains(printed.String(), accessToken) || strings.Contains(printed.String(), fmt.Sprintf("%x", accessToken)) {
+			t.Errorf("%T shows its token:\n%s", v, &printed)
+		}
+	}
 }

@@ -1043,3 +1043,22 @@ func TestEverythingAtOnce(t *testing.T) {
 	}
 	callers.Wait()
 }
+
+// A doubt during a back-off is acted on when that is over.
+func TestDoubtDuringABackOff(t *testing.T) {
+	bubble(t, func(t *testing.T, k *keeper.Keeper[int], i *issuer) {
+		h := get(t, k, 0)
+		time.Sleep(life / 10)
+		i.then(failing)
+		k.Changed(t.Context())
+		synctest.Wait()
+		k.Doubt(t.Context(), h)
+		i.then(nil)
+		time.Sleep(time.Second)
+		get(t, k, 0) // begins the attempt
+		synctest.Wait()
+		if get(t, k, 0).Value == h.Value {
+			t.Error("the value that was doubted is still in use")
+		}
+	})
+}
