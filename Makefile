@@ -42,7 +42,13 @@ help: ## list the targets
 .PHONY: test
 test: fmt vet check ## everything that must pass: format, vet, regeneration, tests with the race detector
 	@[ -n "$(RACE)" ] || echo "the tests run without the race detector, which needs a C compiler"
-	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module test -vet=off $(RACE) -timeout 30m ./...); done
+	@set -e; log=$$(mktemp); simulator=; trap 'rm -f "$$log"; [ -z "$$simulator" ] || kill "$$simulator" 2>/dev/null || :' EXIT; \
+	echo "+ $(GO) test ./internal/simulate, beside the others and without the race detector"; \
+	$(GO) test -vet=off ./internal/simulate >"$$log" 2>&1 & simulator=$$!; \
+	for module in $(MODULES); do \
+		packages=$$($(GO) -C $$module list ./... | grep -v '/internal/simulate$$'); \
+		(set -x; $(GO) -C $$module test -vet=off $(RACE) -timeout 30m $$packages); done; \
+	code=0; wait "$$simulator" || code=1; simulator=; cat "$$log"; exit $$code
 
 .PHONY: test-contract
 test-contract: ## what takes longest: more variants of the OpenAPI document, and its update with all tests

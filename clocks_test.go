@@ -25,6 +25,7 @@ func ahead(d time.Duration) func(*lineoauth.Config) {
 
 // Processes whose clocks are apart have one token, and do not fight over it.
 func TestClocksApart(t *testing.T) {
+	t.Parallel()
 	for name, st := range map[string]store.Watcher{"watched": new(store.Memory), "silent": new(store.Memory)} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {

@@ -564,6 +564,7 @@ func TestEventsAreLogged(t *testing.T) {
 
 // An answer that is always lost must not use up a channel's places.
 func TestLostAnswersAreBounded(t *testing.T) {
+	t.Parallel()
 	for _, warm := range []bool{false, true} {
 		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 			source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.V21})

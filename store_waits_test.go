@@ -72,6 +72,7 @@ func TestHeldBackLooksSeldom(t *testing.T) {
 // What one process has to wait for, all wait for: they share the limit of 30, and
 // what LINE bears.
 func TestFleetWaits(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		fault lineoauthtest.Fault
 		most  int // issues in an hour of 10 processes
@@ -99,7 +100,7 @@ func TestFleetWaits(t *testing.T) {
 					}
 					before := issued(srv)
 					srv.Inject(tt.fault)
-					for end := time.Now().Add(time.Hour); time.Now().Before(end); time.Sleep(20 * time.Second) {
+					for end := time.Now().Add(time.Hour); time.Now().Before(end); time.Sleep(time.Minute) {
 						for _, source := range sources {
 							_, _ = source.Token(t.Context())
 						}
