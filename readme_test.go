@@ -43,6 +43,7 @@ func TestREADME(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles many programs")
 	}
+	t.Parallel()
 	text, err := os.ReadFile("README.md")
 	if err != nil {
 		t.Fatal(err)

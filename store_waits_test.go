@@ -100,7 +100,7 @@ func TestFleetWaits(t *testing.T) {
 					}
 					before := issued(srv)
 					srv.Inject(tt.fault)
-					for end := time.Now().Add(time.Hour); time.Now().Before(end); time.Sleep(time.Minute) {
+					for end := time.Now().Add(time.Hour); time.Now().Before(end); time.Sleep(2 * time.Minute) {
 						for _, source := range sources {
 							_, _ = source.Token(t.Context())
 						}
