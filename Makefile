@@ -42,12 +42,13 @@ help: ## list the targets
 .PHONY: test
 test: fmt vet check ## everything that must pass: format, vet, regeneration, tests with the race detector
 	@[ -n "$(RACE)" ] || echo "the tests run without the race detector, which needs a C compiler"
-	@set -em; log=$$(mktemp); trap 'rm -f "$$log"; kill -- -"$$others" 2>/dev/null || :' EXIT; \
-	echo "+ beside the root's tests: the simulator, without the race detector, and the other modules"; \
-	(set -e; (set -x; $(GO) test -vet=off ./internal/simulate); \
-	for module in $(filter-out .,$(MODULES)); do (set -x; $(GO) -C $$module test -vet=off $(RACE) -timeout 30m ./...); done) >"$$log" 2>&1 & others=$$!; \
-	(set -x; $(GO) test -vet=off $(RACE) -timeout 30m $$($(GO) list ./... | grep -v '/internal/simulate$$')); \
-	code=0; wait "$$others" || code=1; cat "$$log"; exit $$code
+	@set -e; log=$$(mktemp); simulator=; trap 'rm -f "$$log"; [ -z "$$simulator" ] || kill "$$simulator" 2>/dev/null || :' EXIT; \
+	echo "+ $(GO) test ./internal/simulate, beside the others and without the race detector"; \
+	$(GO) test -vet=off ./internal/simulate >"$$log" 2>&1 & simulator=$$!; \
+	for module in $(MODULES); do \
+		packages=$$($(GO) -C $$module list ./... | grep -v '/internal/simulate$$'); \
+		(set -x; $(GO) -C $$module test -vet=off $(RACE) -timeout 30m $$packages); done; \
+	code=0; wait "$$simulator" || code=1; simulator=; cat "$$log"; exit $$code
 
 .PHONY: test-contract
 test-contract: ## what takes longest: more variants of the OpenAPI document, and its update with all tests
