@@ -127,12 +127,13 @@ func (c *Client) sharing(st store.Store, kind Kind) (*fleet.Fleet, error) {
 	}
 	kind = c.issuedFor(kind)
 	return fleet.New(fleet.Config{
-		LINE:    &line{client: c, kind: kind},
-		Clock:   c.clock,
-		Store:   st,
-		Key:     c.storeKey(kind),
-		Limited: kind != Stateless,
-		Usable:  usableAs(kind),
+		LINE:      &line{client: c, kind: kind},
+		Clock:     c.clock,
+		Store:     st,
+		Key:       c.storeKey(kind),
+		Limited:   kind != Stateless,
+		LeaseTime: DefaultRefreshTimeout,
+		Usable:    usableAs(kind),
 	}), nil
 }
 

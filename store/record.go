@@ -104,7 +104,7 @@ func DecodeRecord(key string, value []byte) (Record, error) {
 		return Record{}, fmt.Errorf("%w: this process has no key; use the key, remove the value, or choose another place", ErrSealed)
 	}
 	if err != nil || v.Version < recordVersion {
-		return Record{}, fmt.Errorf("%w: it is no token of this module", ErrCorrupt)
+		return Record{}, fmt.Errorf("%w: it is not a token of this module", ErrCorrupt)
 	}
 	if v.Key != key {
 		return Record{}, fmt.Errorf("%w: it was saved under another key", ErrCorrupt)

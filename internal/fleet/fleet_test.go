@@ -1114,3 +1114,22 @@ func (b *broken) Watch(context.Context, string, func()) error {
 	}
 	return errDisk
 }
+
+// A check loses no token whose age the store cannot tell.
+func TestCheckKeepsATokenOfUnknownAge(t *testing.T) {
+	bubble(t, func(w *world) {
+		p := w.process()
+		p.must(p.issue(), "token 1")
+		w.shelf.noAge = true
+		before := w.shelf.record(w.T)
+		if err := w.process().Check(w.Context()); err != nil {
+			w.Error(err)
+		}
+		if after := w.shelf.record(w.T); after.Token == nil || after.Token.Left != before.Token.Left {
+			w.Errorf("%+v became %+v", before.Token, after.Token)
+		}
+		if w.shelf.leased() {
+			w.Error("the lease was not given back")
+		}
+	})
+}

@@ -104,7 +104,7 @@ func (f *Fleet) loadOnce(ctx context.Context) (stored, error) {
 func (f *Fleet) check(r store.Record) error {
 	switch {
 	case r.Token != nil && !f.Usable(r.Token):
-		return fmt.Errorf("%w: it is no token of this kind", store.ErrCorrupt)
+		return fmt.Errorf("%w: it is not a token of this kind", store.ErrCorrupt)
 	case r.Hold > longestHold.Milliseconds():
 		return fmt.Errorf("%w: it asks to wait for too long", store.ErrCorrupt)
 	}

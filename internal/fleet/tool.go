@@ -69,6 +69,9 @@ func (f *Fleet) Check(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if held.age < 0 && held.Token != nil {
+			return f.checkLease(ctx) // nobody knows what is left of the token, so a save would lose it
+		}
 		if _, err = f.save(ctx, held); err == nil {
 			return held.damaged
 		}
@@ -76,6 +79,18 @@ func (f *Fleet) Check(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// checkLease fails unless the store can be written.
+func (f *Fleet) checkLease(ctx context.Context) error {
+	release, err := f.lease(ctx)
+	if errors.Is(err, store.ErrLeased) {
+		return nil
+	}
+	if err == nil {
+		release()
+	}
+	return err
 }
 
 // Has reports whether a token is the stored one.
