@@ -19,7 +19,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
-	"unicode/utf8"
 
 	"github.com/cenkalti/backoff/v5"
 
@@ -54,7 +53,7 @@ type answer struct {
 	call
 	*http.Response
 	body    []byte
-	fields  map[string]bool // of a JSON object; true if other than null
+	fields  []field // of a JSON object
 	askedAt time.Time
 	tries   int
 }
@@ -104,14 +103,26 @@ func (c *Client) finish(ctx context.Context, cl call, do send) (*answer, error) 
 	return ans, nil
 }
 
-// fieldsOf tells the fields of an object, in lower case, and whether they are
-// other than null. It refuses a field that comes twice, of which encoding/json
-// takes the last and others the first. The body is known to be JSON.
-func fieldsOf(body []byte) (map[string]bool, error) {
+// field is one of a JSON object.
+type field struct {
+	name []byte
+	null bool
+}
+
+// has reports whether the answer has a field other than null, whatever the case
+// of its letters, as encoding/json reads names.
+func (a *answer) has(name string) bool {
+	return slices.ContainsFunc(a.fields, func(f field) bool { return !f.null && bytes.EqualFold(f.name, []byte(name)) })
+}
+
+// fieldsOf tells the fields of an object. It refuses a field that comes twice, of
+// which encoding/json takes the last and others the first. The body is known to
+// be JSON.
+func fieldsOf(body []byte) ([]field, error) {
 	if !bytes.HasPrefix(afterSpace(body), []byte("{")) {
 		return nil, nil
 	}
-	fields := make(map[string]bool)
+	fields := make([]field, 0, 4)
 	depth := 0
 	for i := 0; i < len(body); i++ {
 		switch body[i] {
@@ -130,10 +141,10 @@ func fieldsOf(body []byte) (map[string]bool, error) {
 			if err != nil {
 				return nil, err
 			}
-			if _, twice := fields[name]; twice {
+			if slices.ContainsFunc(fields, func(f field) bool { return bytes.EqualFold(f.name, name) }) {
 				return nil, fmt.Errorf("the answer has the field %q twice", name)
 			}
-			fields[name] = !bytes.HasPrefix(afterSpace(value), []byte("null"))
+			fields = append(fields, field{name, bytes.HasPrefix(afterSpace(value), []byte("null"))})
 		}
 	}
 	return fields, nil
@@ -154,15 +165,13 @@ func stringEnd(text []byte) int {
 	return len(text)
 }
 
-// fieldName reads a field's name as encoding/json does, whatever the case of the
-// letters.
-func fieldName(literal []byte) (string, error) {
-	if !bytes.ContainsFunc(literal, func(r rune) bool { return r == '\\' || r >= utf8.RuneSelf }) {
-		return strings.ToLower(string(literal[1 : len(literal)-1])), nil
+func fieldName(literal []byte) ([]byte, error) {
+	if bytes.IndexByte(literal, '\\') < 0 {
+		return literal[1 : len(literal)-1], nil
 	}
 	var name string
 	err := json.Unmarshal(literal, &name)
-	return strings.ToLower(strings.ToUpper(name)), err
+	return []byte(name), err
 }
 
 // exchange sends a request, again if that may help; the answer that it returns
@@ -243,13 +252,16 @@ func (e *Error) lost() bool {
 }
 
 // wire is how far a request came on its way.
-type wire struct{ began, written atomic.Bool }
+type wire struct {
+	httptrace.ClientTrace
+	began, written atomic.Bool
+}
 
-func (w *wire) trace() *httptrace.ClientTrace {
-	return &httptrace.ClientTrace{
-		GetConn:      func(string) { w.began.Store(true) },
-		WroteHeaders: func() { w.written.Store(true) },
-	}
+func newWire() *wire {
+	w := new(wire)
+	w.GetConn = func(string) { w.began.Store(true) }
+	w.WroteHeaders = func() { w.written.Store(true) }
+	return w
 }
 
 // unsent reports whether nothing of a request that failed left this machine. A
@@ -280,8 +292,8 @@ func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 		api = c.api
 	}
 	askedAt := c.cfg.Now().Round(0) // wall time goes on while a machine is suspended
-	wire := new(wire)
-	rsp, err := do(httptrace.WithClientTrace(ctx, wire.trace()), api)
+	wire := newWire()
+	rsp, err := do(httptrace.WithClientTrace(ctx, &wire.ClientTrace), api)
 	if err != nil {
 		return nil, &Error{Operation: cl.op, Err: cl.cleanError(c.timedOut(ctx, err)), unsent: wire.unsent(err)}
 	}
@@ -437,7 +449,7 @@ const bearer = "Bearer"
 
 // verification returns what the answer says of a token.
 func (a *answer) verification(clientID, scope string, expiresIn int64) (*Verification, error) {
-	if clientID == "" || !a.fields["expires_in"] || expiresIn < 0 {
+	if clientID == "" || !a.has("expires_in") || expiresIn < 0 {
 		return nil, a.strange(errors.New("the answer holds no client_id, or no expires_in of 0 or more"))
 	}
 	return &Verification{ClientID: clientID, ExpiresIn: expiresIn, Scope: scope, VerifiedAt: a.askedAt}, nil

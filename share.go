@@ -90,15 +90,19 @@ func toStore(t *Token, left time.Duration) *store.Token {
 }
 
 // fromStore allocates nothing: it is on the way of every call for a token.
-func fromStore(t *store.Token) Token {
-	return Token{
-		AccessToken: Secret{&t.AccessToken},
-		TokenType:   t.TokenType,
-		Kind:        Kind(t.Kind),
-		KeyID:       t.KeyID,
-		ExpiresIn:   t.ExpiresIn,
-		IssuedAt:    t.IssuedAt,
-	}
+func fromStore(s *store.Token) (t Token) {
+	t.set(s)
+	return t
+}
+
+// set is fromStore without a copy of the whole.
+func (t *Token) set(s *store.Token) {
+	t.AccessToken = Secret{&s.AccessToken}
+	t.TokenType = s.TokenType
+	t.Kind = Kind(s.Kind)
+	t.KeyID = s.KeyID
+	t.ExpiresIn = s.ExpiresIn
+	t.IssuedAt = s.IssuedAt
 }
 
 // usableAs returns a function that reports whether what a store holds is what LINE

@@ -155,12 +155,13 @@ func (c *Client) checkSource(cfg SourceConfig) error {
 //
 // When there is no token, the error wraps the [*Error] of the last attempt. It
 // matches [ErrClosed] after Close, and the context's error if ctx ends first.
-func (s *Source) Token(ctx context.Context) (Token, error) {
-	t, err := s.life.Get(ctx)
+func (s *Source) Token(ctx context.Context) (t Token, err error) {
+	have, err := s.life.Get(ctx)
 	if err != nil {
-		return Token{}, s.failure(ctx, err)
+		return t, s.failure(ctx, err)
 	}
-	return fromStore(&t.Token), nil
+	t.set(&have.Value.Token)
+	return t, nil
 }
 
 // FreshToken returns a token that is valid for at least d, for a caller that
@@ -174,11 +175,11 @@ func (s *Source) FreshToken(ctx context.Context, d time.Duration) (Token, error)
 	if longest := s.lifetime() / 2; d > longest {
 		return Token{}, fmt.Errorf("lineoauth: %w: a token for at least %v: %s tokens allow %v at most, half of their lifetime", ErrInvalid, d, s.line.kind, longest)
 	}
-	t, err := s.life.GetFor(ctx, d)
+	have, err := s.life.GetFor(ctx, d)
 	if err != nil {
 		return Token{}, s.failure(ctx, err)
 	}
-	return fromStore(&t.Token), nil
+	return fromStore(&have.Value.Token), nil
 }
 
 // lifetime is how long a new token is valid.

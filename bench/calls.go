@@ -143,8 +143,8 @@ func rawServer() string {
 						return
 					}
 					n += read
-					// Every request here ends with its form, and that with this.
-					if bytes.Contains(buf[:n], []byte("\r\n\r\n")) && bytes.HasSuffix(buf[:n], []byte("client_credentials")) {
+					// Every request here ends with its form, and that with this, or has no body.
+					if bytes.Contains(buf[:n], []byte("\r\n\r\n")) && (buf[0] == 'G' || bytes.HasSuffix(buf[:n], []byte("client_credentials"))) {
 						n = 0
 						if _, err := conn.Write(answer); err != nil {
 							return

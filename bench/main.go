@@ -42,10 +42,13 @@ var measurements = []struct {
 	{"stores", stores},
 	{"refreshes", refreshes},
 	{"outage", outage},
+	{"beyond", beyond},
+	{"processes", processes},
 	{"cold", cold},
 	{"deadline", deadline},
 	{"assertions", assertions},
 	{"issuing", issuing},
+	{"requests", requests},
 	{"start", start},
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -113,4 +114,58 @@ func stores() {
 			fmt.Sprintf("%.1f", perSecond)})
 	}
 	table("A warm token with a store, in ns", []string{"", "serial", fmt.Sprintf("parallel, %d CPUs", runtime.GOMAXPROCS(0)), "allocations", "calls of the store a second"}, rows)
+}
+
+// processes has 200 sources, as of so many processes, begin at the same time without
+// a token. One issue takes 5 s.
+func processes() {
+	const n, took = 200, 5 * time.Second
+	dir, err := os.MkdirTemp("", "lineoauth-bench-")
+	check(err)
+	defer func() { _ = os.RemoveAll(dir) }()
+	files, err := filestore.New(filestore.Config{Dir: dir})
+	check(err)
+	server, err := miniredis.Run()
+	check(err)
+	defer server.Close()
+	client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true, PoolSize: n})
+	defer func() { _ = client.Close() }()
+	inRedis, err := redisstore.New(redisstore.Config{Client: client})
+	check(err)
+
+	var rows [][]string
+	for _, c := range []struct {
+		name  string
+		store func(calls *atomic.Int64) store.Store
+	}{
+		{"without a store", func(*atomic.Int64) store.Store { return nil }},
+		{"file store", func(n *atomic.Int64) store.Store { return counted{files, n} }},
+		{"Redis store", func(n *atomic.Int64) store.Store { return countedWatcher{counted{inRedis, n}, inRedis} }},
+	} {
+		var calls, issues atomic.Int64
+		var all sync.WaitGroup
+		start := time.Now()
+		for range n {
+			line, err := lineoauth.New(lineoauth.Config{
+				ChannelID:     "1234567890",
+				ChannelSecret: lineoauth.NewSecret("0123456789abcdef0123456789abcdef"),
+				Transport: minting(func(context.Context) (time.Duration, error) {
+					issues.Add(1)
+					time.Sleep(took)
+					return time.Hour, nil
+				}),
+			})
+			check(err)
+			source, err := line.Source(lineoauth.SourceConfig{Store: c.store(&calls)})
+			check(err)
+			defer func() { _ = source.Close() }()
+			all.Go(func() {
+				_, err := source.Token(context.Background())
+				check(err)
+			})
+		}
+		all.Wait()
+		rows = append(rows, []string{c.name, fmt.Sprint(issues.Load()), fmt.Sprint(calls.Load()), time.Since(start).Round(10 * time.Millisecond).String()})
+	}
+	table(fmt.Sprintf("%d cold processes, one issue takes %v", n, took), []string{"", "issues", "calls of the store", "all have a token after"}, rows)
 }

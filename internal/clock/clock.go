@@ -88,16 +88,29 @@ const (
 
 // Now returns the current instant.
 func (c *Clock) Now() Instant {
+	from := c.from.Load()
+	var wall, mono time.Duration
+	if c.model == nil { // what reading does, without its call: every call for a token comes here
+		t := c.now()
+		wall, mono = time.Duration(t.UnixNano())-from.Wall, t.Sub(c.start)-from.Mono
+	} else {
+		now := c.model.read()
+		wall, mono = now.Wall-from.Wall, now.Mono-from.Mono
+	}
+	passed, apart := max(wall, mono), wall-mono
+	if -maxApart < apart && apart < maxApart && 0 <= passed && passed < maxRun {
+		return from.at + Instant(passed)
+	}
+	return c.anew()
+}
+
+// anew returns the current instant, from which on both clocks count anew: one
+// that is set back now must not hide a sleep that comes later.
+func (c *Clock) anew() Instant {
 	for {
 		from, now := c.from.Load(), c.reading()
-		wall, mono := now.Wall-from.Wall, now.Mono-from.Mono
-		passed := max(wall, mono)
-		at := from.at.Add(max(passed, 0))
-		if apart := wall - mono; -maxApart < apart && apart < maxApart && 0 <= passed && passed < maxRun {
-			return at
-		}
-		// From here on both count anew: a clock that is set back now must not hide
-		// a sleep that comes later.
+		passed := max(now.Wall-from.Wall, now.Mono-from.Mono, 0)
+		at := from.at.Add(passed)
 		if c.from.CompareAndSwap(from, &anchor{now, at}) {
 			return at
 		}

@@ -56,6 +56,9 @@ type Token struct {
 	shared atomic.Bool // others may have it from the store
 }
 
+// Held is a token, and until when it is valid.
+type Held = keeper.Held[*Token]
+
 // Counts is how often things happened.
 type Counts struct{ Issued, Adopted, Failures, StoreFailures, Dropped, Waits uint64 }
 
@@ -103,22 +106,12 @@ func (l *Life) untilClose() context.Context {
 }
 
 // Get returns a valid token. It waits only when there is none.
-func (l *Life) Get(ctx context.Context) (*Token, error) {
-	h, err := l.keeper.Get(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return h.Value, nil
-}
+func (l *Life) Get(ctx context.Context) (*Held, error) { return l.keeper.Get(ctx) }
 
 // GetFor returns a token that is valid for at least need, if one is to be had, and
 // else one that is valid.
-func (l *Life) GetFor(ctx context.Context, need time.Duration) (*Token, error) {
-	h, err := l.keeper.GetFor(ctx, need)
-	if err != nil {
-		return nil, err
-	}
-	return h.Value, nil
+func (l *Life) GetFor(ctx context.Context, need time.Duration) (*Held, error) {
+	return l.keeper.GetFor(ctx, need)
 }
 
 // Renew implements [keeper.Renewer].

@@ -212,7 +212,7 @@ func (p *process) get() string {
 	if err != nil {
 		p.t.Fatalf("after %v: %v", time.Since(begun), err)
 	}
-	return token.AccessToken
+	return token.Value.AccessToken
 }
 
 type world struct {
@@ -305,7 +305,7 @@ func TestGetFor(t *testing.T) {
 		p.get()
 		time.Sleep(time.Hour)
 		token, err := p.GetFor(w.Context(), valid-time.Minute)
-		if err != nil || token.AccessToken != "token 2" {
+		if err != nil || token.Value.AccessToken != "token 2" {
 			w.Errorf("%+v, %v", token, err)
 		}
 		p.Close()

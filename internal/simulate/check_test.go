@@ -212,7 +212,7 @@ func (c *channelLife) call(n int) (*token, error) {
 		ctx, cancel = context.WithTimeout(ctx, deadline)
 	}
 	defer cancel()
-	var got *life.Token
+	var got *life.Held
 	var err error
 	if need > 0 {
 		got, err = c.life.GetFor(ctx, need)
@@ -229,7 +229,7 @@ func (c *channelLife) call(n int) (*token, error) {
 	now := w.now()
 	var t *token
 	if err == nil {
-		t = w.find(got.AccessToken)
+		t = w.find(got.Value.AccessToken)
 	}
 	if p.stopped == nil {
 		c.checkAnswer(t, err, begun, now, ctx.Err() != nil && errors.Is(err, ctx.Err()), need > 0)
@@ -314,12 +314,7 @@ func (w *world) quietSince(proc int) time.Duration {
 func (c *channelLife) calm() time.Duration {
 	w, l := c.p.w, c.p.w.line[c.ch]
 	calm := max(w.quietSince(c.p.n), c.p.started, l.retry, l.bad, l.leased)
-	for _, x := range l.lost {
-		if x.n >= 3 {
-			calm = max(calm, w.now()+time.Second)
-		}
-	}
-	if l.sent >= 3 {
+	if l.holdOff() {
 		calm = max(calm, w.now()+time.Second)
 	}
 	if n := len(c.refusals); n > 2 {
@@ -353,6 +348,16 @@ func (c *channelLife) use(n int, t *token) {
 	} else if err == nil && dead && begun-since > 2*time.Second {
 		w.breachLocked("I2", "process %d is told that %s is valid, which LINE revoked %v ago", c.p.n, t.id, begun-since)
 	}
+}
+
+// holdOff reports whether three answers were lost in a row. w.mu is held.
+func (l *channel) holdOff() bool {
+	for _, x := range l.lost {
+		if x.n >= 3 {
+			return true
+		}
+	}
+	return l.sent >= 3
 }
 
 // counter is who counts lost answers.
@@ -433,6 +438,9 @@ func (w *world) checkSave(c *channelLife, key string, value []byte) {
 	}
 	switch {
 	case r.Lost == 0 && r.Issuing == "" && r.Token != nil:
+		if l.holdOff() {
+			l.bad = w.now()
+		}
 		l.sent = 0
 		w.note(c.p.n, c.ch, "saves ", fmt.Sprintf("%s, which is valid for %v (%v)", r.Token.AccessToken, time.Duration(r.Token.Left)*time.Millisecond, w.find(r.Token.AccessToken).expires-w.now()))
 	case r.Issuing != "":
@@ -476,7 +484,11 @@ func (c *channelLife) called(name string) {
 		c.window, c.windowFrom = 0, now
 	}
 	c.window++
-	if l := w.line[c.ch]; w.quietSince(-1)+2*time.Minute < c.windowFrom && max(l.bad, l.leased, l.retry)+2*time.Minute < c.windowFrom {
+	l := w.line[c.ch]
+	if l.holdOff() { // whoever waits for its end looks for what others issue
+		l.bad = now
+	}
+	if w.quietSince(-1)+2*time.Minute < c.windowFrom && max(l.bad, l.leased, l.retry)+2*time.Minute < c.windowFrom {
 		allowed := int(windowLength/time.Minute) + 10
 		for _, t := range slices.Backward(l.tokens) {
 			if t.at < c.windowFrom-time.Minute {

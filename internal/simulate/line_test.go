@@ -215,6 +215,9 @@ func (l *lineConn) Issue(ctx context.Context) (*store.Token, error) {
 		return nil, err
 	}
 	stop()
+	if w.line[c.ch].holdOff() {
+		w.line[c.ch].bad = w.now()
+	}
 	delete(w.line[c.ch].lost, w.counter(c))
 	c.knows(t.id, behind, ahead, 0)
 	w.note(c.p.n, c.ch, "issued ", t.id)
