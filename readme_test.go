@@ -148,7 +148,7 @@ func newReader(t *testing.T) *reader {
 		t.Fatal(err)
 	}
 	bin := filepath.Join(dir, "bin")
-	r.env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "GOBIN="+bin, "GOFLAGS=")
+	r.env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "GOBIN="+bin, "GOFLAGS=-ldflags=-w") // without what a debugger needs, which takes half of the linker's time
 	for _, name := range []string{lineoauth.EnvBaseURL, lineoauth.EnvChannelID, lineoauth.EnvChannelSecret,
 		lineoauth.EnvPrivateKey, lineoauth.EnvPrivateKeyFile, lineoauth.EnvKeyID} {
 		r.env = append(r.env, name+"=")
@@ -256,7 +256,7 @@ func (r *reader) program(t *testing.T, text string) {
 		}
 	}
 	dir := t.TempDir()
-	build := []string{"go", "build", "-o", filepath.Join(dir, "program.exe")}
+	build := []string{"go", "build", "-ldflags=-w", "-o", filepath.Join(dir, "program.exe")}
 	for i, text := range files {
 		name := filepath.Join(dir, fmt.Sprintf("file%d.go", i))
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -273,7 +273,7 @@ func (r *reader) program(t *testing.T, text string) {
 		return // where no variable names the certificates to trust
 	}
 	before := r.line.State()
-	got := run(t, r.dir, r.asLINE, build[3])
+	got := run(t, r.dir, r.asLINE, build[4])
 	if !regexp.MustCompile("^" + prints + "$").MatchString(got) {
 		t.Errorf("it prints %q", got)
 	}
@@ -285,7 +285,7 @@ func (r *reader) program(t *testing.T, text string) {
 		t.Errorf("%d messages", n)
 	}
 	if strings.Contains(text, "filestore") {
-		run(t, r.dir, r.asLINE, build[3])
+		run(t, r.dir, r.asLINE, build[4])
 		if n := r.line.State().Calls[issues] - before.Calls[issues]; n != 1 {
 			t.Errorf("%d calls of %s in two runs", n, issues)
 		}
