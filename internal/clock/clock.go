@@ -86,6 +86,9 @@ const (
 	maxRun = time.Second
 )
 
+// elapsed is how long a time was by both clocks.
+func elapsed(wall, mono time.Duration) time.Duration { return max(wall, mono) }
+
 // Now returns the current instant.
 func (c *Clock) Now() Instant {
 	from := c.from.Load()
@@ -97,7 +100,7 @@ func (c *Clock) Now() Instant {
 		now := c.model.read()
 		wall, mono = now.Wall-from.Wall, now.Mono-from.Mono
 	}
-	passed, apart := max(wall, mono), wall-mono
+	passed, apart := elapsed(wall, mono), wall-mono
 	if -maxApart < apart && apart < maxApart && 0 <= passed && passed < maxRun {
 		return from.at + Instant(passed)
 	}
@@ -109,8 +112,8 @@ func (c *Clock) Now() Instant {
 func (c *Clock) anew() Instant {
 	for {
 		from, now := c.from.Load(), c.reading()
-		passed := max(now.Wall-from.Wall, now.Mono-from.Mono, 0)
-		at := from.at.Add(passed)
+		passed := elapsed(now.Wall-from.Wall, now.Mono-from.Mono)
+		at := from.at.Add(max(passed, 0))
 		if c.from.CompareAndSwap(from, &anchor{now, at}) {
 			return at
 		}

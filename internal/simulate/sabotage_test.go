@@ -25,8 +25,8 @@ var sabotages = []struct {
 	rule  string
 	edits []edit
 }{
-	{"elapsed time is the wall clock's", []edit{{"clock", "passed := max(wall, mono)", "passed := wall + 0*mono"}}},
-	{"elapsed time is the monotonic clock's", []edit{{"clock", "passed := max(wall, mono)", "passed := mono + 0*wall"}}},
+	{"elapsed time is the wall clock's", []edit{{"clock", "return max(wall, mono)", "return wall"}}},
+	{"elapsed time is the monotonic clock's", []edit{{"clock", "return max(wall, mono)", "return mono"}}},
 	{"an entry's age is not looked at", []edit{{"fleet", "return s.age + min(now.Sub(s.at), math.MaxInt64-s.age)", "return now.Sub(s.at)"}}},
 	{"an entry's age is taken from another machine's clock", []edit{
 		{"fleet", "		t.Left = max(s.left(now).Milliseconds(), 0)\n", "		t.Left = max(s.left(now).Milliseconds(), 0)\n		t.IssuedAt = time.Unix(0, int64(now))\n"},
