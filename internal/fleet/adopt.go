@@ -89,7 +89,7 @@ func apart(a, b time.Duration) time.Duration { return max(a-b, b-a) }
 // issue one.
 func (f *Fleet) putBack(ctx context.Context, a Attempt, held stored, o *Outcome) {
 	switch t := held.Token; {
-	case a.Have == nil || o.Stored || held.Issuing != "" && held.Issuing != f.unused():
+	case a.Have == nil || o.Stored || held.Issuing != "" && held.Issuing != f.ownMark():
 		return
 	case t != nil && t.AccessToken != a.Have.AccessToken && f.Usable(t) && !f.Rejected(t) && (held.age < 0 || held.left(f.Clock.Now()) > 0):
 		return // it cannot be adopted, but is no worse

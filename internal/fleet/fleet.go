@@ -122,7 +122,7 @@ type place struct {
 	watches guard
 
 	// Under Fleet.mu:
-	idle    string // see unused
+	mark    string // see ownMark
 	watched bool   // the store reports changes
 }
 
@@ -213,6 +213,7 @@ func (f *Fleet) Get(ctx context.Context, a Attempt) (o Outcome) {
 				return f.failed(o, err)
 			}
 		}
+		// Who is told of a change while there is a mark need not try for the lease.
 		if !wait.woken || held.Issuing == "" {
 			release, err := f.lease(ctx)
 			switch {

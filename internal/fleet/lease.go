@@ -4,10 +4,26 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/lineoauth/lineoauth/store"
 )
+
+// lease takes the right to issue, until release is called.
+func (f *Fleet) lease(ctx context.Context) (release func(), err error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	free, err := guarded(ctx, &f.calls, func() (func(), error) { return f.Store.Lease(ctx, f.Key, f.LeaseTime) }, func(late func()) { late() })
+	if err != nil {
+		return nil, fmt.Errorf("taking the lease of the stored token: %w", err)
+	}
+	return func() { //nolint:contextcheck // also when ctx has ended
+		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
+		defer cancel()
+		_, _ = guarded(ctx, &f.calls, func() (struct{}, error) { free(); return struct{}{}, nil }, nil)
+	}, nil
+}
 
 // issueLeased issues a token and saves it. Again is true if the store has
 // something else than before, which has to be looked at first.
@@ -18,7 +34,7 @@ func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Ou
 	}
 	if held.Issuing != "" {
 		// Its process ended on the way. What it issued may count.
-		if held.Issuing != f.unused() {
+		if held.Issuing != f.ownMark() {
 			held.lose(f.Clock.Now(), f.Limited)
 		}
 		held.Issuing = ""
@@ -32,7 +48,7 @@ func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Ou
 	}
 	// Whoever cannot save must not issue, so the mark is saved first, without a token.
 	held.Issuing = rand.Text()
-	f.setUnused(held.Issuing) // until an answer is lost
+	f.setOwnMark(held.Issuing)
 	held.revision, err = f.save(ctx, held)
 	if errors.Is(err, store.ErrConflict) {
 		return o, true
@@ -44,7 +60,7 @@ func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Ou
 	token, err := f.issue(ctx, a)
 	sent := err == nil || f.LINE.Failure(err).Sent
 	if err != nil && sent {
-		f.setUnused("")
+		f.setOwnMark("") // something may be lost under it
 	}
 	if err != nil {
 		held.Issuing = ""
@@ -61,6 +77,7 @@ func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Ou
 	o = Outcome{Token: token, Expires: asked.Add(time.Duration(token.Left) * time.Millisecond), Issued: true}
 	t := *token
 	t.Left = max(t.Left-storeTimeout.Milliseconds(), 0) // others count from the end of the save
+	// A record without a mark, and without what was lost or is to be waited for.
 	return f.saveIssued(ctx, o, stored{Record: store.Record{Token: &t}, revision: held.revision, at: asked}), false
 }
 
@@ -102,15 +119,15 @@ func (f *Fleet) saveIssued(ctx context.Context, o Outcome, next stored) Outcome 
 	return o
 }
 
-// unused is a mark of this process's under which nothing was lost.
-func (f *Fleet) unused() string {
+// ownMark is this process's last mark, if nothing was lost under it.
+func (f *Fleet) ownMark() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.idle
+	return f.mark
 }
 
-func (f *Fleet) setUnused(mark string) {
+func (f *Fleet) setOwnMark(mark string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.idle = mark
+	f.mark = mark
 }

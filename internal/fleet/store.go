@@ -11,7 +11,7 @@ import (
 	"github.com/lineoauth/lineoauth/store"
 )
 
-// stored is what a store held at an instant.
+// stored is what a store held, or is to hold, at an instant.
 type stored struct {
 	store.Record
 	revision string
@@ -69,12 +69,13 @@ func (s *stored) lose(now clock.Instant, limited bool) {
 
 // load returns what the store has. What is damaged and may be replaced is no
 // error.
-func (f *Fleet) load(ctx context.Context) (stored, error) {
-	s, err := f.loadOnce(ctx)
-	if err == nil && f.Clock.Now().Sub(s.at) > storeTimeout {
+func (f *Fleet) load(ctx context.Context) (s stored, err error) {
+	for range 2 {
+		if s, err = f.loadOnce(ctx); f.Clock.Now().Sub(s.at) <= storeTimeout {
+			break
+		}
 		// The process was stopped on the way; which part of the age is from before,
 		// nobody knows.
-		s, err = f.loadOnce(ctx)
 	}
 	return s, err
 }
@@ -135,18 +136,4 @@ func (f *Fleet) save(ctx context.Context, s stored) (revision string, err error)
 		return "", fmt.Errorf("storing the token: %w", err)
 	}
 	return revision, nil
-}
-
-func (f *Fleet) lease(ctx context.Context) (release func(), err error) {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
-	defer cancel()
-	free, err := guarded(ctx, &f.calls, func() (func(), error) { return f.Store.Lease(ctx, f.Key, f.LeaseTime) }, func(late func()) { late() })
-	if err != nil {
-		return nil, fmt.Errorf("taking the lease of the stored token: %w", err)
-	}
-	return func() { //nolint:contextcheck // also when ctx has ended
-		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
-		defer cancel()
-		_, _ = guarded(ctx, &f.calls, func() (struct{}, error) { free(); return struct{}{}, nil }, nil)
-	}, nil
 }

@@ -34,8 +34,8 @@ var sabotages = []struct {
 	}},
 	{"a life counts from the answer", []edit{{"fleet", "	sent := err == nil ||", "	asked = f.Clock.Now()\n	sent := err == nil ||"}}},
 	{"the mark is not written", []edit{{"fleet", "	held.revision, err = f.save(ctx, held)\n", "	held.revision, err = held.revision, error(nil)\n"}}},
-	{"a mark that a process left means nothing", []edit{{"fleet", "if held.Issuing != f.unused() {", "if false {"}}},
-	{"an own mark counts like any other", []edit{{"fleet", "if held.Issuing != f.unused() {", "if true {"}}},
+	{"a mark that a process left means nothing", []edit{{"fleet", "if held.Issuing != f.ownMark() {", "if false {"}}},
+	{"an own mark counts like any other", []edit{{"fleet", "if held.Issuing != f.ownMark() {", "if true {"}}},
 	{"tokens are issued without a knock", []edit{
 		{"fleet", "if f.Limited && held.Lost > 0 || f.hasFailed() {", "if false {"},
 		{"fleet", "f.Limited && (lost > 0 || f.hasFailed()) {", "lost < 0 {"},
