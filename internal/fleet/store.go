@@ -71,7 +71,7 @@ func (s *stored) lose(now clock.Instant, limited bool) {
 // error.
 func (f *Fleet) load(ctx context.Context) (s stored, err error) {
 	for range 2 {
-		if s, err = f.loadOnce(ctx); f.Clock.Now().Sub(s.at) <= storeTimeout {
+		if s, err = f.loadOnce(ctx); err != nil || f.Clock.Now().Sub(s.at) <= storeTimeout {
 			break
 		}
 		// The process was stopped on the way; which part of the age is from before,
