@@ -361,40 +361,6 @@ func (d doer) Do(req *http.Request) (*http.Response, error) {
 	return rsp, nil
 }
 
-// refusal reads an answer that is not 200.
-func (a *answer) refusal() *Error {
-	switch a.StatusCode / 100 {
-	case 2:
-		return a.strange(errors.New("only 200 is a success"))
-	case 3:
-		return a.bad(fmt.Errorf("a redirect to %s, which is not followed, for it would carry the secret along; check the base URL", a.redirect()))
-	}
-	var said gen.ErrorResponse
-	err := json.Unmarshal(a.body, &said)
-	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) && wrong.Field != "" {
-		err = nil // the other fields are there
-	}
-	if len(a.body) > 0 && err != nil {
-		err := fmt.Errorf("%s that is no error of LINE's", a.mediaType())
-		if a.StatusCode >= http.StatusInternalServerError {
-			return a.bad(err)
-		}
-		return a.strange(err)
-	}
-	e := a.bad(nil)
-	// By what LINE said, of which the secrets may have been a part.
-	e.Code, e.Description, e.Message = said.Error, said.ErrorDescription, said.Message
-	e.is = e.kind()
-	secrets := a.redactor()
-	e.Code = clean(said.Error, secrets)
-	e.Description = clean(said.ErrorDescription, secrets)
-	e.Message = clean(said.Message, secrets)
-	for _, d := range said.Details[:min(len(said.Details), maxDetails)] {
-		e.Details = append(e.Details, ErrorDetail{Message: clean(d.Message, secrets), Property: clean(d.Property, secrets)})
-	}
-	return e
-}
-
 // bad returns the error of an answer that is of no use, because of err.
 func (a *answer) bad(err error) *Error {
 	return &Error{

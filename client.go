@@ -453,17 +453,22 @@ const minSkew = 5 * time.Second
 // it takes note of by how much.
 func (c *Client) outdated(a *signedAssertion, err error) bool {
 	var e *Error
-	if !errors.As(err, &e) || !errors.Is(e, ErrInvalidAssertion) {
+	if !errors.As(err, &e) {
 		return false
 	}
+	refused := e.known()
+	if refused == nil || refused.is != ErrInvalidAssertion { //nolint:errorlint // facts hold the sentinels themselves
+		return false
+	}
+	aboutExp := refused.advice == adviceOnExp
 	now := c.cfg.Now().Round(0)
 	skew := e.serverTime.Sub(now)
 	off := !e.serverTime.IsZero() && (skew-a.skew).Abs() >= minSkew
-	if e.Description == invalidExp && off {
+	if aboutExp && off {
 		c.skew.Store(int64(skew))
 	}
 	c.signed.CompareAndSwap(a, nil) // it will not become better
-	return e.Description == invalidExp && (off || c.clock.Now() >= a.expires)
+	return aboutExp && (off || c.clock.Now() >= a.expires)
 }
 
 func (c *Client) checkToken(accessToken string) error {

@@ -63,8 +63,9 @@ type Error struct {
 	// [net.OpError] or [context.DeadlineExceeded].
 	Err error
 
-	is          error // the case, as LINE said it
 	byAssertion bool
+	fact        *fact // what LINE said, once that was judged
+	judged      bool
 	serverTime  time.Time // the answer's Date
 	unsent      bool      // nothing left this machine
 	cut         bool      // the answer began, and broke off
@@ -81,42 +82,8 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Is reports whether the error is the case that target names.
 func (e *Error) Is(target error) bool {
-	kind := e.kind()
-	return kind != nil && target == kind
-}
-
-// kind maps LINE's answers to the cases of this package.
-func (e *Error) kind() error {
-	switch {
-	case e.is != nil:
-		return e.is
-	case e.StatusCode == http.StatusTooManyRequests:
-		return ErrRateLimited
-	case e.StatusCode == http.StatusNotFound && strings.HasPrefix(e.Message, "Cannot find channel key"):
-		return ErrUnknownKey
-	case e.StatusCode != http.StatusBadRequest:
-		return nil
-	}
-	switch e.Operation {
-	case OpVerifyChannelToken, OpVerifyChannelTokenByJWT, OpRevokeChannelToken, OpRevokeChannelTokenByJWT:
-		switch {
-		case e.Code == "invalid_client":
-			return ErrBadCredentials
-		// LINE did not get as far as to look at the token.
-		case e.Code == "invalid_request" && e.Description != "some parameters missed or invalid":
-			return ErrTokenInvalid
-		}
-	default:
-		switch {
-		case strings.HasPrefix(e.Message, "The maximum number of access tokens"):
-			return ErrTokenLimit
-		case e.byAssertion && e.Code == "invalid_client":
-			return ErrInvalidAssertion
-		case !e.byAssertion && (e.Code == "invalid_client" || e.Description == "Invalid 'client_credentials'."):
-			return ErrBadCredentials
-		}
-	}
-	return nil
+	f := e.known()
+	return f != nil && target == f.is
 }
 
 // Error says in one line what failed, what LINE said, and what to do next.
@@ -161,15 +128,18 @@ func (e *Error) said() string {
 }
 
 func (e *Error) advice() string {
-	switch e.kind() {
-	case ErrTokenLimit: //nolint:errorlint // kind gives the sentinels themselves
+	var is error
+	if f := e.known(); f != nil && f.advice != "" {
+		return f.advice
+	} else if f != nil {
+		is = f.is
+	}
+	switch is {
+	case ErrTokenLimit: //nolint:errorlint // facts hold the sentinels themselves
 		return "reuse a stored token, revoke one, or use stateless tokens, which have no limit"
 	case ErrUnknownKey:
 		return "register the public key in the LINE Developers Console and use the key ID that it shows for this channel"
 	case ErrInvalidAssertion:
-		if e.Description == invalidExp {
-			return "set this machine's clock right"
-		}
 		return "check that the private key, the key ID and the channel ID belong together"
 	case ErrBadCredentials:
 		return "check the channel ID and the channel secret in the LINE Developers Console"
@@ -196,9 +166,6 @@ func (e *Error) advice() string {
 	}
 	return ""
 }
-
-// invalidExp is how LINE says that an assertion has expired, or does too late.
-const invalidExp = "Invalid exp"
 
 // Bounds of what LINE says as an error repeats it.
 const (

@@ -293,3 +293,37 @@ func TestExpiresAt(t *testing.T) {
 		token = got.AccessToken
 	}
 }
+
+// "valid":false is what LINE says of the token, not that it did not understand.
+func TestVerifyIsCautious(t *testing.T) {
+	t.Parallel()
+	var body string
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json;charset=UTF-8")
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = io.WriteString(w, body)
+	}))
+	defer srv.Close()
+	for text, want := range map[string]int{
+		`{"error":"invalid_request","error_description":"The access token expired"}`:                 3,
+		`{"error":"invalid_request","error_description":"access_token invalid"}`:                     3,
+		`{"error":"invalid_request"}`:                                                                3,
+		`{"error":"invalid_request","error_description":"client_id is required."}`:                   1,
+		`{"error":"invalid_request","error_description":"some parameters in the wrong format"}`:      1,
+		`{"error":"invalid_request","error_description":"some parameters missed or invalid"}`:        1,
+		`{"error":"invalid_request","error_description":"the access token expired"}`:                 1,
+		`{"error":"invalid_client","error_description":"invalid client_secret"}`:                     1,
+		`{"message":"failed to parse"}`:                                                              1,
+		`{"message":"The access token expired"}`:                                                     1,
+		`{"error":"invalid_request","error_description":{"message":"some other shape of an error"}}`: 1,
+	} {
+		for _, token := range []string{"eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "opaque"} {
+			body = text
+			var stdout, stderr strings.Builder
+			code := run([]string{"verify", "--base-url", srv.URL, token}, nil, &stdout, &stderr, func(string) string { return "" })
+			if code != want || strings.Contains(stdout.String(), `"valid":false`) != (want == 3) {
+				t.Errorf("%s: exit code %d, want %d, %s%s", text, code, want, stdout.String(), stderr.String())
+			}
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package lineoauth
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/lineoauth/lineoauth/gen"
+)
+
+// fact is what one of LINE's refusals means. LINE does not guarantee the texts of
+// its errors, so a text decides only where status and code do not, and one that is
+// not listed here means nothing.
+type fact struct {
+	about  subject
+	status int
+	code   string // the field "error", or anything
+	text   string // LINE's only text, anything or nothing; … stands for the rest of it
+	is     error
+	advice string // "": that of the sentinel
+}
+
+// subject is what a request carries, which LINE may find fault with.
+type subject int
+
+const (
+	anySubject   subject = iota
+	anAssertion          // a request with an assertion
+	v21Assertion         // one for a v2.1 token
+	aSecret              // a request for a token, or its revocation, with the secret
+	statelessSecret
+	shortSecret
+	aToken // a request to verify or revoke a token
+)
+
+const (
+	anything = "*"
+	nothing  = ""
+)
+
+// facts are in the order in which they are asked; the first that fits decides. Each
+// says where it is from.
+var facts = []fact{
+	// LINE's reference, "Rate limits".
+	{anySubject, http.StatusTooManyRequests, anything, anything, ErrRateLimited, ""},
+	// LINE's reference, "Issue channel access token v2.1".
+	{v21Assertion, http.StatusBadRequest, anything, "The maximum number of access tokens…", ErrTokenLimit, ""},
+	{anAssertion, http.StatusNotFound, anything, "Cannot find channel key…", ErrUnknownKey, ""},
+	// An article on Zenn, 2023-03.
+	{anAssertion, http.StatusBadRequest, "invalid_client", "Invalid exp", ErrInvalidAssertion, adviceOnExp},
+	// rust-alc-api, 2026-04; which code goes with the second is not known.
+	{anAssertion, http.StatusBadRequest, "invalid_client", "Invalid token_exp", ErrInvalidAssertion, adviceOnLifetime},
+	{anAssertion, http.StatusBadRequest, anything, "JWT payload must contain token_exp", ErrInvalidAssertion, adviceOnLifetime},
+	// LINE's reference, "Issue channel access token v2.1".
+	{anAssertion, http.StatusBadRequest, "invalid_client", anything, ErrInvalidAssertion, ""},
+	// LINE's reference, "Issue short-lived channel access token".
+	{aSecret, http.StatusBadRequest, "invalid_client", anything, ErrBadCredentials, ""},
+	// LINE's reference, "Issue stateless channel access token".
+	{statelessSecret, http.StatusBadRequest, "invalid_request", "Invalid 'client_credentials'.", ErrBadCredentials, ""},
+	// omniauth-line, 2026-09-03: of a channel ID that is unknown, or not a number.
+	{shortSecret, http.StatusBadRequest, "invalid_request", "some parameters in the wrong format", ErrBadCredentials, ""},
+	// LINE's reference, "Verify" and "Revoke channel access token v2.1".
+	{aToken, http.StatusBadRequest, "invalid_request", "The access token …", ErrTokenInvalid, ""},
+	// omniauth-line, 2026-09-03.
+	{aToken, http.StatusBadRequest, "invalid_request", "access_token …", ErrTokenInvalid, ""},
+	{aToken, http.StatusBadRequest, "invalid_request", "JWS format error", ErrTokenInvalid, ""},
+	{aToken, http.StatusBadRequest, "invalid_request", nothing, ErrTokenInvalid, ""},
+}
+
+const (
+	adviceOnExp      = "set this machine's clock right"
+	adviceOnLifetime = "ask for a token that is valid for 30 days at most; token_exp is that in seconds, not a date"
+)
+
+// known returns what LINE's refusal means, or nil if that is not known.
+func (e *Error) known() *fact {
+	if e.judged {
+		return e.fact
+	}
+	return e.judge(len(e.Details) > 0)
+}
+
+// judge is known for an error whose texts are as LINE wrote them; more tells of
+// others besides.
+func (e *Error) judge(more bool) *fact {
+	i := slices.IndexFunc(facts, func(f fact) bool {
+		return (f.status == e.StatusCode) && (f.code == anything || f.code == e.Code) && e.isAbout(f.about) && e.says(f.text, more)
+	})
+	if i < 0 {
+		return nil
+	}
+	return &facts[i]
+}
+
+func (e *Error) isAbout(s subject) bool {
+	op := e.Operation
+	switch s {
+	case anAssertion:
+		return op == OpIssueChannelTokenByJWT || op == OpGetsAllValidChannelAccessTokenKeyIds || e.byAssertion
+	case v21Assertion:
+		return op == OpIssueChannelTokenByJWT
+	case aSecret:
+		return e.isAbout(statelessSecret) || e.isAbout(shortSecret) || op == OpRevokeChannelTokenByJWT
+	case statelessSecret:
+		return op == OpIssueStatelessChannelToken && !e.byAssertion
+	case shortSecret:
+		return op == OpIssueChannelToken
+	case aToken:
+		return op == OpVerifyChannelToken || op == OpVerifyChannelTokenByJWT || op == OpRevokeChannelToken || op == OpRevokeChannelTokenByJWT
+	}
+	return true
+}
+
+// says reports whether want is LINE's only text.
+func (e *Error) says(want string, more bool) bool {
+	text := e.Description + e.Message
+	switch prefix, open := strings.CutSuffix(want, "…"); {
+	case want == anything:
+		return true
+	case want == nothing:
+		return text == "" && !more
+	case e.Description != "" && e.Message != "":
+		return false
+	case open:
+		return strings.HasPrefix(text, prefix)
+	}
+	return text == want
+}
+
+// refusal reads an answer that is not 200.
+func (a *answer) refusal() *Error {
+	switch a.StatusCode / 100 {
+	case 2:
+		return a.strange(errors.New("only 200 is a success"))
+	case 3:
+		return a.bad(errors.New("a redirect to " + a.redirect() + ", which is not followed, for it would carry the secret along; check the base URL"))
+	}
+	said, more, err := a.readRefusal()
+	if err != nil && a.StatusCode >= http.StatusInternalServerError {
+		return a.bad(err)
+	} else if err != nil {
+		return a.strange(err)
+	}
+	e := a.bad(nil)
+	// By what LINE said, of which the secrets may have been a part.
+	e.Code, e.Description, e.Message = said.Error, said.ErrorDescription, said.Message
+	e.fact, e.judged = e.judge(more), true
+	secrets := a.redactor()
+	e.Code = clean(said.Error, secrets)
+	e.Description = clean(said.ErrorDescription, secrets)
+	e.Message = clean(said.Message, secrets)
+	for _, d := range said.Details[:min(len(said.Details), maxDetails)] {
+		e.Details = append(e.Details, ErrorDetail{Message: clean(d.Message, secrets), Property: clean(d.Property, secrets)})
+	}
+	return e
+}
+
+// readRefusal returns what a body says in LINE's shapes of an error, and whether it
+// says more than that.
+func (a *answer) readRefusal() (said gen.ErrorResponse, more bool, err error) {
+	if len(a.body) == 0 {
+		return said, false, nil
+	}
+	err = json.Unmarshal(a.body, &said)
+	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) && wrong.Field != "" {
+		more, err = true, nil // the other fields are there
+	}
+	if err != nil {
+		return said, false, errors.New(a.mediaType() + " that is no error of LINE's")
+	}
+	if _, err := fieldsOf(a.body); err != nil {
+		return said, false, err
+	}
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(a.body, &fields) // which is an object, or null
+	for name, value := range fields {
+		switch name {
+		case "error", "error_description", "message":
+		case "details":
+			more = more || len(said.Details) > 0
+		default:
+			more = more || string(value) != "null"
+		}
+	}
+	return said, more, nil
+}
