@@ -276,7 +276,7 @@ func (c *Client) issuedFor(kind Kind) Kind {
 //
 // https://developers.line.biz/en/reference/messaging-api/#issue-stateless-channel-access-token
 func (c *Client) IssueStatelessChannelToken(ctx context.Context) (*Token, error) {
-	// The two credentials exclude each other; LINE takes no empty fields either.
+	// The two credentials exclude each other.
 	body := gen.IssueStatelessChannelTokenFormdataRequestBody{GrantType: grantType}
 	if c.cfg.Key != nil || c.assertion != nil {
 		return withAssertion(ctx, c, anyLife, func(a string) (*Token, error) {
@@ -358,7 +358,7 @@ func (c *Client) VerifyChannelToken(ctx context.Context, accessToken string) (*V
 
 // TokenValidFor reports whether a token is good for at least d more, by
 // [Client.VerifyChannelToken]. The answer "no" has no error; an error means that
-// LINE could not be asked.
+// LINE could not be asked, or did not say that it is about the token.
 func (c *Client) TokenValidFor(ctx context.Context, accessToken string, d time.Duration) (bool, error) {
 	v, err := c.VerifyChannelToken(ctx, accessToken)
 	switch {

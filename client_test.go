@@ -200,7 +200,11 @@ func TestIssueEachKind(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if v.ClientID != srv.Channel().ID || v.Scope != "P CM" || v.Remaining() > tt.lifetime || v.Remaining() < tt.lifetime-time.Minute {
+			scope := "profile chat_message.write"
+			if kind == lineoauth.ShortLived {
+				scope = "P CM"
+			}
+			if v.ClientID != srv.Channel().ID || v.Scope != scope || v.Remaining() > tt.lifetime || v.Remaining() < tt.lifetime-time.Minute {
 				t.Errorf("verification = %+v", v)
 			}
 		})

@@ -27,7 +27,8 @@ var (
 	ErrInvalidAssertion = errors.New("the assertion is not valid")
 	// ErrBadCredentials: the channel ID or secret is wrong.
 	ErrBadCredentials = errors.New("the channel ID or secret is wrong")
-	// ErrTokenInvalid: the token has expired, was revoked, or never was one.
+	// ErrTokenInvalid: the token has expired, was revoked, or never was one. No other
+	// refusal by LINE is taken for that, such as one that finds fault with the request.
 	ErrTokenInvalid = errors.New("the token is not valid")
 	// ErrRateLimited: too many requests; see [Error.RetryAfter], and
 	// https://developers.line.biz/en/reference/messaging-api/#rate-limits

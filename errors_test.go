@@ -122,7 +122,7 @@ func TestErrorBodies(t *testing.T) {
 		"token_exp over 30 days": {func() error {
 			_, err := tooLong.IssueChannelToken(t.Context(), 31*24*time.Hour)
 			return err
-		}(), 400, "invalid_client", "*", "", lineoauth.ErrInvalidAssertion},
+		}(), 400, "invalid_client", "Invalid token_exp", "", lineoauth.ErrInvalidAssertion},
 		"assertion malformed": {issue21(good.WithAssertion("x.y.z")), 400, "invalid_client", "*", "", lineoauth.ErrInvalidAssertion},
 
 		"kid unknown, v2.1":      {issue21(unknownKey), 404, "", "", "Cannot find channel key that satisfies the conditions", lineoauth.ErrUnknownKey},
@@ -141,13 +141,13 @@ func TestErrorBodies(t *testing.T) {
 		})), 400, "invalid_request", "some parameters missed or invalid", "", nil},
 
 		"v2.1 verify, expired":           {verify(expired), 400, "invalid_request", "The access token expired", "", lineoauth.ErrTokenInvalid},
-		"v2.1 verify, revoked":           {verify(revoked), 400, "invalid_request", "*", "", lineoauth.ErrTokenInvalid},
+		"v2.1 verify, revoked":           {verify(revoked), 400, "invalid_request", "The access token revoked", "", lineoauth.ErrTokenInvalid},
 		"v2.1 verify, not this server's": {verify(jws), 400, "invalid_request", "*", "", lineoauth.ErrTokenInvalid},
 		"v2.1 revoke, wrong secret": {wrongSecret.RevokeChannelToken(t.Context(), live),
 			400, "invalid_client", "invalid client_secret", "", lineoauth.ErrBadCredentials},
 		"v2 verify, unknown":   {verify("AAAA/+=="), 400, "invalid_request", "access_token invalid", "", lineoauth.ErrTokenInvalid},
 		"v2 verify, malformed": {verify("no token"), 400, "invalid_request", "access_token in invalid format", "", lineoauth.ErrTokenInvalid},
-		"v2 revoke, malformed": {good.RevokeChannelToken(t.Context(), "no token"), 400, "invalid_request", "*", "", lineoauth.ErrTokenInvalid},
+		"v2 revoke, malformed": {good.RevokeChannelToken(t.Context(), "no token"), 400, "invalid_request", "", "", lineoauth.ErrTokenInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var e *lineoauth.Error

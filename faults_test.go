@@ -642,7 +642,7 @@ func (f *fault) meetSource(t *testing.T, channel *lineoauthtest.Channel, line *l
 
 var (
 	addresses  = regexp.MustCompile(`(127\.0\.0\.1:\d+->)?127\.0\.0\.1:\d+`)
-	requestIDs = regexp.MustCompile(`request ID [A-Z2-7]{26}`)
+	requestIDs = regexp.MustCompile(`request ID [0-9a-f]{16}`)
 	// A second may pass between the client's look at its clock and the server's.
 	twenty     = regexp.MustCompile("try again in (19|21)s")
 	nameServer = regexp.MustCompile(` on \S+:53: `)

@@ -34,7 +34,7 @@ type ErrorResponse struct {
 	// Error Error code, such as `invalid_request` or `invalid_client`.
 	Error string `json:"error,omitempty"`
 
-	// ErrorDescription What is wrong, in words. Not always sent.
+	// ErrorDescription What is wrong, in words that LINE may change. Not always sent.
 	ErrorDescription string `json:"error_description,omitempty"`
 
 	// Message What is wrong, in the Messaging API's shape of an error.
@@ -88,7 +88,8 @@ type VerifyChannelAccessTokenResponse struct {
 	// ExpiresIn Seconds until the token expires. Beyond 2^31 for a long-lived token.
 	ExpiresIn int64 `json:"expires_in"`
 
-	// Scope The token's permissions, separated by spaces.
+	// Scope The token's permissions, separated by spaces: words for a v2.1 token,
+	// codes for others, in any order.
 	Scope string `json:"scope,omitempty"`
 }
 
@@ -261,7 +262,7 @@ type ClientInterface interface {
 	// RevokeChannelTokenByJWTWithBody Revoke a v2.1 channel access token
 	//
 	// Ends a token with a user-specified expiration at once. The answer is 200
-	// for a token that LINE no longer knows, too.
+	// for a token that LINE does not know, or no longer, too.
 	//
 	// Takes any type of body and a specified content type.
 	//
@@ -271,7 +272,7 @@ type ClientInterface interface {
 	// RevokeChannelTokenByJWTWithFormdataBody Revoke a v2.1 channel access token
 	//
 	// Ends a token with a user-specified expiration at once. The answer is 200
-	// for a token that LINE no longer knows, too.
+	// for a token that LINE does not know, or no longer, too.
 	//
 	// Takes a body of the `application/x-www-form-urlencoded` content type.
 	//
@@ -395,7 +396,7 @@ type ClientInterface interface {
 // RevokeChannelTokenByJWTWithBody Revoke a v2.1 channel access token
 //
 // Ends a token with a user-specified expiration at once. The answer is 200
-// for a token that LINE no longer knows, too.
+// for a token that LINE does not know, or no longer, too.
 //
 // Takes any type of body and a specified content type.
 //
@@ -415,7 +416,7 @@ func (c *Client) RevokeChannelTokenByJWTWithBody(ctx context.Context, contentTyp
 // RevokeChannelTokenByJWTWithFormdataBody Revoke a v2.1 channel access token
 //
 // Ends a token with a user-specified expiration at once. The answer is 200
-// for a token that LINE no longer knows, too.
+// for a token that LINE does not know, or no longer, too.
 //
 // Takes a body of the `application/x-www-form-urlencoded` content type.
 //
@@ -1060,7 +1061,7 @@ type ClientWithResponsesInterface interface {
 	// RevokeChannelTokenByJWTWithBodyWithResponse Revoke a v2.1 channel access token
 	//
 	// Ends a token with a user-specified expiration at once. The answer is 200
-	// for a token that LINE no longer knows, too.
+	// for a token that LINE does not know, or no longer, too.
 	//
 	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -1070,7 +1071,7 @@ type ClientWithResponsesInterface interface {
 	// RevokeChannelTokenByJWTWithFormdataBodyWithResponse Revoke a v2.1 channel access token
 	//
 	// Ends a token with a user-specified expiration at once. The answer is 200
-	// for a token that LINE no longer knows, too.
+	// for a token that LINE does not know, or no longer, too.
 	//
 	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
 	//
@@ -1575,7 +1576,7 @@ func (r VerifyChannelTokenResponse) ContentType() string {
 // RevokeChannelTokenByJWTWithBodyWithResponse Revoke a v2.1 channel access token
 //
 // Ends a token with a user-specified expiration at once. The answer is 200
-// for a token that LINE no longer knows, too.
+// for a token that LINE does not know, or no longer, too.
 //
 // Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
 //
@@ -1591,7 +1592,7 @@ func (c *ClientWithResponses) RevokeChannelTokenByJWTWithBodyWithResponse(ctx co
 // RevokeChannelTokenByJWTWithFormdataBodyWithResponse Revoke a v2.1 channel access token
 //
 // Ends a token with a user-specified expiration at once. The answer is 200
-// for a token that LINE no longer knows, too.
+// for a token that LINE does not know, or no longer, too.
 //
 // Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
 //

@@ -13,11 +13,11 @@ import (
 
 // claims is what an assertion says.
 type claims struct {
-	Issuer   string  `json:"iss"`
-	Subject  string  `json:"sub"`
-	Audience string  `json:"aud"`
-	Expiry   float64 `json:"exp"`
-	TokenExp int64   `json:"token_exp"`
+	Issuer   string   `json:"iss"`
+	Subject  string   `json:"sub"`
+	Audience string   `json:"aud"`
+	Expiry   *float64 `json:"exp"`
+	TokenExp *int64   `json:"token_exp"`
 }
 
 // LINE's rules are not those of golang-jwt, so it gets nothing to check.
@@ -30,10 +30,11 @@ func (claims) GetAudience() (jwt.ClaimStrings, error)       { return nil, nil }
 
 var errUnknownKey = errors.New("unknown key")
 
-// checkAssertion returns the channel that an assertion speaks for.
-func (s *Server) checkAssertion(kind, text string) (*Channel, *claims, *refusal) {
+// checkAssertion returns the channel that an assertion speaks for and, for a v2.1
+// token, how long that is to be valid.
+func (s *Server) checkAssertion(kind, text string, forV21 bool) (*Channel, time.Duration, *refusal) {
 	if kind != assertionType || text == "" {
-		return nil, nil, oauthRefusal(invalidRequest, missing)
+		return nil, 0, oauthRefusal(invalidRequest, missing)
 	}
 	var said claims
 	var key registeredKey
@@ -48,24 +49,52 @@ func (s *Server) checkAssertion(kind, text string) (*Channel, *claims, *refusal)
 		}
 		return key.public, nil
 	})
-	now := s.now()
 	switch {
 	case errors.Is(err, errUnknownKey):
-		return nil, nil, messageRefusal(http.StatusNotFound, "Cannot find channel key that satisfies the conditions")
+		return nil, 0, messageRefusal(http.StatusNotFound, "Cannot find channel key that satisfies the conditions")
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
-		return nil, nil, oauthRefusal(invalidClient, "Invalid signature")
+		return nil, 0, chosenRefusal(invalidClient, "Invalid signature")
 	case err != nil:
-		return nil, nil, oauthRefusal(invalidClient, "Malformed client_assertion")
-	case said.Issuer != key.channel.ID:
-		return nil, nil, oauthRefusal(invalidClient, "iss and clientId of key do not match")
-	case said.Subject != said.Issuer:
-		return nil, nil, oauthRefusal(invalidClient, "Invalid sub")
-	case said.Audience != gen.DefaultServerURL+"/":
-		return nil, nil, oauthRefusal(invalidClient, "Invalid aud")
-	case said.Expiry <= float64(now.Unix()) || said.Expiry > float64(now.Add(assertion.MaxExpiresIn).Unix()):
-		return nil, nil, oauthRefusal(invalidClient, "Invalid exp")
-	case said.TokenExp < 0 || said.TokenExp > int64(assertion.MaxValidFor/time.Second):
-		return nil, nil, oauthRefusal(invalidClient, "Invalid token_exp")
+		return nil, 0, chosenRefusal(invalidClient, "Malformed client_assertion")
 	}
-	return key.channel, &said, nil
+	if bad := said.refusal(key.channel.ID, s.now()); bad != nil {
+		return nil, 0, bad
+	}
+	validFor, bad := said.validFor(forV21)
+	return key.channel, validFor, bad
 }
+
+// refusal is what is wrong with an assertion that a channel's key signed.
+func (c *claims) refusal(channelID string, now time.Time) *refusal {
+	switch {
+	case c.Issuer != channelID:
+		return oauthRefusal(invalidClient, "iss and clientId of key do not match")
+	case c.Subject != c.Issuer:
+		return chosenRefusal(invalidClient, "Invalid sub")
+	case c.Audience != gen.DefaultServerURL+"/":
+		return chosenRefusal(invalidClient, "Invalid aud")
+	case c.Expiry == nil:
+		return chosenRefusal(invalidClient, "Invalid exp")
+	case *c.Expiry <= float64(now.Unix()) || *c.Expiry > float64(now.Add(assertion.MaxExpiresIn).Unix()):
+		return oauthRefusal(invalidClient, "Invalid exp")
+	}
+	return nil
+}
+
+// validFor is how long a token is to be valid. Only a v2.1 token needs that.
+func (c *claims) validFor(forV21 bool) (time.Duration, *refusal) {
+	switch {
+	case c.TokenExp == nil && forV21:
+		// rust-alc-api, 2026-04, without the code.
+		return 0, chosenRefusal(invalidClient, "JWT payload must contain token_exp")
+	case c.TokenExp == nil:
+		return 0, nil
+	case *c.TokenExp < 0 || *c.TokenExp == 0 && forV21 || !forV21 && *c.TokenExp > maxTokenExp:
+		return 0, chosenRefusal(invalidClient, "Invalid token_exp")
+	case *c.TokenExp > maxTokenExp:
+		return 0, oauthRefusal(invalidClient, "Invalid token_exp") // rust-alc-api, 2026-04
+	}
+	return time.Duration(*c.TokenExp) * time.Second, nil
+}
+
+const maxTokenExp = int64(assertion.MaxValidFor / time.Second)

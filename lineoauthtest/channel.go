@@ -3,18 +3,18 @@ package lineoauthtest
 import (
 	"crypto/rand"
 	"crypto/rsa"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
-	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/internal/assertion"
@@ -29,6 +29,10 @@ const LongLived lineoauth.Kind = "long-lived"
 const (
 	maxLive = 30 // of v2.1 and of short-lived tokens
 	maxKeys = 2
+
+	// Channel IDs are numbers of 32 bits.
+	maxChannelID   = math.MaxInt32
+	firstChannelID = 2_000_000_000 // of those that are made up
 
 	statelessLifetime = 15 * time.Minute
 	shortLifetime     = 30 * 24 * time.Hour
@@ -47,8 +51,9 @@ type Channel struct {
 
 	// The server's mutex guards what follows. Tokens stand in the order of
 	// their issue.
-	keyIDs []string
-	tokens map[lineoauth.Kind][]*token
+	keyIDs  []string
+	miniApp bool
+	tokens  map[lineoauth.Kind][]*token
 }
 
 type registeredKey struct {
@@ -66,11 +71,12 @@ type token struct {
 }
 
 // AddChannel adds a channel with the given ID and secret. What is empty is made
-// up. The error says that the ID has something other than digits, or is taken.
+// up, the ID below 2^31 as LINE's are. The error says that the ID has something other
+// than digits, or is taken.
 func (s *Server) AddChannel(id, secret string) (*Channel, error) {
 	if id == "" {
-		n, _ := rand.Int(rand.Reader, big.NewInt(1e9)) // never fails
-		id = fmt.Sprintf("2%09d", n)
+		n, _ := rand.Int(rand.Reader, big.NewInt(maxChannelID-firstChannelID)) // never fails
+		id = strconv.FormatInt(firstChannelID+n.Int64(), 10)
 	}
 	if secret == "" {
 		secret = strings.ToLower(rand.Text())
@@ -151,7 +157,7 @@ func (c *Channel) newKey() (*lineoauth.Key, error) {
 }
 
 // RegisterKey registers a public key with the channel, as the console does,
-// and returns its key ID, which it makes up when keyID is empty. The key must
+// and returns its key ID, a UUID that it makes up when keyID is empty. The key must
 // be a JWK of an RSA-2048 public key with "alg" RS256, either "use" sig or
 // "key_ops" ["verify"], and no "kid". A channel has two keys at most. The error
 // says what is wrong with the key, or that its ID is taken.
@@ -163,7 +169,7 @@ func (c *Channel) RegisterKey(keyID string, publicJWK []byte) (string, error) {
 		return "", fmt.Errorf("lineoauthtest: the public key is refused: %w", err)
 	}
 	if keyID == "" {
-		keyID = rand.Text()
+		keyID = newUUID()
 	}
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
@@ -217,11 +223,25 @@ func parsePublicJWK(text []byte) (*rsa.PublicKey, error) {
 	return public, nil
 }
 
+// SetMINIApp says whether the channel is that of a LINE MINI App, for which LINE
+// issues no v2.1 and no long-lived tokens. Call it before it has tokens.
+//
+// https://developers.line.biz/en/docs/basics/channel-access-token/
+func (c *Channel) SetMINIApp(on bool) {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	c.miniApp = on
+}
+
 // IssueLongLivedToken issues a token that does not expire, as the console does.
-// A channel has one; the one before is revoked.
+// A channel has one; the one before is revoked. It returns the zero Secret for the
+// channel of a LINE MINI App, which has none.
 func (c *Channel) IssueLongLivedToken() lineoauth.Secret {
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
+	if c.miniApp {
+		return lineoauth.Secret{}
+	}
 	for _, t := range c.tokens[LongLived] {
 		delete(c.server.byText, t.text)
 	}
@@ -256,10 +276,10 @@ func (t *token) isJWS() bool { return t.kind == lineoauth.V21 || t.kind == lineo
 func (c *Channel) issue(kind lineoauth.Kind, now time.Time, validFor time.Duration) *token {
 	t := &token{channel: c, kind: kind, issuedAt: now, expiresAt: now.Add(validFor)}
 	if kind == lineoauth.V21 {
-		t.keyID = rand.Text()
+		t.keyID = newKeyID()
 	}
 	if t.isJWS() {
-		t.text = c.jws(t)
+		t.text = c.server.jws.issue(t.expiresAt)
 	} else {
 		t.text = opaque()
 	}
@@ -294,28 +314,4 @@ func (s *Server) find(text string) *token {
 		return nil
 	}
 	return t
-}
-
-func (c *Channel) jws(t *token) string {
-	signed, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{
-		"sub": c.ID,
-		"jti": rand.Text(),
-		"exp": t.expiresAt.Unix(),
-	}).SignedString(c.server.signingKey)
-	if err != nil {
-		panic(err) // HMAC of a map of strings and numbers
-	}
-	return signed
-}
-
-// opaque returns a token with all the letters that careless encoding breaks.
-func opaque() string {
-	random := make([]byte, 128)
-	for {
-		_, _ = rand.Read(random) // never fails
-		text := base64.StdEncoding.EncodeToString(random)
-		if strings.Contains(text, "+") && strings.Contains(text, "/") && strings.HasSuffix(text, "=") {
-			return text
-		}
-	}
 }

@@ -22,8 +22,11 @@
 // "lineoauth serve" runs a server for them.
 //
 // It counts no calls against LINE's rate limits; a [Fault] answers with 429.
-// Where LINE does not tell what it answers, such as for a token that is unknown
-// to it, the text of the error is the emulator's own.
+//
+// The server answers as LINE's reference says or, where people recorded LINE's
+// answers, as those: TestFacts has a row for each fact, with its source. Where nothing
+// is known, such as of a token that never was one, the answer is the server's choice,
+// and [Request.Undocumented] marks it: do not depend on that.
 //
 // https://developers.line.biz/en/reference/messaging-api/#channel-access-token
 package lineoauthtest

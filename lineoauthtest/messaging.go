@@ -40,7 +40,14 @@ func (s *Server) routeMessaging() {
 // bearer returns the live token of a request's Authorization header.
 func (s *Server) bearer(r *http.Request) (*token, *refusal) {
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if t := s.find(text); t != nil && strings.EqualFold(scheme, "Bearer") {
+	if text == "" || !strings.EqualFold(scheme, "Bearer") {
+		// laravel-line-sdk issue 9, 2024-12, of no header or one without a token.
+		bad := messageRefusal(http.StatusUnauthorized,
+			"Authorization header required. Must follow the scheme, 'Authorization: Bearer <ACCESS TOKEN>'")
+		bad.undocumented = text != ""
+		return nil, bad
+	}
+	if t := s.find(text); t != nil {
 		return t, nil
 	}
 	return nil, messageRefusal(http.StatusUnauthorized,

@@ -1,7 +1,6 @@
 package lineoauthtest
 
 import (
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -32,7 +31,7 @@ type Server struct {
 	memory *http.Transport
 	served sync.WaitGroup
 
-	signingKey []byte // of the JWS tokens
+	jws *jwsForm
 
 	mu       sync.Mutex
 	offset   time.Duration
@@ -62,13 +61,13 @@ func NewServer() *Server {
 // [testing/synctest] bubble can use; Start adds a listener.
 func NewUnstartedServer() *Server {
 	s := &Server{
-		mux:        http.NewServeMux(),
-		pipe:       pipe.Listen(),
-		signingKey: []byte(rand.Text()),
-		channels:   make(map[string]*Channel),
-		keys:       make(map[string]registeredKey),
-		byText:     make(map[string]*token),
-		calls:      make(map[lineoauth.Operation]int),
+		mux:      http.NewServeMux(),
+		pipe:     pipe.Listen(),
+		jws:      newJWSForm(),
+		channels: make(map[string]*Channel),
+		keys:     make(map[string]registeredKey),
+		byText:   make(map[string]*token),
+		calls:    make(map[lineoauth.Operation]int),
 	}
 	s.ownChannel = sync.OnceValue(s.newChannel)
 	api.HandlerWithOptions(handler{Server: s}, api.StdHTTPServerOptions{BaseRouter: s.mux, ErrorHandlerFunc: badParameter})
@@ -160,8 +159,7 @@ func (s *Server) Advance(d time.Duration) {
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	requestID := rand.Text()
-	w.Header().Set("X-Line-Request-Id", requestID)
+	requestID := setHeaders(w.Header(), r.URL.Path)
 	w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
 
 	handler, pattern := s.mux.Handler(r)
@@ -184,6 +182,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		messageRefusal(rec.Code, http.StatusText(rec.Code)).write(w)
 	}
+}
+
+// setHeaders sets those of LINE's answers at a path, among them the request ID. Those
+// of the OAuth endpoints were recorded by omniauth-line on 2026-09-03.
+func setHeaders(header http.Header, path string) (requestID string) {
+	if !strings.HasPrefix(path, "/oauth2/") && !strings.HasPrefix(path, "/v2/oauth/") {
+		requestID = newUUID()
+		header.Set("Content-Type", "application/json")
+	} else {
+		requestID = oauthRequestID()
+		header.Set("Content-Type", "application/json;charset=UTF-8")
+		header.Set("Cache-Control", "max-age=0, no-cache, no-store")
+		header.Set("Pragma", "no-cache")
+		header.Set("X-Content-Type-Options", "nosniff")
+	}
+	header.Set("X-Line-Request-Id", requestID)
+	return requestID
 }
 
 // baseURL is where a client of this server sends its requests.

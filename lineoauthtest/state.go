@@ -88,6 +88,9 @@ type Request struct {
 	RequestID string `json:"request_id"`
 	// Fault is what went wrong on purpose, if anything.
 	Fault FaultKind `json:"fault,omitempty"`
+	// Undocumented reports that nothing is known of what LINE answers to such a
+	// request, or not all, and that the emulator chose an answer. Do not depend on it.
+	Undocumented bool `json:"undocumented,omitempty"`
 }
 
 // State returns what the server knows now.
@@ -133,10 +136,11 @@ func (s *Server) observe(w http.ResponseWriter, r *http.Request, op lineoauth.Op
 	if fault != nil {
 		noted.Fault = fault.Kind
 	}
-	watched := &watchedWriter{ResponseWriter: w, note: func(status int) {
-		noted.Status = status
+	watched := &watchedWriter{ResponseWriter: w}
+	watched.note = func(status int) {
+		noted.Status, noted.Undocumented = status, watched.undocumented
 		s.note(noted, r)
-	}}
+	}
 	if fault == nil {
 		s.mux.ServeHTTP(watched, r)
 	} else {
@@ -203,7 +207,8 @@ var fieldNames = []string{"grant_type", "client_assertion_type", "client_asserti
 // watchedWriter takes note of a request once its status is known.
 type watchedWriter struct {
 	http.ResponseWriter
-	note func(status int)
+	note         func(status int)
+	undocumented bool // of the answer to come
 }
 
 // Unwrap lets a fault take the connection.

@@ -305,16 +305,16 @@ func TestVerifyIsCautious(t *testing.T) {
 	}))
 	defer srv.Close()
 	for text, want := range map[string]int{
-		`{"error":"invalid_request","error_description":"The access token expired"}`:                 3,
-		`{"error":"invalid_request","error_description":"access_token invalid"}`:                     3,
-		`{"error":"invalid_request"}`:                                                                3,
-		`{"error":"invalid_request","error_description":"client_id is required."}`:                   1,
-		`{"error":"invalid_request","error_description":"some parameters in the wrong format"}`:      1,
-		`{"error":"invalid_request","error_description":"some parameters missed or invalid"}`:        1,
-		`{"error":"invalid_request","error_description":"the access token expired"}`:                 1,
-		`{"error":"invalid_client","error_description":"invalid client_secret"}`:                     1,
-		`{"message":"failed to parse"}`:                                                              1,
-		`{"message":"The access token expired"}`:                                                     1,
+		`{"error":"invalid_request","error_description":"The access token expired"}`: 3,
+		`{"error":"invalid_request","error_description":"access_token invalid"}`:     3,
+		`{"error":"invalid_request"}`: 3,
+		`{"error":"invalid_request","error_description":"client_id is required."}`:              1,
+		`{"error":"invalid_request","error_description":"some parameters in the wrong format"}`: 1,
+		`{"error":"invalid_request","error_description":"some parameters missed or invalid"}`:   1,
+		`{"error":"invalid_request","error_description":"the access token expired"}`:            1,
+		`{"error":"invalid_client","error_description":"invalid client_secret"}`:                1,
+		`{"message":"failed to parse"}`:          1,
+		`{"message":"The access token expired"}`: 1,
 		`{"error":"invalid_request","error_description":{"message":"some other shape of an error"}}`: 1,
 	} {
 		for _, token := range []string{"eyJhbGciOiJIUzI1NiJ9.e30.c2ln", "opaque"} {

@@ -30,7 +30,7 @@ type ErrorResponse struct {
 	// Error Error code, such as `invalid_request` or `invalid_client`.
 	Error string `json:"error,omitempty"`
 
-	// ErrorDescription What is wrong, in words. Not always sent.
+	// ErrorDescription What is wrong, in words that LINE may change. Not always sent.
 	ErrorDescription string `json:"error_description,omitempty"`
 
 	// Message What is wrong, in the Messaging API's shape of an error.
@@ -84,7 +84,8 @@ type VerifyChannelAccessTokenResponse struct {
 	// ExpiresIn Seconds until the token expires. Beyond 2^31 for a long-lived token.
 	ExpiresIn int64 `json:"expires_in"`
 
-	// Scope The token's permissions, separated by spaces.
+	// Scope The token's permissions, separated by spaces: words for a v2.1 token,
+	// codes for others, in any order.
 	Scope string `json:"scope,omitempty"`
 }
 
