@@ -26,8 +26,9 @@ import (
 )
 
 const (
-	// LINE's answers have a few hundred bytes.
+	// LINE's answers have a few hundred bytes, and a few fields.
 	maxAnswer = 1 << 20
+	maxFields = 100
 
 	// What is shorter is no secret, and stands in too many words.
 	minSecret = 6
@@ -140,6 +141,9 @@ func fieldsOf(body []byte) ([]field, error) {
 			name, err := fieldName(literal)
 			if err != nil {
 				return nil, err
+			}
+			if len(fields) == maxFields { // each is compared with all before it
+				return nil, fmt.Errorf("the answer has more than %d fields", maxFields)
 			}
 			if slices.ContainsFunc(fields, func(f field) bool { return bytes.EqualFold(f.name, name) }) {
 				return nil, fmt.Errorf("the answer has the field %q twice", name)

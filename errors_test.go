@@ -653,6 +653,22 @@ func TestContextWithACause(t *testing.T) {
 	}
 }
 
+// An answer of fields alone must not take a processor for half a minute.
+func TestManyFields(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(`{"error":"invalid_request"`)
+	for i := 0; b.Len() < 1<<20-20; i++ {
+		fmt.Fprintf(&b, `,"%x":1`, i)
+	}
+	b.WriteString("}")
+	for _, status := range []int{200, 400} {
+		_, err := newClient(t, lineoauth.Config{Transport: fixed(status, http.Header{"Content-Type": {"application/json"}}, b.String())}).VerifyChannelToken(t.Context(), opaque)
+		if err == nil || !strings.Contains(err.Error(), "more than 100 fields") {
+			t.Errorf("%d: %.200v", status, err)
+		}
+	}
+}
+
 func TestBoundsOfErrors(t *testing.T) {
 	body := `{"message":"m","details":[` + strings.Repeat(`{"message":"x"},`, 500) + `{}]}`
 	_, err := newClient(t, lineoauth.Config{Transport: fixed(400, http.Header{}, body)}).VerifyChannelToken(t.Context(), opaque)
