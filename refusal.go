@@ -170,18 +170,17 @@ func (a *answer) readRefusal() (said gen.ErrorResponse, more bool, err error) {
 	if err != nil {
 		return said, false, errors.New(a.mediaType() + " that is no error of LINE's")
 	}
-	if _, err := fieldsOf(a.body); err != nil {
+	fields, err := fieldsOf(a.body)
+	if err != nil {
 		return said, false, err
 	}
-	var fields map[string]json.RawMessage
-	_ = json.Unmarshal(a.body, &fields) // which is an object, or null
-	for name, value := range fields {
-		switch name {
+	for _, f := range fields {
+		switch string(f.name) { // as LINE writes them; encoding/json takes other letters, too
 		case "error", "error_description", "message":
 		case "details":
 			more = more || len(said.Details) > 0
 		default:
-			more = more || string(value) != "null"
+			more = more || !f.null
 		}
 	}
 	return said, more, nil
