@@ -223,8 +223,8 @@ func parsePublicJWK(text []byte) (*rsa.PublicKey, error) {
 	return public, nil
 }
 
-// SetMINIApp says whether the channel is that of a LINE MINI App, for which LINE
-// issues no v2.1 and no long-lived tokens. Call it before it has tokens.
+// SetMINIApp sets whether the channel is that of a LINE MINI App, for which LINE
+// issues no v2.1 and no long-lived tokens. Call it before the channel has tokens.
 //
 // https://developers.line.biz/en/docs/basics/channel-access-token/
 func (c *Channel) SetMINIApp(on bool) {

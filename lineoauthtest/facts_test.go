@@ -146,6 +146,11 @@ func factsOfForms() map[string]fact {
 		"oauth-cache-control": {omniauthLine, func(l *line) { l.expectHeader("Cache-Control", "max-age=0, no-cache, no-store") }},
 		"oauth-pragma":        {omniauthLine, func(l *line) { l.expectHeader("Pragma", "no-cache") }},
 		"oauth-nosniff":       {omniauthLine, func(l *line) { l.expectHeader("X-Content-Type-Options", "nosniff") }},
+		// Nobody ever saw one.
+		"rate-limit-headers": {reference, func(l *line) {
+			l.expectHeader("Retry-After", "")
+			l.expectHeader("X-Ratelimit-Limit", "")
+		}},
 		"stateless-field-order": {reference, func(l *line) {
 			l.statelessBySecret(l.channel.ID, l.channel.Secret)
 			l.expectOrder("token_type", "access_token", "expires_in")
