@@ -1,51 +1,184 @@
 package lineoauthtest
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
 	"net/http"
+	"strings"
 	"time"
 )
 
-// routeAdmin gives to other languages what a Go test does by calls.
-func (s *Server) routeAdmin() {
-	s.mux.HandleFunc("GET /_emulator/state", func(w http.ResponseWriter, _ *http.Request) {
-		writeJSON(w, http.StatusOK, s.State())
-	})
-	s.mux.HandleFunc("POST /_emulator/faults", func(w http.ResponseWriter, r *http.Request) {
-		var read faultJSON
-		if !readJSON(w, r, &read) {
-			return
-		}
-		f := read.fault()
-		if err := f.check(); err != nil {
-			messageRefusal(http.StatusBadRequest, err.Error()).write(w)
-			return
-		}
-		s.Inject(f)
-		writeJSON(w, http.StatusOK, s.State())
-	})
-	s.mux.HandleFunc("DELETE /_emulator/faults", func(w http.ResponseWriter, _ *http.Request) {
-		s.ClearFaults()
-		writeJSON(w, http.StatusOK, s.State())
-	})
-	s.mux.HandleFunc("POST /_emulator/clock", func(w http.ResponseWriter, r *http.Request) {
-		var clock struct {
-			Advance duration `json:"advance"`
-		}
-		if !readJSON(w, r, &clock) {
-			return
-		}
-		s.Advance(time.Duration(clock.Advance))
-		writeJSON(w, http.StatusOK, s.State())
-	})
+// adminEndpoints gives to other languages what a Go test does by calls. Those that
+// say nothing else answer with the state.
+var adminEndpoints = []struct {
+	pattern, example, does string
+	serve                  func(*Server, http.ResponseWriter, *http.Request)
+}{
+	{"GET /_emulator/state", "", "calls, valid tokens, what was sent, faults to come",
+		func(s *Server, w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.State()) }},
+	{"POST /_emulator/reset", "{}", "begins anew, with the channels as they were set up",
+		admin(func(s *Server, _ *http.Request, _ struct{}) (any, error) { s.Reset(); return s.State(), nil })},
+	{"POST /_emulator/clock", `{"advance":"15m"}`, "moves the clock on",
+		admin((*Server).adminClock)},
+	{"POST /_emulator/faults", `{"fault":"rate-limited","times":3}`, "makes the next answers go wrong",
+		admin(func(s *Server, _ *http.Request, f faultJSON) (any, error) { return s.State, s.inject(f.fault()) })},
+	{"DELETE /_emulator/faults", "", "clears the faults to come",
+		admin(func(s *Server, _ *http.Request, _ struct{}) (any, error) { s.ClearFaults(); return s.State, nil })},
+	{"POST /_emulator/rate-limits", `{"enabled":true}`, "applies LINE's rate limits, or stops that",
+		admin((*Server).adminRateLimits)},
+	{"POST /_emulator/channels/{channelId}/secret", `{"channel_secret":"…"}`, "re-issues the channel secret; omitted, it is generated; answers with it",
+		admin((*Server).adminSecret)},
+	{"POST /_emulator/channels/{channelId}/keys", `{"public_key":{…},"key_id":"…"}`, "registers a public key, a JWK; answers with its key ID",
+		admin((*Server).adminRegister)},
+	{"PUT /_emulator/channels/{channelId}/keys/{keyId}", `{"public_key":{…},"key_id":"…"}`, "puts another key in place of one; answers with its key ID",
+		admin((*Server).adminReplace)},
+	{"DELETE /_emulator/channels/{channelId}/keys/{keyId}", "", "deletes a key",
+		admin((*Server).adminDeleteKey)},
+	{"POST /_emulator/profiles", `{"userId":"U…","displayName":"…"}`, "sets a user's profile; without displayName the user is not found",
+		admin(func(s *Server, _ *http.Request, p Profile) (any, error) { return s.State, s.SetProfile(p) })},
+	{"POST /_emulator/contents", `{"message_id":"1","content_type":"image/png","data":"…"}`, "sets what a message holds, in base64; without data it is not found",
+		admin((*Server).adminContent)},
 }
 
-func readJSON(w http.ResponseWriter, r *http.Request, v any) bool {
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxForm))
+var errNotThere = errors.New("not found")
+
+// admin returns a handler of an admin endpoint. do returns what to answer with, or a
+// function that does.
+func admin[T any](do func(*Server, *http.Request, T) (any, error)) func(*Server, http.ResponseWriter, *http.Request) {
+	return func(s *Server, w http.ResponseWriter, r *http.Request) {
+		// A web page can send other types, and none, without being asked.
+		contentType := r.Header.Get("Content-Type")
+		if mediaType, _, err := mime.ParseMediaType(contentType); (contentType != "" || r.Method == http.MethodPost) && (err != nil || mediaType != "application/json") {
+			messageRefusal(http.StatusUnsupportedMediaType, "the emulator's own paths take JSON; send Content-Type: application/json (curl --json does)").write(w)
+			return
+		}
+		var read T
+		err := readJSON(r.Body, &read)
+		if err != nil {
+			messageRefusal(http.StatusBadRequest, "the body is not the JSON that the emulator takes here: "+err.Error()).write(w)
+			return
+		}
+		answer, err := do(s, r, read)
+		if state, ok := answer.(func() State); ok {
+			answer = state()
+		}
+		switch {
+		case errors.Is(err, errNotThere):
+			messageRefusal(http.StatusNotFound, strings.TrimPrefix(err.Error(), "lineoauthtest: ")).write(w)
+		case err != nil:
+			messageRefusal(http.StatusBadRequest, strings.TrimPrefix(err.Error(), "lineoauthtest: ")).write(w)
+		default:
+			writeJSON(w, http.StatusOK, answer)
+		}
+	}
+}
+
+// readJSON reads one object, and nothing behind it. No text at all is an empty
+// object.
+func readJSON(body io.Reader, v any) error {
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return err
+	}
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(text))
 	d.DisallowUnknownFields()
 	if err := d.Decode(v); err != nil {
-		messageRefusal(http.StatusBadRequest, err.Error()).write(w)
-		return false
+		return err
 	}
-	return true
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("there is something behind the object")
+	}
+	return nil
+}
+
+func (s *Server) adminClock(_ *http.Request, clock struct {
+	Advance *duration `json:"advance"`
+}) (any, error) {
+	if clock.Advance == nil {
+		return nil, errors.New(`give "advance", such as "15m"`)
+	}
+	s.mu.Lock()
+	err := s.advance(time.Duration(*clock.Advance))
+	s.mu.Unlock()
+	return s.State, err
+}
+
+func (s *Server) adminRateLimits(_ *http.Request, limits struct {
+	Enabled *bool `json:"enabled"`
+}) (any, error) {
+	if limits.Enabled == nil {
+		return nil, errors.New(`give "enabled", true or false`)
+	}
+	s.LimitRates(*limits.Enabled)
+	return s.State, nil
+}
+
+// channel returns the channel of a request's path.
+func (s *Server) channel(r *http.Request) (*Channel, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.channels[r.PathValue("channelId")]
+	if c == nil {
+		return nil, fmt.Errorf("channel %w; GET /_emulator/state lists those that the emulator has", errNotThere)
+	}
+	return c, nil
+}
+
+func (s *Server) adminSecret(r *http.Request, read struct {
+	ChannelSecret string `json:"channel_secret"`
+}) (any, error) {
+	c, err := s.channel(r)
+	if err != nil {
+		return nil, err
+	}
+	return map[string]string{"channel_id": c.ID, "channel_secret": c.ReissueSecret(read.ChannelSecret)}, nil
+}
+
+type keyJSON struct {
+	PublicKey json.RawMessage `json:"public_key"`
+	KeyID     string          `json:"key_id"`
+}
+
+func (s *Server) adminRegister(r *http.Request, key keyJSON) (any, error) {
+	c, err := s.channel(r)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	c.remember()
+	s.mu.Unlock()
+	keyID, err := c.RegisterKey(key.KeyID, key.PublicKey)
+	return map[string]string{"channel_id": c.ID, "key_id": keyID}, err
+}
+
+func (s *Server) adminReplace(r *http.Request, key keyJSON) (any, error) {
+	c, err := s.channel(r)
+	if err != nil {
+		return nil, err
+	}
+	keyID, err := c.ReplaceKey(r.PathValue("keyId"), key.KeyID, key.PublicKey)
+	return map[string]string{"channel_id": c.ID, "key_id": keyID}, err
+}
+
+func (s *Server) adminDeleteKey(r *http.Request, _ struct{}) (any, error) {
+	c, err := s.channel(r)
+	if err != nil {
+		return nil, err
+	}
+	return s.State, c.DeleteKey(r.PathValue("keyId"))
+}
+
+func (s *Server) adminContent(_ *http.Request, content struct {
+	MessageID   string `json:"message_id"`
+	ContentType string `json:"content_type"`
+	Data        []byte `json:"data"`
+}) (any, error) {
+	return s.State, s.SetContent(content.MessageID, content.ContentType, content.Data)
 }

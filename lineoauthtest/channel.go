@@ -27,8 +27,9 @@ import (
 const LongLived lineoauth.Kind = "long-lived"
 
 const (
-	maxLive = 30 // of v2.1 and of short-lived tokens
-	maxKeys = 2
+	maxLive      = 30 // of v2.1 and of short-lived tokens
+	maxKeys      = 2
+	maxStateless = 100_000 // that are kept of a channel; LINE has no limit
 
 	// Channel IDs are numbers of 32 bits.
 	maxChannelID   = math.MaxInt32
@@ -43,17 +44,20 @@ const (
 // Channel is a Messaging API channel of a [Server], as the LINE Developers
 // Console shows it.
 type Channel struct {
-	// ID is the channel ID, Secret the channel secret. They do not change.
-	ID, Secret string
+	// ID is the channel ID. It does not change.
+	ID string
+	// Secret is the channel secret, until [Channel.ReissueSecret] changes it.
+	Secret string
 
 	server *Server
-	ownKey func() (*lineoauth.Key, error)
+	own    ownKey
 
 	// The server's mutex guards what follows. Tokens stand in the order of
 	// their issue.
 	keyIDs  []string
 	miniApp bool
 	tokens  map[lineoauth.Kind][]*token
+	before  *setup // nil until the secret or a key is changed
 }
 
 type registeredKey struct {
@@ -90,7 +94,6 @@ func (s *Server) AddChannel(id, secret string) (*Channel, error) {
 		return nil, fmt.Errorf("lineoauthtest: there is a channel %s already", id)
 	}
 	c := &Channel{ID: id, Secret: secret, server: s, tokens: make(map[lineoauth.Kind][]*token)}
-	c.ownKey = sync.OnceValues(c.newKey)
 	s.channels[id] = c
 	return c, nil
 }
@@ -99,13 +102,16 @@ func (s *Server) AddChannel(id, secret string) (*Channel, error) {
 // that is registered for it, and the way to this server. The client's
 // clock is the server's. It panics if the channel has two other keys already.
 func (c *Channel) Config() lineoauth.Config {
-	key, err := c.ownKey()
+	key, err := c.configKey()
 	if err != nil {
 		panic(err)
 	}
+	c.server.mu.Lock()
+	secret := c.Secret
+	c.server.mu.Unlock()
 	cfg := lineoauth.Config{
 		ChannelID:     c.ID,
-		ChannelSecret: lineoauth.NewSecret(c.Secret),
+		ChannelSecret: lineoauth.NewSecret(secret),
 		Key:           key,
 		BaseURL:       c.server.baseURL(),
 		Now:           c.server.Now,
@@ -136,24 +142,43 @@ func privateKey(n int) (*rsa.PrivateKey, error) {
 	return privateKeys.all[n], nil
 }
 
-func (c *Channel) newKey() (*lineoauth.Key, error) {
+// ownKey is the key that Config has.
+type ownKey struct {
+	sync.Mutex
+	private *rsa.PrivateKey
+	keyID   string
+	key     *lineoauth.Key
+}
+
+// configKey returns the channel's own key, which it registers unless it is.
+func (c *Channel) configKey() (*lineoauth.Key, error) {
+	c.own.Lock()
+	defer c.own.Unlock()
 	c.server.mu.Lock()
+	registered := slices.Contains(c.keyIDs, c.own.keyID)
 	n := c.server.ownKeys
-	c.server.ownKeys++
+	if c.own.private == nil {
+		c.server.ownKeys++
+	}
 	c.server.mu.Unlock()
-	private, err := privateKey(n)
+	if registered {
+		return c.own.key, nil
+	}
+	var err error
+	if c.own.private == nil {
+		if c.own.private, err = privateKey(n); err != nil {
+			return nil, err
+		}
+	}
+	public, err := assertion.PublicJWK(&c.own.private.PublicKey)
 	if err != nil {
 		return nil, err
 	}
-	public, err := assertion.PublicJWK(&private.PublicKey)
-	if err != nil {
+	if c.own.keyID, err = c.RegisterKey("", public); err != nil {
 		return nil, err
 	}
-	keyID, err := c.RegisterKey("", public)
-	if err != nil {
-		return nil, err
-	}
-	return lineoauth.NewKey(private, keyID)
+	c.own.key, err = lineoauth.NewKey(c.own.private, c.own.keyID)
+	return c.own.key, err
 }
 
 // RegisterKey registers a public key with the channel, as the console does,
@@ -168,11 +193,15 @@ func (c *Channel) RegisterKey(keyID string, publicJWK []byte) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("lineoauthtest: the public key is refused: %w", err)
 	}
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	return c.register(keyID, public)
+}
+
+func (c *Channel) register(keyID string, public *rsa.PublicKey) (string, error) {
 	if keyID == "" {
 		keyID = newUUID()
 	}
-	c.server.mu.Lock()
-	defer c.server.mu.Unlock()
 	if len(c.keyIDs) == maxKeys {
 		return "", fmt.Errorf("lineoauthtest: channel %s has %d keys already", c.ID, maxKeys)
 	}
@@ -283,7 +312,13 @@ func (c *Channel) issue(kind lineoauth.Kind, now time.Time, validFor time.Durati
 	} else {
 		t.text = opaque()
 	}
-	c.tokens[kind] = append(c.live(kind, now), t)
+	live := c.live(kind, now)
+	if len(live) >= maxStateless {
+		delete(c.server.byText, live[0].text)
+		live = live[1:]
+		c.server.forgotten++
+	}
+	c.tokens[kind] = append(live, t)
 	c.server.byText[t.text] = t
 	return t
 }

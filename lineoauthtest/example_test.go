@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"io"
 	"log"
 	"net/http"
 	"strings"
@@ -192,4 +193,59 @@ func ExampleChannel_IssueLongLivedToken() {
 	good, err := client.TokenValidFor(context.Background(), token.Reveal(), 365*24*time.Hour)
 	fmt.Println(good, err)
 	// Output: true <nil>
+}
+
+// Rotation: a bot that still has the old secret is refused.
+func ExampleChannel_ReissueSecret() {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	before, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	srv.Channel().ReissueSecret("")
+	after, err := lineoauth.New(srv.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, client := range []*lineoauth.Client{before, after} {
+		_, err := client.IssueShortLivedChannelToken(context.Background())
+		fmt.Println(errors.Is(err, lineoauth.ErrBadCredentials), err == nil)
+	}
+	// Output:
+	// true false
+	// false true
+}
+
+// One server for many tests, each of which begins anew.
+func ExampleServer_Reset() {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	srv.Channel().IssueLongLivedToken()
+	srv.Advance(time.Hour)
+	srv.Reset()
+	fmt.Println(len(srv.State().Tokens), time.Until(srv.Now()) < time.Minute)
+	// Output: 0 true
+}
+
+// A bot's test: what a user sent is there for the bot to get.
+func ExampleServer_SetContent() {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	if err := srv.SetContent("325708", "text/plain", []byte("hello")); err != nil {
+		log.Fatal(err)
+	}
+	req, err := http.NewRequest(http.MethodGet, srv.URL+"/v2/bot/message/325708/content", nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+srv.Channel().IssueLongLivedToken().Reveal())
+	rsp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer rsp.Body.Close()
+	text, err := io.ReadAll(rsp.Body)
+	fmt.Println(rsp.Header.Get("Content-Type"), string(text), err)
+	// Output: text/plain hello <nil>
 }

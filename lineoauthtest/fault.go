@@ -79,14 +79,13 @@ var strikes = map[FaultKind]func(f Fault, w *watchedWriter, r *http.Request, s *
 		if f.RetryAfter != "" {
 			w.Header().Set("Retry-After", f.RetryAfter)
 		}
-		messageRefusal(http.StatusTooManyRequests, "The API rate limit has been exceeded. Try again later.").write(w)
+		tooManyRequests().write(w)
 	},
 	NotJSON: func(_ Fault, w *watchedWriter, _ *http.Request, _ *Server) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		_, _ = io.WriteString(w, "<!DOCTYPE html><title>Log in</title><p>Log in to use this network.")
 	},
 	Endless: func(_ Fault, w *watchedWriter, r *http.Request, _ *Server) {
-		readBody(w, r)
 		w.Header().Set("Content-Type", "application/json")
 		chunk := bytes.Repeat([]byte(" "), 32<<10)
 		for r.Context().Err() == nil {
@@ -122,7 +121,6 @@ var strikes = map[FaultKind]func(f Fault, w *watchedWriter, r *http.Request, s *
 		panic(http.ErrAbortHandler)
 	},
 	Delayed: func(f Fault, w *watchedWriter, r *http.Request, s *Server) {
-		readBody(w, r)
 		wait := time.NewTimer(f.Delay)
 		defer wait.Stop()
 		select {
@@ -138,13 +136,6 @@ var strikes = map[FaultKind]func(f Fault, w *watchedWriter, r *http.Request, s *
 	},
 }
 
-// readBody takes the body into memory: only then does net/http notice that the
-// client goes.
-func readBody(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage)) // what is missing is refused later
-	r.Body = io.NopCloser(bytes.NewReader(body))
-}
-
 // reset breaks the connection without an answer.
 func reset(w *watchedWriter) {
 	w.end(0)
@@ -158,8 +149,16 @@ func reset(w *watchedWriter) {
 	_ = conn.Close()
 }
 
+const (
+	maxFaults    = 1000
+	maxFaultText = 2000 // bytes of a header
+)
+
 // check refuses what would never strike.
 func (f *Fault) check() error {
+	if len(f.RetryAfter) > maxFaultText || len(f.Location) > maxFaultText {
+		return fmt.Errorf("a header of a fault is longer than %d bytes; shorten it", maxFaultText)
+	}
 	if strikes[f.Kind] == nil {
 		return fmt.Errorf("there is no fault %q; there are %q", f.Kind, slices.Sorted(maps.Keys(strikes)))
 	}
@@ -173,17 +172,28 @@ func (f *Fault) check() error {
 
 // Inject makes the next answers go wrong. Faults strike in the order in which
 // they were injected, one an answer. It panics if there is no such kind of
-// fault, or no such operation.
+// fault, no such operation, if a header is longer than 2,000 bytes, or if 1,000
+// faults are still to come.
 func (s *Server) Inject(f Fault) {
-	if err := f.check(); err != nil {
+	if err := s.inject(f); err != nil {
 		panic("lineoauthtest: " + err.Error())
+	}
+}
+
+func (s *Server) inject(f Fault) error {
+	if err := f.check(); err != nil {
+		return err
 	}
 	if f.Times == 0 {
 		f.Times = 1
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if len(s.faults) >= maxFaults {
+		return fmt.Errorf("%d faults are still to come; use times, or clear them", maxFaults)
+	}
 	s.faults = append(s.faults, &f)
+	return nil
 }
 
 // ClearFaults takes back the faults that have not struck yet.

@@ -304,16 +304,7 @@ func TestLastRequestsAreKept(t *testing.T) {
 
 func TestAdmin(t *testing.T) {
 	l := newLine(t)
-	ask := func(method, path, body string) (int, map[string]any) {
-		t.Helper()
-		req, err := http.NewRequestWithContext(t.Context(), method, l.srv.URL+"/_emulator/"+path, strings.NewReader(body))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got := l.send(req)
-		state, _ := got.Body.(map[string]any)
-		return got.Status, state
-	}
+	ask := l.admin
 	_, state := ask("GET", "state", "")
 	for _, list := range []string{"tokens", "requests", "messages", "faults"} {
 		if !cmp.Equal(state[list], any([]any{})) { // which clients may count
@@ -360,7 +351,8 @@ func mustJSON(t *testing.T, v any) []byte {
 // Every operation of the OpenAPI document is counted and can go wrong.
 func TestEveryOperationIsObserved(t *testing.T) {
 	srv := newServer(t)
-	for _, op := range slices.Concat(lineoauth.Operations(), []lineoauth.Operation{lineoauthtest.OpGetBotInfo, lineoauthtest.OpPushMessage, lineoauthtest.OpReplyMessage}) {
+	for _, op := range slices.Concat(lineoauth.Operations(), []lineoauth.Operation{lineoauthtest.OpGetBotInfo, lineoauthtest.OpPushMessage, lineoauthtest.OpReplyMessage,
+		lineoauthtest.OpMulticast, lineoauthtest.OpBroadcast, lineoauthtest.OpGetProfile, lineoauthtest.OpGetMessageContent}) {
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Operation: op})
 	}
 	l := newLine(t)
@@ -376,8 +368,12 @@ func TestEveryOperationIsObserved(t *testing.T) {
 	l.do("GET", "/v2/bot/info")
 	l.do("POST", "/v2/bot/message/push")
 	l.do("POST", "/v2/bot/message/reply")
+	l.do("POST", "/v2/bot/message/multicast")
+	l.do("POST", "/v2/bot/message/broadcast")
+	l.do("GET", "/v2/bot/profile/U1")
+	l.do("GET", "/v2/bot/message/1/content")
 	state := srv.State()
-	if len(state.Faults) != 0 || len(state.Calls) != 11 {
+	if len(state.Faults) != 0 || len(state.Calls) != 15 {
 		t.Errorf("faults left %+v, calls %v", state.Faults, state.Calls)
 	}
 	for _, r := range state.Requests {

@@ -1,10 +1,12 @@
 package lineoauthtest
 
 import (
-	"crypto/rand"
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/lineoauth/lineoauth"
@@ -27,14 +29,35 @@ const (
 	//
 	// https://developers.line.biz/en/reference/messaging-api/#send-reply-message
 	OpReplyMessage lineoauth.Operation = "replyMessage"
+	// OpMulticast is POST /v2/bot/message/multicast.
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#send-multicast-message
+	OpMulticast lineoauth.Operation = "multicast"
+	// OpBroadcast is POST /v2/bot/message/broadcast.
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#send-broadcast-message
+	OpBroadcast lineoauth.Operation = "broadcast"
+	// OpGetProfile is GET /v2/bot/profile/{userId}; see [Server.SetProfile].
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#get-profile
+	OpGetProfile lineoauth.Operation = "getProfile"
+	// OpGetMessageContent is GET /v2/bot/message/{messageId}/content, which LINE has at
+	// api-data.line.me alone; see [Server.SetContent].
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#get-content
+	OpGetMessageContent lineoauth.Operation = "getMessageContent"
 )
 
-const maxMessage = 1 << 20
+const maxRecipients = 500 // of a multicast
 
 func (s *Server) routeMessaging() {
 	s.mux.HandleFunc("GET /v2/bot/info", s.getBotInfo)
-	s.mux.HandleFunc("POST /v2/bot/message/push", s.send("to"))
-	s.mux.HandleFunc("POST /v2/bot/message/reply", s.send("replyToken"))
+	s.mux.HandleFunc("GET /v2/bot/profile/{userId}", s.getProfile)
+	s.mux.HandleFunc("POST /v2/bot/message/push", s.send(OpPushMessage, "to"))
+	s.mux.HandleFunc("POST /v2/bot/message/reply", s.send(OpReplyMessage, "replyToken"))
+	s.mux.HandleFunc("POST /v2/bot/message/multicast", s.send(OpMulticast, "to"))
+	s.mux.HandleFunc("POST /v2/bot/message/broadcast", s.send(OpBroadcast, ""))
+	s.mux.HandleFunc("GET /v2/bot/message/{messageId}/content", s.getContent)
 }
 
 // bearer returns the live token of a request's Authorization header.
@@ -70,41 +93,88 @@ func (s *Server) getBotInfo(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
+// outgoing is what a request sends.
+type outgoing struct {
+	to         string
+	recipients []string
+	messages   []json.RawMessage
+}
+
+// readOutgoing reads what op sends. The body's property named to says to whom.
+func readOutgoing(op lineoauth.Operation, to string, r *http.Request) (outgoing, *refusal) {
+	var properties map[string]json.RawMessage
+	text, err := io.ReadAll(r.Body)
+	if err == nil {
+		err = json.Unmarshal(text, &properties)
+	}
+	if err != nil {
+		return outgoing{}, messageRefusal(http.StatusBadRequest, "The request body could not be parsed as JSON")
+	}
+	// What is missing or of another type stays empty, and is refused below.
+	var out outgoing
+	_ = json.Unmarshal(properties["messages"], &out.messages)
+	if op == OpMulticast {
+		_ = json.Unmarshal(properties[to], &out.recipients)
+		if len(out.recipients) > maxRecipients || slices.Contains(out.recipients, "") {
+			out.recipients = nil
+		}
+	} else {
+		_ = json.Unmarshal(properties[to], &out.to)
+	}
+	switch {
+	case op == OpMulticast && len(out.recipients) == 0:
+		return out, badProperty(to, fmt.Sprintf("Size must be between 1 and %d", maxRecipients))
+	case op != OpMulticast && op != OpBroadcast && out.to == "":
+		return out, badProperty(to, "May not be empty")
+	case len(out.messages) < 1 || len(out.messages) > 5:
+		return out, badProperty("messages", "Size must be between 1 and 5")
+	}
+	return out, nil
+}
+
 // send answers an operation that sends messages to whom its body's property
 // named to says.
-func (s *Server) send(to string) http.HandlerFunc {
+func (s *Server) send(op lineoauth.Operation, to string) http.HandlerFunc {
+	type sentMessage struct {
+		ID string `json:"id"`
+	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		var body map[string]json.RawMessage
-		var receiver string
-		var messages []json.RawMessage
-		text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxMessage))
-		if err == nil {
-			err = json.Unmarshal(text, &body)
-		}
-		// What is missing or of another type stays empty, and is refused below.
-		_ = json.Unmarshal(body[to], &receiver)
-		_ = json.Unmarshal(body["messages"], &messages)
+		out, badBody := readOutgoing(op, to, r)
 		s.answer(w, nil, func() (any, *refusal) {
 			t, bad := s.bearer(r)
-			switch {
-			case bad != nil:
+			if bad = cmp.Or(bad, badBody); bad != nil {
 				return nil, bad
-			case err != nil:
-				return nil, messageRefusal(http.StatusBadRequest, "The request body could not be parsed as JSON")
-			case receiver == "":
-				return nil, badProperty(to, "May not be empty")
-			case len(messages) < 1 || len(messages) > 5:
-				return nil, badProperty("messages", "Size must be between 1 and 5")
 			}
-			sent := make([]map[string]string, len(messages))
-			for i, message := range messages {
-				sent[i] = map[string]string{"id": rand.Text()}
-				s.messages = append(s.messages, Message{t.channel.ID, receiver, message})
+			var sent []sentMessage
+			for _, message := range out.messages {
+				id := messageID()
+				sent = append(sent, sentMessage{id})
+				s.messages = append(s.messages, Message{t.channel.ID, op, id, out.to, out.recipients, message})
 			}
-			s.messages = s.messages[max(0, len(s.messages)-maxRemembered):]
+			s.forgetMessages()
+			if op == OpMulticast || op == OpBroadcast {
+				return struct{}{}, nil
+			}
 			return map[string]any{"sentMessages": sent}, nil
 		})
 	}
+}
+
+// forgetMessages keeps the last messages only.
+func (s *Server) forgetMessages() {
+	size, from := 0, len(s.messages)
+	for from > 0 && len(s.messages)-from < maxRemembered && size <= maxRememberedBytes {
+		from--
+		m := s.messages[from]
+		size += len(m.Message) + len(m.To)
+		for _, to := range m.Recipients {
+			size += len(to)
+		}
+	}
+	if size > maxRememberedBytes {
+		from++
+	}
+	s.messages = append([]Message(nil), s.messages[from:]...)
 }
 
 func badProperty(property, message string) *refusal {

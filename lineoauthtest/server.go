@@ -33,18 +33,39 @@ type Server struct {
 
 	jws *jwsForm
 
-	mu       sync.Mutex
-	offset   time.Duration
-	channels map[string]*Channel
-	keys     map[string]registeredKey // by kid
-	ownKeys  int                      // how many of privateKeys its channels have
-	byText   map[string]*token        // the live tokens, and some that expired
-	faults   []*Fault
-	calls    map[lineoauth.Operation]int
-	requests []Request // the last ones, oldest first
-	messages []Message // likewise
+	mu         sync.Mutex
+	channels   map[string]*Channel
+	keys       map[string]registeredKey // by kid
+	ownKeys    int                      // how many of privateKeys its channels have
+	hosts      map[string]bool          // that AllowHost named
+	limitRates bool
+	kept
 
 	ownChannel func() *Channel
+}
+
+// kept is what Reset forgets, beside what channels have of it.
+type kept struct {
+	offset    time.Duration
+	byText    map[string]*token // the live tokens, and some that expired
+	forgotten int
+	faults    []*Fault
+	calls     map[lineoauth.Operation]int
+	requests  []Request // the last ones, oldest first
+	messages  []Message // likewise
+	buckets   map[bucketKey]bucket
+	profiles  map[string]Profile
+	contents  map[string]content
+}
+
+func newKept() kept {
+	return kept{
+		byText:   make(map[string]*token),
+		calls:    make(map[lineoauth.Operation]int),
+		buckets:  make(map[bucketKey]bucket),
+		profiles: make(map[string]Profile),
+		contents: make(map[string]content),
+	}
 }
 
 // NewServer returns a running server on a free port of 127.0.0.1. Close
@@ -66,13 +87,15 @@ func NewUnstartedServer() *Server {
 		jws:      newJWSForm(),
 		channels: make(map[string]*Channel),
 		keys:     make(map[string]registeredKey),
-		byText:   make(map[string]*token),
-		calls:    make(map[lineoauth.Operation]int),
+		hosts:    make(map[string]bool),
+		kept:     newKept(),
 	}
 	s.ownChannel = sync.OnceValue(s.newChannel)
 	api.HandlerWithOptions(handler{Server: s}, api.StdHTTPServerOptions{BaseRouter: s.mux, ErrorHandlerFunc: badParameter})
 	s.routeMessaging()
-	s.routeAdmin()
+	for _, a := range adminEndpoints {
+		s.mux.HandleFunc(a.pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(s, w, r) })
+	}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ConnState: func(_ net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateNew:
@@ -148,19 +171,42 @@ func (s *Server) Now() time.Time {
 	return s.now()
 }
 
-func (s *Server) now() time.Time { return time.Now().Add(s.offset) }
+// now is without a monotonic reading, which would stand still while the machine
+// sleeps, and differ from what clients see of its clock.
+func (s *Server) now() time.Time { return time.Now().Round(0).Add(s.offset) }
 
-// Advance moves the server's time on by d: tokens age at once.
+// maxAhead keeps what is computed with the server's time from overflowing.
+const maxAhead = 100 * 365 * 24 * time.Hour
+
+// Advance moves the server's time on by d: tokens age at once. It gets 100 years
+// ahead of the machine's at most, and does not go back: a negative d does nothing.
 func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	_ = s.advance(min(d, maxAhead-s.offset)) // refuses what is negative
+}
+
+func (s *Server) advance(d time.Duration) error {
+	switch {
+	case d < 0:
+		return fmt.Errorf("the clock does not go back; advance it by a duration such as 15m, or reset the emulator")
+	case d > maxAhead-s.offset:
+		return fmt.Errorf("the clock gets at most 100 years ahead of the machine's; advance it by %v or less, or reset the emulator", maxAhead-s.offset)
+	}
 	s.offset += d
+	return nil
 }
 
 // ServeHTTP answers one request.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := setHeaders(w.Header(), r.URL.Path)
 	w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
+	patient := patientWriter{w}
+	defer patient.wait()
+	w = patient
+	if !s.admit(w, r) {
+		return
+	}
 
 	handler, pattern := s.mux.Handler(r)
 	op, ok := operations[pattern]
@@ -169,10 +215,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		messageRefusal(http.StatusNotFound, http.StatusText(http.StatusNotFound)).write(w)
 	case ok:
 		s.observe(w, r, op, requestID)
-	case strings.Contains(pattern, " /_emulator/"):
+	case strings.Contains(pattern, " "+adminPath):
 		s.mux.ServeHTTP(w, r)
-	case pattern != "":
-		messageRefusal(http.StatusNotImplemented, "the emulator does not know this operation").write(w)
+	case pattern != "": // of a newer document
+		lacking(http.StatusNotImplemented, r).write(w)
 	default:
 		// The mux says 404 or 405, but in plain text.
 		rec := httptest.NewRecorder()
@@ -180,7 +226,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if allow := rec.Header().Get("Allow"); allow != "" {
 			w.Header().Set("Allow", allow)
 		}
-		messageRefusal(rec.Code, http.StatusText(rec.Code)).write(w)
+		if rec.Code == http.StatusNotFound && !strings.HasPrefix(r.URL.Path, adminPath) {
+			rec.Code = http.StatusNotImplemented // LINE may have it
+		}
+		lacking(rec.Code, r).write(w)
 	}
 }
 

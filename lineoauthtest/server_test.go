@@ -130,8 +130,8 @@ func TestHTTP(t *testing.T) {
 		"empty 200 of a revoke": {"POST", "/v2/oauth/revoke", formType, "access_token=AAAA", 200, ""},
 		"unclean path":          {"POST", "//oauth2/v3/token", formType, good, 404, `"message"`},
 		"unclean unknown path":  {"POST", "//nothing", formType, good, 404, `"message"`},
-		"unknown path":          {"GET", "/oauth2/v9", "", "", 404, `"message"`},
-		"wrong method":          {"GET", "/oauth2/v3/token", "", "", 405, `"message"`},
+		"unknown path":          {"GET", "/oauth2/v9", "", "", 501, "the emulator has no GET /oauth2/v9; it has "},
+		"wrong method":          {"GET", "/oauth2/v3/token", "", "", 405, "POST /oauth2/v3/token"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			req, err := http.NewRequestWithContext(t.Context(), tt.method, srv.URL+tt.path, strings.NewReader(tt.body))

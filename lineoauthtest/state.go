@@ -14,8 +14,9 @@ import (
 )
 
 const (
-	maxRemembered = 100 // requests, and messages
-	maskedValue   = "[redacted]"
+	maxRemembered      = 100     // requests, and messages
+	maxRememberedBytes = 4 << 20 // of all messages together
+	maskedValue        = "[redacted]"
 )
 
 // operations maps the server's routes to the names of their operations.
@@ -28,9 +29,14 @@ var operations = map[string]lineoauth.Operation{
 	"POST /v2/oauth/accessToken":  lineoauth.OpIssueChannelToken,
 	"POST /v2/oauth/verify":       lineoauth.OpVerifyChannelToken,
 	"POST /v2/oauth/revoke":       lineoauth.OpRevokeChannelToken,
-	"GET /v2/bot/info":            OpGetBotInfo,
-	"POST /v2/bot/message/push":   OpPushMessage,
-	"POST /v2/bot/message/reply":  OpReplyMessage,
+
+	"GET /v2/bot/info":                        OpGetBotInfo,
+	"GET /v2/bot/profile/{userId}":            OpGetProfile,
+	"POST /v2/bot/message/push":               OpPushMessage,
+	"POST /v2/bot/message/reply":              OpReplyMessage,
+	"POST /v2/bot/message/multicast":          OpMulticast,
+	"POST /v2/bot/message/broadcast":          OpBroadcast,
+	"GET /v2/bot/message/{messageId}/content": OpGetMessageContent,
 }
 
 // State is what the server knows at one moment. It holds no secret.
@@ -39,14 +45,31 @@ type State struct {
 	Now time.Time `json:"now"`
 	// Calls counts the requests to each operation, faulty ones included.
 	Calls map[lineoauth.Operation]int `json:"calls"`
+	// Channels are the server's channels, in the order of their IDs.
+	Channels []ChannelState `json:"channels"`
 	// Tokens are the tokens that are alive, by channel, kind and time of issue.
 	Tokens []LiveToken `json:"tokens"`
+	// ForgottenTokens counts the stateless tokens that were valid when the server forgot
+	// them: it keeps the last 100,000 of a channel's, and answers for others as for revoked
+	// ones.
+	ForgottenTokens int `json:"forgotten_tokens"`
 	// Requests are the last 100 requests to operations, oldest first.
 	Requests []Request `json:"requests"`
-	// Messages are the last 100 messages that bots sent, oldest first.
+	// Messages are the last 100 messages that bots sent, oldest first; fewer if
+	// they have more than 4 MiB together.
 	Messages []Message `json:"messages"`
 	// Faults are the faults that are still to come, in order.
 	Faults []Fault `json:"faults"`
+	// RateLimits is whether LINE's rate limits apply; see [Server.LimitRates].
+	RateLimits bool `json:"rate_limits"`
+}
+
+// ChannelState is a channel without its secret.
+type ChannelState struct {
+	// ChannelID is the channel's ID.
+	ChannelID string `json:"channel_id"`
+	// KeyIDs are those of its public keys, in the order of their registration.
+	KeyIDs []string `json:"key_ids"`
 }
 
 // LiveToken is a token without its text.
@@ -68,8 +91,16 @@ type LiveToken struct {
 type Message struct {
 	// ChannelID is the channel whose bot sent it.
 	ChannelID string `json:"channel_id"`
-	// To is whom it went to: a user, group or room, or a reply token.
+	// Operation is how it was sent: [OpPushMessage], [OpReplyMessage],
+	// [OpMulticast] or [OpBroadcast].
+	Operation lineoauth.Operation `json:"operation"`
+	// ID is the message's, as the answer to a push or reply has it.
+	ID string `json:"id"`
+	// To is whom it went to: a user, group or room, or a reply token. It is empty
+	// for a multicast, which has Recipients, and for a broadcast.
 	To string `json:"to"`
+	// Recipients are the users to whom a multicast went.
+	Recipients []string `json:"recipients,omitempty"`
 	// Message is the message object as the bot wrote it.
 	Message json.RawMessage `json:"message"`
 }
@@ -99,12 +130,15 @@ func (s *Server) State() State {
 	defer s.mu.Unlock()
 	now := s.now()
 	state := State{
-		Now:      now,
-		Calls:    maps.Clone(s.calls),
-		Tokens:   []LiveToken{},
-		Requests: append([]Request{}, s.requests...),
-		Messages: append([]Message{}, s.messages...),
-		Faults:   []Fault{},
+		Now:             now,
+		Calls:           maps.Clone(s.calls),
+		Channels:        s.channelStates(),
+		Tokens:          []LiveToken{},
+		ForgottenTokens: s.forgotten,
+		Requests:        append([]Request{}, s.requests...),
+		Messages:        append([]Message{}, s.messages...),
+		Faults:          []Fault{},
+		RateLimits:      s.limitRates,
 	}
 	for _, f := range s.faults {
 		state.Faults = append(state.Faults, *f)
@@ -112,6 +146,9 @@ func (s *Server) State() State {
 	for _, c := range s.channels {
 		for kind := range c.tokens {
 			for _, t := range c.live(kind, now) {
+				if !now.Before(t.expiresAt) {
+					continue // the machine's clock was set back since it was issued
+				}
 				state.Tokens = append(state.Tokens, LiveToken{
 					ChannelID: c.ID,
 					Kind:      kind,
@@ -141,7 +178,9 @@ func (s *Server) observe(w http.ResponseWriter, r *http.Request, op lineoauth.Op
 		noted.Status, noted.Undocumented = status, watched.undocumented
 		s.note(noted, r)
 	}
-	if fault == nil {
+	if bad := s.limit(op, r); fault == nil && bad != nil {
+		bad.write(watched)
+	} else if fault == nil {
 		s.mux.ServeHTTP(watched, r)
 	} else {
 		strikes[fault.Kind](*fault, watched, r, s)

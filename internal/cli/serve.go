@@ -8,9 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -20,92 +18,110 @@ import (
 )
 
 func (a *app) serveCommand() *cobra.Command {
-	var listen, channelID, channelSecret string
-	var publicKeys, keyIDs []string
+	var f serveFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run an emulator of LINE's token platform",
 		Long: `Run an emulator of LINE's token platform in the foreground, until SIGINT or
-SIGTERM. Once it listens it prints one line of JSON that says where and with
-which credentials; in the environment, they lead the other commands to it. What
-is not given is made up.
+SIGTERM. Once it listens it prints one line of JSON with its URL and the credentials
+of its channel; in the environment, they lead the other commands to it. Omitted values
+are generated.
 
-Beside LINE's paths it has GET /_emulator/state, POST /_emulator/clock (such as
-{"advance":"15m"}), and POST and DELETE /_emulator/faults (such as
-{"fault":"rate-limited","times":3}).`,
-		Example: `  lineoauth serve --listen 127.0.0.1:8080 --channel-id 1234567890`,
-		Args:    noArgs,
+For several channels, repeat --channel ID or --channel ID:SECRET, or name a file that
+holds them, with paths from its own folder:
+
+    [{"channel_id": "1234567890", "channel_secret": "made-up"},
+     {"channel_id": "1234567891", "public_keys": [{"file": "key.json", "key_id": "kid-1"}]},
+     {"channel_id": "1234567892", "mini_app": true}]
+
+The line then also has "channels", all of them. That of a LINE MINI App has no v2.1
+tokens.
+
+Requests have to be for localhost, a loopback address, the address that they came to,
+LINE's own hosts, or a host that --allow-host names; those of web pages are refused.
+
+` + lineoauthtest.Help(),
+		Example: `  # a channel of your own
+  lineoauth serve --listen 127.0.0.1:8080 --channel-id 1234567890
+  # two channels, in a compose network where others call it http://emulator:8080
+  lineoauth serve --listen 0.0.0.0:8080 --allow-host emulator --channel 1234567890:made-up --channel 1234567891`,
+		Args: noArgs,
 	}
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 means a free one")
-	cmd.Flags().StringVar(&channelID, "channel-id", "", "channel `ID`")
-	cmd.Flags().StringVar(&channelSecret, "channel-secret", "", "made-up channel `secret`")
-	cmd.Flags().StringArrayVar(&publicKeys, "public-key", nil, "`file` with a public key to register, JWK or PEM (up to 2)")
-	cmd.Flags().StringArrayVar(&keyIDs, "key-id", nil, "key `ID` of the public key (one for each)")
-	completeFiles(cmd, "public-key")
-	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
-		ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
-		defer stop()
-		if len(keyIDs) != len(publicKeys) {
-			return usagef("there are %d --public-key and %d --key-id; give one of each for a key", len(publicKeys), len(keyIDs))
-		}
-		srv := lineoauthtest.NewUnstartedServer()
-		defer srv.Close()
-		channel, err := srv.AddChannel(channelID, channelSecret)
-		if err != nil {
-			return usagef("%w", err)
-		}
-		ready := serving{ChannelID: channel.ID, ChannelSecret: channel.Secret}
-		for i, path := range publicKeys {
-			jwk, err := readPublicKey(path)
-			if err != nil {
-				return usagef("--public-key: %w; name a file with a public key, JWK or PEM", err)
-			}
-			if keyIDs[i] == "" {
-				return usagef("--public-key: %w", assertion.FileError(path, errors.New("its --key-id is empty; give it any name")))
-			}
-			if _, err := channel.RegisterKey(keyIDs[i], jwk); err != nil {
-				return usagef("--public-key: %w; give up to 2 such as lineoauth keygen makes, each with a --key-id of its own", assertion.FileError(path, err))
-			}
-			ready.KeyID = keyIDs[0]
-		}
-		if len(publicKeys) == 0 {
-			dir, err := os.MkdirTemp("", "lineoauth-")
-			if err != nil {
-				return fmt.Errorf("cannot make a folder for the private key (%w); set TMPDIR to a folder that you can write to, or give --public-key", err)
-			}
-			defer func() { _ = os.RemoveAll(dir) }()
-			private, public, err := newKeyPair()
-			if err != nil {
-				return err
-			}
-			if ready.KeyID, err = channel.RegisterKey("", public); err != nil {
-				return err
-			}
-			ready.PrivateKeyFile = filepath.Join(dir, "private-key.pem")
-			if err := writeFile(ready.PrivateKeyFile, private, 0o600, true); err != nil {
-				return err
-			}
-		}
-		if srv.Listener, err = net.Listen("tcp", listen); err != nil {
-			return usagef("cannot listen; choose another --listen: %w", err)
-		}
-		srv.Start()
-		ready.URL = srv.URL
-		if addr, ok := srv.Listener.Addr().(*net.TCPAddr); ok && addr.IP.IsUnspecified() {
-			// A client on this machine needs an address of it.
-			ready.URL = fmt.Sprintf("http://127.0.0.1:%d", addr.Port)
-		}
-		if err := a.print(ready); err != nil {
-			return err
-		}
-		<-ctx.Done()
-		return nil
-	})
+	flags := cmd.Flags()
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 means a free one")
+	flags.StringVar(&f.channelID, "channel-id", "", "channel `ID`")
+	flags.StringVar(&f.channelSecret, "channel-secret", "", "made-up channel `secret`")
+	flags.StringArrayVar(&f.publicKeys, "public-key", nil, "`file` with a public key to register, JWK or PEM (up to 2)")
+	flags.StringArrayVar(&f.keyIDs, "key-id", nil, "key `ID` of the public key (one for each)")
+	flags.StringArrayVar(&f.channels, "channel", nil, "one of several channels: `ID[:SECRET]` (repeatable)")
+	flags.StringVar(&f.channelsFile, "channels", "", "`file` with several channels, in JSON")
+	flags.StringArrayVar(&f.allowHosts, "allow-host", nil, "host `name` under which others may call it (repeatable)")
+	flags.BoolVar(&f.rateLimits, "rate-limits", false, "apply LINE's rate limits")
+	completeFiles(cmd, "public-key", "channels")
+	cmd.RunE = runs(func(ctx context.Context, _ []string) error { return a.serve(ctx, &f) })
 	return cmd
 }
 
+type serveFlags struct {
+	listen, channelID, channelSecret, channelsFile string
+	publicKeys, keyIDs, channels, allowHosts       []string
+	rateLimits                                     bool
+}
+
+func (a *app) serve(ctx context.Context, f *serveFlags) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
+	setups, err := f.setups()
+	if err != nil {
+		return err
+	}
+	srv := lineoauthtest.NewUnstartedServer()
+	defer srv.Close()
+	srv.LimitRates(f.rateLimits)
+	for _, name := range f.allowHosts {
+		if err := srv.AllowHost(name); err != nil {
+			return usagef("--allow-host: %w", err)
+		}
+	}
+	keys := &keyFolder{}
+	defer keys.remove()
+	var served []servedChannel
+	for _, setup := range setups {
+		channel, err := setup.add(srv, keys)
+		if err != nil {
+			return err
+		}
+		served = append(served, channel)
+	}
+	ready := serving{servedChannel: served[0]}
+	if f.several() {
+		ready.Channels = served
+	}
+	if srv.Listener, err = net.Listen("tcp", f.listen); err != nil {
+		return usagef("cannot listen; choose another --listen: %w", err)
+	}
+	srv.Start()
+	ready.URL = srv.URL
+	if addr, ok := srv.Listener.Addr().(*net.TCPAddr); ok && addr.IP.IsUnspecified() {
+		// A client on this machine needs an address of it.
+		ready.URL = fmt.Sprintf("http://127.0.0.1:%d", addr.Port)
+	}
+	if err := a.print(ready); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+// serving is what serve prints once it listens. Its own fields are those of the first
+// channel.
 type serving struct {
-	URL            string `json:"url"`
+	URL string `json:"url"`
+	servedChannel
+	Channels []servedChannel `json:"channels,omitempty"`
+}
+
+type servedChannel struct {
 	ChannelID      string `json:"channel_id"`
 	ChannelSecret  string `json:"channel_secret"`
 	KeyID          string `json:"key_id"`

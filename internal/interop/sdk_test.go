@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -254,6 +255,48 @@ func TestPushMessage(t *testing.T) {
 	}
 	if _, err := b.push(v21); err == nil || !strings.Contains(err.Error(), `401, {"message":"Authentication failed`) {
 		t.Errorf("push with a revoked token: %v", err)
+	}
+}
+
+// What bots call first, with LINE's SDK.
+func TestMessaging(t *testing.T) {
+	b := newBot(t)
+	token := b.short()
+	messaging, err := messaging_api.NewMessagingApiAPI(token, messaging_api.WithEndpoint(b.srv.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blob, err := messaging_api.NewMessagingApiBlobAPI(token, messaging_api.WithBlobEndpoint(b.srv.URL))
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello := []messaging_api.MessageInterface{messaging_api.TextMessage{Text: "hello"}}
+	if _, err := messaging.Multicast(&messaging_api.MulticastRequest{To: []string{"U1", "U2"}, Messages: hello}, ""); err != nil {
+		t.Error(err)
+	}
+	if _, err := messaging.Broadcast(&messaging_api.BroadcastRequest{Messages: hello}, ""); err != nil {
+		t.Error(err)
+	}
+	if _, err := messaging.ReplyMessage(&messaging_api.ReplyMessageRequest{ReplyToken: "r", Messages: hello}); err != nil {
+		t.Error(err)
+	}
+	got := b.srv.State().Messages
+	if len(got) != 3 || len(got[0].Recipients) != 2 || got[1].Operation != lineoauthtest.OpBroadcast || got[2].To != "r" {
+		t.Errorf("messages = %+v", got)
+	}
+	if profile, err := messaging.GetProfile("U4af4980629"); err != nil || profile.UserId != "U4af4980629" || profile.DisplayName == "" {
+		t.Errorf("profile = %+v, %v", profile, err)
+	}
+	if err := b.srv.SetContent("325708", "audio/x-m4a", []byte("voice")); err != nil {
+		t.Fatal(err)
+	}
+	content, err := blob.GetMessageContent("325708")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer content.Body.Close()
+	if text, err := io.ReadAll(content.Body); err != nil || string(text) != "voice" || content.Header.Get("Content-Type") != "audio/x-m4a" {
+		t.Errorf("content = %q, %v", text, err)
 	}
 }
 

@@ -31,7 +31,9 @@ after(async () => {
 });
 
 async function emulator(method, path, body) {
-  const response = await fetch(`${line.url}/_emulator/${path}`, {method, body: body && JSON.stringify(body)});
+  const response = await fetch(`${line.url}/_emulator/${path}`, {
+    method, headers: {'Content-Type': 'application/json'}, body: body && JSON.stringify(body),
+  });
   assert.equal(response.status, 200);
   return response.json();
 }

@@ -1,0 +1,154 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/lineoauth/lineoauth/internal/assertion"
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+// channelSetup is a channel that serve adds, as the file of --channels has it.
+type channelSetup struct {
+	ChannelID     string      `json:"channel_id"`
+	ChannelSecret string      `json:"channel_secret"`
+	PublicKeys    []publicKey `json:"public_keys"`
+	MINIApp       bool        `json:"mini_app"`
+
+	flag, keyIDName string // what names its public keys, and their IDs
+}
+
+type publicKey struct {
+	File  string `json:"file"`
+	KeyID string `json:"key_id"`
+}
+
+func (f *serveFlags) several() bool { return len(f.channels) > 0 || f.channelsFile != "" }
+
+// setups returns the channels that the flags name.
+func (f *serveFlags) setups() ([]channelSetup, error) {
+	if len(f.keyIDs) != len(f.publicKeys) {
+		return nil, usagef("there are %d --public-key and %d --key-id; give one of each for a key", len(f.publicKeys), len(f.keyIDs))
+	}
+	if !f.several() {
+		one := channelSetup{ChannelID: f.channelID, ChannelSecret: f.channelSecret, flag: "--public-key", keyIDName: "--key-id"}
+		for i, path := range f.publicKeys {
+			one.PublicKeys = append(one.PublicKeys, publicKey{path, f.keyIDs[i]})
+		}
+		return []channelSetup{one}, nil
+	}
+	if f.channelID != "" || f.channelSecret != "" || len(f.publicKeys) > 0 {
+		return nil, usagef("--channel-id, --channel-secret, --public-key and --key-id are for a single channel; leave them out beside --channel and --channels")
+	}
+	var setups []channelSetup
+	for _, text := range f.channels {
+		id, secret, made := strings.Cut(text, ":")
+		if id == "" || made && secret == "" {
+			return nil, usagef("--channel takes ID or ID:SECRET")
+		}
+		setups = append(setups, channelSetup{ChannelID: id, ChannelSecret: secret})
+	}
+	if f.channelsFile == "" {
+		return setups, nil
+	}
+	read, err := readChannels(f.channelsFile)
+	if err != nil {
+		return nil, usagef("--channels: %w", err)
+	}
+	return append(setups, read...), nil
+}
+
+// readChannels reads a file of channels. Their errors hold nothing of its values.
+func readChannels(path string) ([]channelSetup, error) {
+	text, err := os.ReadFile(path) //nolint:gosec // the user names the file
+	if err != nil {
+		return nil, fmt.Errorf("%w; name a file with channels, in JSON", assertion.FileError(path, err))
+	}
+	var setups []channelSetup
+	d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
+	d.DisallowUnknownFields()
+	err = d.Decode(&setups)
+	if err == nil {
+		if _, more := d.Token(); !errors.Is(more, io.EOF) {
+			err = errors.New("there is something behind the list")
+		}
+	}
+	switch {
+	case err != nil:
+		return nil, assertion.FileError(path, fmt.Errorf(`it is not a list such as [{"channel_id":"1234567890","channel_secret":"made-up"}]: %w`, err))
+	case len(setups) == 0:
+		return nil, assertion.FileError(path, errors.New("it lists no channel; add one"))
+	}
+	for i := range setups {
+		if setups[i].ChannelID == "" {
+			return nil, assertion.FileError(path, fmt.Errorf("its channel %d has no channel_id; add it", i+1))
+		}
+		setups[i].flag, setups[i].keyIDName = "--channels", "key_id"
+		for j, key := range setups[i].PublicKeys {
+			if key.File != "" && !filepath.IsAbs(key.File) {
+				setups[i].PublicKeys[j].File = filepath.Join(filepath.Dir(path), key.File)
+			}
+		}
+	}
+	return setups, nil
+}
+
+// add adds the channel to an emulator. Without a public key, it gets a key pair.
+func (c channelSetup) add(srv *lineoauthtest.Server, keys *keyFolder) (servedChannel, error) {
+	channel, err := srv.AddChannel(c.ChannelID, c.ChannelSecret)
+	if err != nil {
+		return servedChannel{}, usagef("%w", err)
+	}
+	channel.SetMINIApp(c.MINIApp)
+	served := servedChannel{ChannelID: channel.ID, ChannelSecret: channel.Secret}
+	for _, key := range c.PublicKeys {
+		jwk, err := readPublicKey(key.File)
+		if err != nil {
+			return served, usagef("%s: %w; name a file with a public key, JWK or PEM", c.flag, err)
+		}
+		if key.KeyID == "" {
+			return served, usagef("%s: %w", c.flag, assertion.FileError(key.File, fmt.Errorf("its %s is empty; give it any name", c.keyIDName)))
+		}
+		if _, err := channel.RegisterKey(key.KeyID, jwk); err != nil {
+			return served, usagef("%s: %w; give up to 2 such as lineoauth keygen makes, each with a %s of its own", c.flag, assertion.FileError(key.File, err), c.keyIDName)
+		}
+	}
+	if len(c.PublicKeys) > 0 {
+		served.KeyID = c.PublicKeys[0].KeyID
+		return served, nil
+	}
+	private, public, err := newKeyPair()
+	if err != nil {
+		return served, err
+	}
+	if served.KeyID, err = channel.RegisterKey("", public); err != nil {
+		return served, err
+	}
+	served.PrivateKeyFile, err = keys.write(channel.ID, private)
+	return served, err
+}
+
+// keyFolder is a temporary folder with the private keys that serve generates.
+type keyFolder struct{ dir string }
+
+func (k *keyFolder) write(channelID string, private []byte) (path string, err error) {
+	if k.dir == "" {
+		if k.dir, err = os.MkdirTemp("", "lineoauth-"); err != nil {
+			return "", fmt.Errorf("cannot make a folder for the private key (%w); set TMPDIR to a folder that you can write to, or give --public-key", err)
+		}
+	}
+	path = filepath.Join(k.dir, "private-key-"+channelID+".pem")
+	return path, os.WriteFile(path, private, 0o600)
+}
+
+func (k *keyFolder) remove() {
+	if k.dir != "" {
+		_ = os.RemoveAll(k.dir)
+	}
+}

@@ -1,0 +1,63 @@
+// testscript builds on neither.
+
+//go:build !plan9 && !wasip1
+
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/lineoauth/lineoauth"
+)
+
+// The first line has each channel, with what leads to it; keys are gone at the end.
+func TestServeSeveralChannels(t *testing.T) {
+	t.Parallel()
+	cmd := process("serve", "--channel", "1234567890:made-up", "--channel", "1234567891")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var ready serving
+	if err := json.NewDecoder(out).Decode(&ready); err != nil {
+		t.Fatal(err)
+	}
+	if len(ready.Channels) != 2 || ready.Channels[0] != ready.servedChannel || ready.ChannelSecret != "made-up" || ready.Channels[1].ChannelID != "1234567891" {
+		t.Errorf("the line is %+v", ready)
+	}
+	for _, c := range ready.Channels {
+		private, err := os.ReadFile(c.PrivateKeyFile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := lineoauth.ParseKey(private)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := lineoauth.New(lineoauth.Config{ChannelID: c.ChannelID, ChannelSecret: lineoauth.NewSecret(c.ChannelSecret), Key: key, KeyID: c.KeyID, BaseURL: ready.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := client.ValidChannelAccessTokenKeyIDs(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if _, err := client.IssueShortLivedChannelToken(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := errors.Join(cmd.Process.Signal(syscall.SIGTERM), cmd.Wait()); err != nil {
+		t.Error(err)
+	}
+	for _, c := range ready.Channels {
+		if _, err := os.Stat(c.PrivateKeyFile); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the private key is still there: %v", err)
+		}
+	}
+}

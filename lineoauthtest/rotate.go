@@ -1,0 +1,126 @@
+package lineoauthtest
+
+import (
+	"crypto/rand"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/lineoauth/lineoauth"
+)
+
+// setup is what a channel was before its secret or its keys were changed.
+type setup struct {
+	secret string
+	keyIDs []string
+	keys   map[string]registeredKey
+}
+
+// remember keeps what the channel is, for Reset, unless that was done.
+func (c *Channel) remember() {
+	if c.before != nil {
+		return
+	}
+	c.before = &setup{c.Secret, slices.Clone(c.keyIDs), make(map[string]registeredKey)}
+	for _, keyID := range c.keyIDs {
+		c.before.keys[keyID] = c.server.keys[keyID]
+	}
+}
+
+// ReissueSecret replaces the channel secret, as the console does, and returns the
+// new one. An empty secret means a generated one. The old one is refused from then
+// on; tokens stay valid.
+func (c *Channel) ReissueSecret(secret string) string {
+	if secret == "" {
+		secret = strings.ToLower(rand.Text())
+	}
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	c.remember()
+	c.Secret = secret
+	return secret
+}
+
+// DeleteKey deletes a public key, as the console does: assertions that its private
+// key signs are refused from then on; tokens stay valid. The error reports that the
+// channel has no such key.
+func (c *Channel) DeleteKey(keyID string) error {
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	return c.deleteKey(keyID)
+}
+
+func (c *Channel) deleteKey(keyID string) error {
+	i := slices.Index(c.keyIDs, keyID)
+	if i < 0 {
+		return fmt.Errorf("lineoauthtest: key %w; channel %s has %q", errNotThere, c.ID, c.keyIDs)
+	}
+	c.remember()
+	c.keyIDs = slices.Delete(c.keyIDs, i, i+1)
+	delete(c.server.keys, keyID)
+	return nil
+}
+
+// ReplaceKey is [Channel.DeleteKey] of keyID and [Channel.RegisterKey] of another
+// key in one step, also for a channel that has all the keys it may have. It returns
+// the new key's ID, which it generates when newKeyID is empty and which may be the
+// old one. After an error the channel has the keys that it had.
+func (c *Channel) ReplaceKey(keyID, newKeyID string, publicJWK []byte) (string, error) {
+	public, err := parsePublicJWK(publicJWK)
+	if err != nil {
+		return "", fmt.Errorf("lineoauthtest: the public key is refused: %w", err)
+	}
+	c.server.mu.Lock()
+	defer c.server.mu.Unlock()
+	if _, taken := c.server.keys[newKeyID]; taken && newKeyID != keyID {
+		return "", fmt.Errorf("lineoauthtest: the key ID %q is taken", newKeyID)
+	}
+	if err := c.deleteKey(keyID); err != nil {
+		return "", err
+	}
+	return c.register(newKeyID, public)
+}
+
+// Reset has the server begin anew: tokens, faults, counted calls, what was sent,
+// profiles and contents are gone, the clock is the machine's, the rate limits' buckets
+// are full. Channels keep their IDs; their secrets and keys are those before the first
+// call of [Channel.ReissueSecret], [Channel.DeleteKey] or [Channel.ReplaceKey], or of
+// their counterparts over HTTP. What [Server.AllowHost] and [Server.LimitRates] set
+// stays.
+func (s *Server) Reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.kept = newKept()
+	for _, c := range s.channels {
+		c.tokens = make(map[lineoauth.Kind][]*token)
+		if c.before == nil {
+			continue
+		}
+		for _, keyID := range c.keyIDs {
+			delete(s.keys, keyID)
+		}
+		c.Secret, c.keyIDs = c.before.secret, nil
+	}
+	for _, c := range s.channels {
+		if c.before == nil {
+			continue
+		}
+		for _, keyID := range c.before.keyIDs {
+			if _, taken := s.keys[keyID]; !taken {
+				c.keyIDs = append(c.keyIDs, keyID)
+				s.keys[keyID] = c.before.keys[keyID]
+			}
+		}
+		c.before = nil
+	}
+}
+
+// channelStates tells the channels and keys, in the order of their IDs.
+func (s *Server) channelStates() []ChannelState {
+	states := []ChannelState{}
+	for _, id := range slices.Sorted(maps.Keys(s.channels)) {
+		states = append(states, ChannelState{ChannelID: id, KeyIDs: append([]string{}, s.channels[id].keyIDs...)})
+	}
+	return states
+}
