@@ -63,7 +63,7 @@ func TestDocs(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{".", "gen", "lineoauthtest", "oauth2adapt", "store/filestore", "store", "store/redisstore", "store/storetest"}
+	want := []string{".", "gen", "lineoauthtest", "lineoauthtest/conformance", "oauth2adapt", "store/filestore", "store", "store/redisstore", "store/storetest"}
 	if !inCheckout() {
 		want = slices.DeleteFunc(want, func(dir string) bool {
 			_, err := os.Stat(dir)

@@ -78,6 +78,15 @@ func (k *Key) Public() *rsa.PublicKey {
 	return k.key.Public()
 }
 
+// Sign returns the signature of a digest, as the Sign of a [crypto.Signer] does. It
+// is for tests of what LINE refuses: [Client.Assertion] signs what LINE accepts.
+func (k *Key) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if k.key == nil {
+		return nil, fmt.Errorf("lineoauth: %w: the Key is empty; make it by ParseKey or NewKey", ErrInvalid)
+	}
+	return k.key.SignDigest(random, digest, opts)
+}
+
 // String names the key by its size and ID.
 func (k *Key) String() string {
 	if k == nil || k.key == nil {

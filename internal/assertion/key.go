@@ -12,6 +12,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
@@ -51,6 +52,11 @@ func (k *Key) Public() *rsa.PublicKey { return k.public }
 
 // ID returns the key ID that came with the key, or "".
 func (k *Key) ID() string { return k.id }
+
+// SignDigest signs a digest as it is.
+func (k *Key) SignDigest(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	return k.signer.Sign(random, digest, opts)
+}
 
 // Check refuses a key of a size that LINE does not take.
 func (k *Key) Check() error {

@@ -13,6 +13,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,6 +42,9 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	// cleanUp is how long an interrupted command may take to end, if that is longer
+	// than grace: a [time.Duration].
+	cleanUp atomic.Int64
 }
 
 // Main runs the command line of this process, and ends it.
@@ -54,7 +58,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
-	a := &app{stdin, stdout, stderr, getenv}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv}
 	root := a.command()
 	root.SetArgs(args)
 	done := make(chan error, 1)
@@ -71,7 +75,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 		// A command that reads a pipe or terminal does not notice.
 		select {
 		case err = <-done:
-		case <-time.After(grace):
+		case <-time.After(max(grace, time.Duration(a.cleanUp.Load()))):
 			return exitInterrupted
 		}
 	}
@@ -201,6 +205,7 @@ func (a *app) command() *cobra.Command {
 		a.keygenCommand(),
 		a.serveCommand(),
 		a.demoCommand(),
+		a.conformanceCommand(),
 		a.completionCommand(),
 		a.versionCommand(),
 	)

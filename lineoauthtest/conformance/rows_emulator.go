@@ -1,0 +1,150 @@
+package conformance
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/lineoauth/lineoauth"
+)
+
+// limit is how many v2.1 and how many short-lived tokens of a channel are valid at
+// once.
+const limit = 30
+
+// emulatorRows need an emulator's help, or more tokens than are issued on other
+// servers.
+func emulatorRows() []row {
+	by := func(changes ...change) step { return ask(issueV21, grant(), byAssertion(), signed(changes...)) }
+	invalidTokenExp := refused("invalid_client", "Invalid token_exp")
+	thirtyDays, least := 30*24*time.Hour, 29*time.Second
+	return []row{
+		{name: "v2.1-issue-token-exp-30-days", strength: Documented, to: issueV21, issues: true,
+			ask: by(validFor(thirtyDays)), want: issued(thirtyDays, "key_id")},
+		{name: "v2.1-issue-token-exp-below-30-seconds", strength: Claimed, source: rustALC, to: issueV21, issues: true,
+			ask: by(validFor(least)), want: invalidTokenExp.or(issued(least, "key_id"))},
+		{name: "v2.1-issue-token-exp-zero", strength: Undocumented, to: issueV21, emulator: true, issues: true,
+			ask: by(validFor(0)), want: invalidTokenExp},
+		{name: "v2.1-issue-31st", strength: Documented, to: issueV21, emulator: true, issues: true,
+			ask: fillV21, want: limitReached()},
+		{name: "v2.1-revoke-frees-place", strength: Documented, to: issueV21, emulator: true, issues: true,
+			ask: then(revokeLatest, by()), want: status(http.StatusOK)},
+		{name: "short-lived-31st-revokes-oldest", strength: Documented, to: issueShort, emulator: true, issues: true,
+			ask: fillShortLived, want: refused("invalid_request", "access_token invalid")},
+		{name: "rate-limited", strength: Documented, to: verifyV2, emulator: true,
+			ask: fault("rate-limited"), want: answered(http.StatusTooManyRequests, "The API rate limit has been exceeded. Try again later.")},
+		{name: "server-error", strength: Documented, to: verifyV2, emulator: true,
+			ask: fault("server-error"), want: status(http.StatusInternalServerError)},
+		{name: "v2.1-verify-expired", strength: Documented, to: verifyV21, emulator: true,
+			ask:  then(expireAll, ask(verifyV21, accessToken(latestV21))),
+			want: refused("invalid_request", "The access token expired")},
+		{name: "v2.1-revoke-expired", strength: Documented, to: revokeV21, emulator: true, want: emptyOK(),
+			ask: then(expireAll, ask(revokeV21, clientID(ownID), clientSecret(ownSecret), accessToken(latestV21)))},
+		{name: "v2-verify-expired", strength: Documented, to: verifyV2, emulator: true,
+			ask:  then(expireAll, ask(verifyV2, accessToken(latestShortLived))),
+			want: refused("invalid_request", "access_token invalid")},
+		{name: "v2.1-expiry-frees-place", strength: Documented, to: issueV21, emulator: true, issues: true,
+			ask: then(expireAll, by()), want: status(http.StatusOK)},
+	}
+}
+
+// fillV21 has v2.1 tokens issued until that is refused.
+func fillV21(ctx context.Context, r *run) (a *answer, err error) {
+	for range limit + 1 {
+		if a, err = ask(issueV21, grant(), byAssertion(), signed())(ctx, r); err != nil {
+			return nil, err
+		}
+		if a.status != http.StatusOK {
+			break
+		}
+	}
+	return a, r.countValid(ctx)
+}
+
+// limitReached expects a refusal once there are as many tokens as may be.
+func limitReached() expect {
+	full := answered(http.StatusBadRequest, "The maximum number of access tokens has already been issued")
+	return expect{
+		text: fmt.Sprintf("%s, with %d valid", full.text, limit),
+		ok:   func(r *run, a *answer) bool { return full.ok(r, a) && r.valid == limit },
+		got:  func(r *run, a *answer) string { return fmt.Sprintf("%s, with %d valid", r.describe(a), r.valid) },
+	}
+}
+
+// countValid asks the emulator how many v2.1 tokens the channel has.
+func (r *run) countValid(ctx context.Context) error {
+	a, err := r.call(ctx, request{to: emulatorState})
+	if err != nil {
+		return err
+	}
+	var state struct {
+		Tokens []struct {
+			ChannelID string         `json:"channel_id"`
+			Kind      lineoauth.Kind `json:"kind"`
+		} `json:"tokens"`
+	}
+	if err := json.Unmarshal(a.body, &state); err != nil {
+		return untried("the emulator's state is not readable")
+	}
+	r.valid = 0
+	for _, t := range state.Tokens {
+		if t.ChannelID == r.cfg.ChannelID && t.Kind == lineoauth.V21 {
+			r.valid++
+		}
+	}
+	return nil
+}
+
+func revokeLatest(ctx context.Context, r *run) (*answer, error) {
+	return ask(revokeV21, clientID(ownID), clientSecret(ownSecret), accessToken(latestV21))(ctx, r)
+}
+
+// fillShortLived has one token more issued than may be, and verifies the first.
+func fillShortLived(ctx context.Context, r *run) (*answer, error) {
+	var oldest string
+	for range limit + 1 {
+		a, err := ask(issueShort, grant(), clientID(ownID), clientSecret(ownSecret))(ctx, r)
+		if err != nil || a.status != http.StatusOK {
+			return a, err
+		}
+		if oldest == "" {
+			oldest = a.text("access_token")
+		}
+	}
+	return ask(verifyV2, accessToken(text(oldest)))(ctx, r)
+}
+
+// fault has the emulator strike once, and asks for what is struck.
+func fault(kind string) step {
+	return then(
+		admin(emulatorFault, `{"fault":"`+kind+`","operation":"verifyChannelToken"}`),
+		ask(verifyV2, accessToken(opaque)))
+}
+
+// expireAll moves the emulator's clock on, past the end of every token so far.
+func expireAll(ctx context.Context, r *run) (*answer, error) {
+	if !r.expired {
+		if _, err := admin(emulatorClock, `{"advance":"744h"}`)(ctx, r); err != nil {
+			return nil, err
+		}
+		r.expired = true
+	}
+	// The answer's Date is the new time.
+	return r.call(ctx, request{to: emulatorState})
+}
+
+// The latest tokens that were not revoked.
+func latestV21(r *run) (string, error)        { return r.latest(lineoauth.V21) }
+func latestShortLived(r *run) (string, error) { return r.latest(lineoauth.ShortLived) }
+
+func (r *run) latest(kind lineoauth.Kind) (string, error) {
+	for _, t := range slices.Backward(r.tokens) {
+		if t.kind == kind && !t.revoked {
+			return t.text, nil
+		}
+	}
+	return "", untried("needs a " + string(kind) + " token, and none is left")
+}
