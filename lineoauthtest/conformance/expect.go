@@ -20,6 +20,8 @@ type expect struct {
 	got func(r *run, a *answer) string
 	// open: the answer may have more than one form.
 	open bool
+	// of is the field that it is about, which the answer must have.
+	of string
 }
 
 func (e expect) or(other expect) expect {
@@ -159,9 +161,9 @@ func fieldOrder(body []byte) (names []string) {
 func field(name, what, form string) expect {
 	pattern := regexp.MustCompile(form)
 	return expect{
-		text: what,
-		ok:   func(_ *run, a *answer) bool { return pattern.MatchString(a.text(name)) },
-		got:  func(_ *run, a *answer) string { return fmt.Sprintf("%s of %d letters", name, len(a.text(name))) },
+		text: what, of: name,
+		ok:  func(_ *run, a *answer) bool { return pattern.MatchString(a.text(name)) },
+		got: func(_ *run, a *answer) string { return fmt.Sprintf("%s of %d letters", name, len(a.text(name))) },
 	}
 }
 
@@ -179,7 +181,7 @@ func jwsParts(a *answer) (header, payload []byte, ok bool) {
 }
 
 func jwsWithHeader() expect {
-	return expect{text: "a JWS with the header " + jwsHeader, ok: func(_ *run, a *answer) bool {
+	return expect{text: "a JWS with the header " + jwsHeader, of: "access_token", ok: func(_ *run, a *answer) bool {
 		header, _, ok := jwsParts(a)
 		return ok && string(header) == jwsHeader
 	}, got: func(r *run, a *answer) string {
@@ -192,7 +194,7 @@ func jwsWithHeader() expect {
 }
 
 func payloadNotJSON() expect {
-	return expect{text: "a payload that is not JSON", ok: func(_ *run, a *answer) bool {
+	return expect{text: "a payload that is not JSON", of: "access_token", ok: func(_ *run, a *answer) bool {
 		_, payload, ok := jwsParts(a)
 		return !ok || !json.Valid(payload)
 	}, got: func(_ *run, a *answer) string {

@@ -31,7 +31,7 @@ func emulatorRows() []row {
 		{name: "v2.1-issue-31st", strength: Documented, to: issueV21, emulator: true, issues: true,
 			ask: fillV21, want: limitReached()},
 		{name: "v2.1-revoke-frees-place", strength: Documented, to: issueV21, emulator: true, issues: true,
-			ask: then(revokeLatest, by()), want: status(http.StatusOK)},
+			ask: then(revokeOne, by()), want: status(http.StatusOK)},
 		{name: "short-lived-31st-revokes-oldest", strength: Documented, to: issueShort, emulator: true, issues: true,
 			ask: fillShortLived, want: refused("invalid_request", "access_token invalid")},
 		{name: "rate-limited", strength: Documented, to: verifyV2, emulator: true,
@@ -39,12 +39,12 @@ func emulatorRows() []row {
 		{name: "server-error", strength: Documented, to: verifyV2, emulator: true,
 			ask: fault("server-error"), want: status(http.StatusInternalServerError)},
 		{name: "v2.1-verify-expired", strength: Documented, to: verifyV21, emulator: true,
-			ask:  then(expireAll, ask(verifyV21, accessToken(latestV21))),
+			ask:  then(expireAll, ask(verifyV21, accessToken(leftV21))),
 			want: refused("invalid_request", "The access token expired")},
 		{name: "v2.1-revoke-expired", strength: Documented, to: revokeV21, emulator: true, want: emptyOK(),
-			ask: then(expireAll, ask(revokeV21, clientID(ownID), clientSecret(ownSecret), accessToken(latestV21)))},
+			ask: then(expireAll, ask(revokeV21, clientID(ownID), clientSecret(ownSecret), accessToken(leftV21)))},
 		{name: "v2-verify-expired", strength: Documented, to: verifyV2, emulator: true,
-			ask:  then(expireAll, ask(verifyV2, accessToken(latestShortLived))),
+			ask:  then(expireAll, ask(verifyV2, accessToken(leftShortLived))),
 			want: refused("invalid_request", "access_token invalid")},
 		{name: "v2.1-expiry-frees-place", strength: Documented, to: issueV21, emulator: true, issues: true,
 			ask: then(expireAll, by()), want: status(http.StatusOK)},
@@ -98,8 +98,8 @@ func (r *run) countValid(ctx context.Context) error {
 	return nil
 }
 
-func revokeLatest(ctx context.Context, r *run) (*answer, error) {
-	return ask(revokeV21, clientID(ownID), clientSecret(ownSecret), accessToken(latestV21))(ctx, r)
+func revokeOne(ctx context.Context, r *run) (*answer, error) {
+	return ask(revokeV21, clientID(ownID), clientSecret(ownSecret), accessToken(leftV21))(ctx, r)
 }
 
 // fillShortLived has one token more issued than may be, and verifies the first.
@@ -136,12 +136,17 @@ func expireAll(ctx context.Context, r *run) (*answer, error) {
 	return r.call(ctx, request{to: emulatorState})
 }
 
-// The latest tokens that were not revoked.
-func latestV21(r *run) (string, error)        { return r.latest(lineoauth.V21) }
-func latestShortLived(r *run) (string, error) { return r.latest(lineoauth.ShortLived) }
+// Tokens that were not revoked: the oldest v2.1 one, for none that was issued past the
+// limit is to be relied on; the latest short-lived one, for the oldest made room for it.
+func leftV21(r *run) (string, error) { return left(lineoauth.V21, r.tokens) }
+func leftShortLived(r *run) (string, error) {
+	latestFirst := slices.Clone(r.tokens)
+	slices.Reverse(latestFirst)
+	return left(lineoauth.ShortLived, latestFirst)
+}
 
-func (r *run) latest(kind lineoauth.Kind) (string, error) {
-	for _, t := range slices.Backward(r.tokens) {
+func left(kind lineoauth.Kind, tokens []*token) (string, error) {
+	for _, t := range tokens {
 		if t.kind == kind && !t.revoked {
 			return t.text, nil
 		}

@@ -23,7 +23,7 @@ func v21Rows() []row {
 		{name: "v2.1-token-header", strength: Recorded, source: android, to: to, of: lineoauth.V21, want: jwsWithHeader()},
 		{name: "v2.1-token-payload", strength: Recorded, source: android, to: to, of: lineoauth.V21, want: payloadNotJSON()},
 		{name: "v2.1-key-id-form", strength: Documented, to: to, of: lineoauth.V21,
-			want: field("key_id", "key_id of 22 letters of base64url", `^[A-Za-z0-9_-]{22}$`)},
+			want: keyIDForm()},
 		{name: "v2.1-issue-token-exp-missing", strength: Recorded, source: rustALC, to: to, ask: by(without("token_exp")),
 			want: refused("invalid_client", noTokenExp), or: refused(anyText, noTokenExp).or(answered(400, noTokenExp))},
 		{name: "v2.1-issue-token-exp-over-30-days", strength: Recorded, source: rustALC, to: to,
@@ -132,6 +132,10 @@ func keptV21(r *run) (string, error) {
 	return firstV21(r)
 }
 
+func keyIDForm() expect {
+	return field("key_id", "key_id of 22 letters of base64url", `^[A-Za-z0-9_-]{22}$`)
+}
+
 func hasFirstKeyID(r *run, kids []string) bool {
 	return slices.Contains(kids, r.first[lineoauth.V21].text("key_id"))
 }
@@ -141,8 +145,8 @@ func askForKeyID(ctx context.Context, r *run) (*answer, error) {
 	if _, err := firstV21(r); err != nil {
 		return nil, err
 	}
-	if r.first[lineoauth.V21].text("key_id") == "" {
-		return nil, untried("the v2.1 token has no key_id")
+	if !keyIDForm().ok(r, r.first[lineoauth.V21]) {
+		return nil, untried("the v2.1 token has no key_id of the right form")
 	}
 	return ask(listKeyIDs, byAssertion(), signed())(ctx, r)
 }

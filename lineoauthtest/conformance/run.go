@@ -152,6 +152,9 @@ func (r *run) try(ctx context.Context, row row) Result {
 		Verdict: Unknown, Expected: want.text, open: want.open,
 	}
 	a, err := r.answer(ctx, row)
+	if err == nil && row.of != "" && want.of != "" && a.text(want.of) == "" {
+		err = untried("the answer has no " + want.of)
+	}
 	switch {
 	case err != nil && isUntried(err):
 		result.Reason = err.Error()
@@ -222,9 +225,6 @@ func (r *run) worst(row row) (last *answer, err error) {
 func (r *run) issued(kind lineoauth.Kind) bool { return r.first[kind] != nil || r.lost[kind] > 0 }
 
 func (r *run) noteIssued(kind lineoauth.Kind, q request, a *answer) {
-	if r.first[kind] == nil {
-		r.first[kind] = a
-	}
 	if !r.cfg.ChannelSecret.IsZero() && q.form.Get("client_secret") == r.cfg.ChannelSecret.Reveal() {
 		r.secretWorks = true
 	}
@@ -232,6 +232,9 @@ func (r *run) noteIssued(kind lineoauth.Kind, q request, a *answer) {
 	if text == "" {
 		r.lost[kind]++
 		return
+	}
+	if r.first[kind] == nil {
+		r.first[kind] = a
 	}
 	r.tokens = append(r.tokens, &token{kind: kind, text: r.hide(text)})
 }
@@ -251,12 +254,18 @@ func (r *run) noteRevoked(q request) {
 func (r *run) revokeAll(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), CleanUp)
 	defer cancel()
-	for _, t := range slices.Backward(r.tokens) {
-		if !t.revoked && t.kind != lineoauth.Stateless {
-			err = join(err, r.revoke(ctx, t))
-		}
-	}
 	for _, kind := range []lineoauth.Kind{lineoauth.V21, lineoauth.ShortLived} {
+		left, why := 0, ""
+		for _, t := range r.tokens {
+			if t.kind == kind && !t.revoked {
+				if refused := r.revoke(ctx, t); refused != "" {
+					left, why = left+1, refused
+				}
+			}
+		}
+		if left > 0 {
+			err = join(err, fmt.Errorf("%w: could not revoke a %s token, one of %d (%s); it is valid until it expires", ErrNotRevoked, kind, left, why))
+		}
 		if r.lost[kind] > 0 {
 			err = join(err, fmt.Errorf("%w: the answer to a request for a %s token had none; if one was issued, it is valid until it expires", ErrNotRevoked, kind))
 		}
@@ -264,7 +273,8 @@ func (r *run) revokeAll(ctx context.Context) (err error) {
 	return err
 }
 
-func (r *run) revoke(ctx context.Context, t *token) error {
+// revoke returns why a token is not revoked, if it is not.
+func (r *run) revoke(ctx context.Context, t *token) (why string) {
 	q := request{to: revokeV2, contentType: formType, form: url.Values{"access_token": {t.text}}}
 	if t.kind == lineoauth.V21 {
 		q.to = revokeV21
@@ -272,19 +282,18 @@ func (r *run) revoke(ctx context.Context, t *token) error {
 		q.form.Set("client_secret", r.cfg.ChannelSecret.Reveal())
 	}
 	q.body = q.form.Encode()
-	var why string
 	for range 2 { // the network may lose the first
 		a, err := r.call(ctx, q)
 		switch {
 		case err != nil:
 			why = r.clean(err.Error())
 		case a.status == http.StatusOK:
-			return nil
+			return ""
 		default:
 			why = r.describe(a)
 		}
 	}
-	return fmt.Errorf("%w: could not revoke a %s token (%s), which is valid until it expires", ErrNotRevoked, t.kind, why)
+	return why
 }
 
 func join(errs ...error) error {

@@ -44,10 +44,6 @@ var wrongBehaviours = map[string]func(f *front, x *exchange){
 		if id := x.field("key_id"); id != "" {
 			x.body = strings.ReplaceAll(x.body, id, id+"AAAA")
 		}
-		if x.endpoint == listKeyIDs && x.status == http.StatusOK {
-			x.body = strings.ReplaceAll(x.body, `",`, `AAAA",`)
-			x.body = strings.ReplaceAll(x.body, `"]`, `AAAA"]`)
-		}
 	},
 	"v2.1-issue-field-order": func(_ *front, x *exchange) {
 		if id := x.field("key_id"); id != "" {
@@ -146,7 +142,9 @@ var wrongBehaviours = map[string]func(f *front, x *exchange){
 		}
 	},
 	"v2.1-issue-31st": func(_ *front, x *exchange) {
-		x.body = strings.Replace(x.body, "The maximum number of access tokens has already been issued", "too many tokens", 1)
+		if strings.Contains(x.body, "The maximum number") {
+			x.status, x.body = http.StatusOK, `{"access_token":"eyJhbGciOiJIUzI1NiJ9.AAAA.AAAA","token_type":"Bearer","expires_in":1800,"key_id":"AAAAAAAAAAAAAAAAAAAAAA"}`
+		}
 	},
 	"server-error": func(_ *front, x *exchange) {
 		if x.status == http.StatusInternalServerError {
