@@ -9,12 +9,14 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
+// withoutTokenExp is what LINE says of an assertion that does not ask for a lifetime.
+const withoutTokenExp = "JWT payload must contain token_exp"
+
 // v21Rows are those of POST /oauth2/v2.1/token and GET /oauth2/v2.1/verify.
 func v21Rows() []row {
 	const to = issueV21
 	by := func(changes ...change) step { return ask(to, grant(), byAssertion(), signed(changes...)) }
 	invalidTokenExp := refused("invalid_client", "Invalid token_exp")
-	noTokenExp := "JWT payload must contain token_exp"
 	verify := func(v value) step { return ask(verifyV21, accessToken(v)) }
 	return []row{
 		{name: "v2.1-issue", strength: Documented, to: to, issues: true, ask: by(), want: issued(v21Lifetime, "key_id")},
@@ -25,7 +27,7 @@ func v21Rows() []row {
 		{name: "v2.1-key-id-form", strength: Documented, to: to, of: lineoauth.V21,
 			want: keyIDForm()},
 		{name: "v2.1-issue-token-exp-missing", strength: Recorded, source: rustALC, to: to, ask: by(without("token_exp")),
-			want: refused("invalid_client", noTokenExp), or: refused(anyText, noTokenExp).or(answered(400, noTokenExp))},
+			want: refused("invalid_client", withoutTokenExp), or: refused(anyText, withoutTokenExp).or(answered(400, withoutTokenExp))},
 		{name: "v2.1-issue-token-exp-over-30-days", strength: Recorded, source: rustALC, to: to,
 			ask: by(validFor(30*24*time.Hour + time.Second)), want: invalidTokenExp},
 		{name: "v2.1-issue-token-exp-absolute", strength: Recorded, source: rustALC, to: to, ask: by(absoluteTokenExp), want: invalidTokenExp},
