@@ -137,7 +137,7 @@ func (r *Report) WriteText(w io.Writer) error {
 
 // WriteMarkdown writes the report as a table for an issue on GitHub.
 func (r *Report) WriteMarkdown(w io.Writer) error {
-	cell := strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;", "`", "'")
+	cell := strings.NewReplacer("|", `\|`, "\n", " ", "<", "&lt;", "`", "'", "](", "] (")
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n| row | endpoint | strength | verdict | remark | request ID |\n|---|---|---|---|---|---|\n", cell.Replace(r.summary()))
 	for _, row := range r.Rows {

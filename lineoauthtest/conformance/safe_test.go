@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -269,5 +270,46 @@ func TestErrors(t *testing.T) {
 	report, err := conformance.Run(t.Context(), cfg)
 	if report == nil || err == nil || !strings.Contains(err.Error(), "3 requests in a row got no answer") || len(report.Rows) > 20 {
 		t.Errorf("%v, %v", report, err)
+	}
+}
+
+// A client's clock that is wrong by hours changes nothing: LINE's own counts.
+func TestWrongClock(t *testing.T) {
+	t.Parallel()
+	for _, off := range []time.Duration{-26 * time.Hour, 26 * time.Hour} {
+		f, cfg := newFront(t, hideEmulator)
+		cfg.Now = func() time.Time { return f.Now().Add(off) }
+		report, err := conformance.Run(t.Context(), cfg)
+		if err != nil || report.Count(conformance.Differs) > 0 {
+			t.Errorf("%v: %q, %v", off, rows(report, conformance.Differs), err)
+		}
+	}
+}
+
+// Whatever goes wrong with an answer, the run ends, and no token is left.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []lineoauthtest.FaultKind{
+		lineoauthtest.ServerError, lineoauthtest.RateLimited, lineoauthtest.NotJSON, lineoauthtest.Endless, lineoauthtest.Redirect,
+		lineoauthtest.ResetBefore, lineoauthtest.ResetAfter, lineoauthtest.CutBody, lineoauthtest.WrongDate,
+	} {
+		t.Run(string(kind), func(t *testing.T) {
+			t.Parallel()
+			srv := lineoauthtest.NewServer()
+			defer srv.Close()
+			srv.Inject(lineoauthtest.Fault{Kind: kind, Operation: lineoauth.OpVerifyChannelToken, Skew: time.Hour})
+			report, err := conformance.Run(t.Context(), srv.Config())
+			if report == nil || len(report.Rows) < 100 {
+				t.Fatalf("%v, %v", report, err)
+			}
+			if n := liveTokens(srv); n != 0 || errors.Is(err, conformance.ErrNotRevoked) {
+				t.Errorf("%d tokens are left: %v", n, err)
+			}
+			for _, row := range rows(report, conformance.Differs) {
+				if row != "v2-verify" && row != "oauth-content-type" { // a page of HTML is both
+					t.Errorf("%s differs", row)
+				}
+			}
+		})
 	}
 }
