@@ -5,59 +5,71 @@
 package cli
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// Ctrl-C ends a comparison, but not before what it had issued is revoked.
+// Ctrl-C and SIGTERM end a comparison, but not before what it had issued is revoked.
 func TestInterruptedConformanceRevokes(t *testing.T) {
 	t.Parallel()
-	line := lineoauthtest.NewServer()
-	t.Cleanup(line.Close)
-	private, public, err := newKeyPair()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := line.Channel().RegisterKey("kid", public); err != nil {
-		t.Fatal(err)
-	}
-	asked := make(chan struct{}, 10)
-	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/v2/oauth/verify" {
-			_, _ = io.Copy(io.Discard, r.Body) // else the server does not see the client leave
-			asked <- struct{}{}
-			<-r.Context().Done()
-			return
-		}
-		line.ServeHTTP(w, r)
-	}))
-	t.Cleanup(slow.Close)
-	cmd := process("conformance", "--timeout", "1h", "--base-url", slow.URL)
-	cmd.Env = append(cmd.Env, "LINE_CHANNEL_ID="+line.Channel().ID, "LINE_CHANNEL_SECRET="+line.Channel().Secret,
-		"LINE_PRIVATE_KEY="+string(private), "LINE_KEY_ID=kid")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	<-asked
-	interrupt(t, cmd)
-	issued := 0
-	for _, request := range line.State().Requests {
-		if request.Operation == lineoauth.OpIssueChannelToken && request.Status == http.StatusOK {
-			issued++
-		}
-	}
-	if issued != 1 {
-		t.Errorf("%d short-lived tokens were issued", issued)
-	}
-	for _, token := range line.State().Tokens {
-		if token.Kind != lineoauth.Stateless {
-			t.Errorf("a %s token is left", token.Kind)
-		}
+	for sig, exitCode := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 1} {
+		t.Run(sig.String(), func(t *testing.T) {
+			line := lineoauthtest.NewServer()
+			t.Cleanup(line.Close)
+			asked := make(chan struct{}, 10)
+			slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/v2/oauth/verify" {
+					_, _ = io.Copy(io.Discard, r.Body) // else the server does not see the client leave
+					asked <- struct{}{}
+					<-r.Context().Done()
+					return
+				}
+				line.ServeHTTP(w, r)
+			}))
+			t.Cleanup(slow.Close)
+			cmd := process("conformance", "--timeout", "1h", "--base-url", slow.URL)
+			cmd.Env = append(cmd.Env, "LINE_CHANNEL_ID="+line.Channel().ID, "LINE_CHANNEL_SECRET="+line.Channel().Secret)
+			var stderr strings.Builder
+			cmd.Stderr = &stderr
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			late := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
+			defer late.Stop()
+			<-asked
+			if err := cmd.Process.Signal(sig); err != nil {
+				t.Fatal(err)
+			}
+			exit := new(exec.ExitError)
+			if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitCode || stderr.String() != "lineoauth: interrupted; what was issued is revoked\n" {
+				t.Errorf("%v, %s", err, stderr.String())
+			}
+			issued := 0
+			for _, request := range line.State().Requests {
+				if request.Operation == lineoauth.OpIssueChannelToken && request.Status == http.StatusOK {
+					issued++
+				}
+			}
+			for _, token := range line.State().Tokens {
+				if token.Kind != lineoauth.Stateless {
+					t.Errorf("a %s token is left", token.Kind)
+				}
+			}
+			if issued != 1 {
+				t.Errorf("%d short-lived tokens were issued", issued)
+			}
+		})
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
-// withoutTokenExp is what LINE says of an assertion that does not ask for a lifetime.
-const withoutTokenExp = "JWT payload must contain token_exp"
+// noLifetime is what LINE says of an assertion that does not ask for a lifetime.
+const noLifetime = "JWT payload must contain token_exp"
 
 // v21Rows are those of POST /oauth2/v2.1/token and GET /oauth2/v2.1/verify.
 func v21Rows() []row {
@@ -27,7 +27,7 @@ func v21Rows() []row {
 		{name: "v2.1-key-id-form", strength: Documented, to: to, of: lineoauth.V21,
 			want: keyIDForm()},
 		{name: "v2.1-issue-token-exp-missing", strength: Recorded, source: rustALC, to: to, ask: by(without("token_exp")),
-			want: refused("invalid_client", withoutTokenExp), or: refused(anyText, withoutTokenExp).or(answered(400, withoutTokenExp))},
+			want: refused("invalid_client", noLifetime), or: refused(anyText, noLifetime).or(answered(400, noLifetime))},
 		{name: "v2.1-issue-token-exp-over-30-days", strength: Recorded, source: rustALC, to: to,
 			ask: by(validFor(30*24*time.Hour + time.Second)), want: invalidTokenExp},
 		{name: "v2.1-issue-token-exp-absolute", strength: Recorded, source: rustALC, to: to, ask: by(absoluteTokenExp), want: invalidTokenExp},
