@@ -49,6 +49,7 @@ var measurements = []struct {
 	{"assertions", assertions},
 	{"issuing", issuing},
 	{"requests", requests},
+	{"proxy", throughProxy},
 	{"start", start},
 }
 

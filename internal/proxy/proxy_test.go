@@ -1,0 +1,266 @@
+package proxy_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/internal/proxy"
+)
+
+// No test may leave a goroutine behind.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// A request gets a token and goes to LINE as it is otherwise, and the answer comes
+// back as it is.
+func TestPassesOn(t *testing.T) {
+	t.Parallel()
+	var got *http.Request
+	var body string
+	w := newWorld(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
+		data, _ := io.ReadAll(r.Body)
+		got, body = r, string(data)
+		w.Header().Set("X-Line-Request-Id", "abc-1")
+		w.Header().Set("Content-Encoding", "br")
+		w.WriteHeader(http.StatusAccepted)
+		_, _ = io.WriteString(w, "\x00answer")
+	}})
+	status, header, text := w.do("PATCH", "/v2/bot/x%2Fy/%C3%A9?a=1&a=2;3&b", "body", func(r *http.Request) {
+		r.Header.Add("Authorization", "Bearer another")
+		r.Header.Set("X-Line-Retry-Key", "k")
+		r.Header.Set("X-Forwarded-For", "1.2.3.4")
+		r.Header.Set("User-Agent", "bot/1")
+	})
+	token, err := w.source.Token(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"Bearer " + token.AccessToken.Reveal()}; len(got.Header["Authorization"]) != 1 || got.Header["Authorization"][0] != want[0] {
+		t.Errorf("LINE got %d Authorization headers, or another token", len(got.Header["Authorization"]))
+	}
+	if got.Method != "PATCH" || got.RequestURI != "/v2/bot/x%2Fy/%C3%A9?a=1&a=2;3&b" || body != "body" ||
+		got.Header.Get("X-Line-Retry-Key") != "k" || got.Header.Get("User-Agent") != "bot/1" || got.Header.Get("X-Forwarded-For") != "" ||
+		"http://"+got.Host != w.upstream.URL {
+		t.Errorf("LINE got %s %s of %s with %q and %v", got.Method, got.RequestURI, got.Host, body, got.Header)
+	}
+	if status != 202 || text != "\x00answer" || header.Get("X-Line-Request-Id") != "abc-1" || header.Get("Content-Encoding") != "br" {
+		t.Errorf("the answer is %d %v %q", status, header, text)
+	}
+}
+
+// Contents are elsewhere at LINE, and in one place where another base URL is given.
+func TestContentHost(t *testing.T) {
+	t.Parallel()
+	hosts := make(chan string, 1)
+	record := func(_ http.ResponseWriter, r *http.Request) { hosts <- r.Host }
+	theirs := newWorld(t, setting{handler: record, tls: true, named: true})
+	other := newWorld(t, setting{handler: record})
+	for path, content := range map[string]bool{
+		"/v2/bot/message/325708/content":             true,
+		"/v2/bot/message/325708/content/transcoding": true,
+		"/v2/bot/message/325708/content/preview":     true,
+		"/v2/bot/richmenu/richmenu-88c05/content":    true,
+		"/v2/bot/audienceGroup/upload/byFile":        true,
+		"/v2/bot/message/push":                       false,
+		"/v2/bot/message/content":                    false,
+		"/v2/bot/info":                               false,
+		"/v2/bot/richmenu/richmenu-88c05":            false,
+		"/v2/bot/audienceGroup/upload":               false,
+		"/x/v2/bot/message/1/content":                false,
+	} {
+		want := "api.line.me"
+		if content {
+			want = "api-data.line.me"
+		}
+		if status, _, text := theirs.do("GET", path, ""); status != 200 {
+			t.Errorf("%s: %d %s", path, status, text)
+		} else if host := <-hosts; host != want {
+			t.Errorf("%s goes to %s", path, host)
+		}
+		if status, _, text := other.do("GET", path, ""); status != 200 {
+			t.Errorf("%s: %d %s", path, status, text)
+		} else if host := <-hosts; "http://"+host != other.upstream.URL {
+			t.Errorf("%s goes to %s", path, host)
+		}
+	}
+}
+
+// Web pages are refused: they send an Origin, or a Host of their own.
+func TestRefuses(t *testing.T) {
+	t.Parallel()
+	asked := new(atomic.Int64)
+	w := newWorld(t, setting{
+		handler: func(http.ResponseWriter, *http.Request) { asked.Add(1) },
+		proxy:   func(cfg *proxy.Config) { cfg.Hosts = []string{"Bots.internal"} },
+	})
+	port := w.URL[strings.LastIndex(w.URL, ":"):]
+	for name, tt := range map[string]struct {
+		method, path string
+		change       func(*http.Request)
+		want         int
+	}{
+		"its address":     {"GET", "/v2/bot/info", func(*http.Request) {}, 200},
+		"localhost":       {"GET", "/v2/bot/info", func(r *http.Request) { r.Host = "LOCALHOST." + port }, 200},
+		"IPv6":            {"GET", "/v2/bot/info", func(r *http.Request) { r.Host = "[::1]" + port }, 200},
+		"an allowed name": {"GET", "/v2/bot/info", func(r *http.Request) { r.Host = "bots.INTERNAL" }, 200},
+		"another name":    {"GET", "/v2/bot/info", func(r *http.Request) { r.Host = "evil.example" + port }, 403},
+		"LINE's name":     {"GET", "/v2/bot/info", func(r *http.Request) { r.Host = "api.line.me" }, 403},
+		"a longer name":   {"GET", "/v2/bot/info", func(r *http.Request) { r.Host = "localhost.evil.example" }, 403},
+		"another address": {"GET", "/v2/bot/info", func(r *http.Request) { r.Host = "10.0.0.1" }, 403},
+		"an Origin":       {"POST", "/v2/bot/message/push", func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }, 403},
+		"its own Origin":  {"GET", "/v2/bot/info", func(r *http.Request) { r.Header.Set("Origin", w.URL) }, 403},
+		"null Origin":     {"GET", "/v2/bot/info", func(r *http.Request) { r.Header.Set("Origin", "null") }, 403},
+		"empty Origin":    {"GET", "/v2/bot/info", func(r *http.Request) { r.Header["Origin"] = []string{""} }, 403},
+		"health":          {"GET", "/_proxy/health", func(r *http.Request) { r.Host = "evil.example" }, 403},
+		"metrics":         {"GET", "/_proxy/metrics", func(r *http.Request) { r.Header.Set("Origin", "x") }, 403},
+		"TRACE":           {"TRACE", "/v2/bot/info", func(*http.Request) {}, 405},
+	} {
+		before := asked.Load()
+		status, _, text := w.do(tt.method, tt.path, "", tt.change)
+		if status != tt.want || (asked.Load() > before) != (tt.want == 200) {
+			t.Errorf("%s: %d, %d requests at LINE; want %d", name, status, asked.Load()-before, tt.want)
+		}
+		var said struct{ Message string }
+		if err := json.Unmarshal([]byte(text), &said); tt.want != 200 && (err != nil || !strings.HasPrefix(said.Message, "lineoauth proxy: the ")) {
+			t.Errorf("%s: %q", name, text)
+		}
+	}
+	conn, err := net.Dial("tcp", w.URL[len("http://"):])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, _ = io.WriteString(conn, "CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	answer := make([]byte, 12)
+	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 405" {
+		t.Errorf("CONNECT: %q, %v", answer, err)
+	}
+}
+
+// LINE is asked by HTTP/2.
+func TestHTTP2(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setting{tls: true, handler: func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, r.Proto)
+	}})
+	for range 3 {
+		if _, _, text := w.do("POST", "/v2/bot/message/push", message); text != "HTTP/2.0" {
+			t.Errorf("LINE was asked by %s", text)
+		}
+	}
+}
+
+// Under way are as many requests as clients make.
+func TestManyAtOnce(t *testing.T) {
+	t.Parallel()
+	const many = 1000
+	var here atomic.Int64
+	all := make(chan struct{})
+	w := newWorld(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
+		if here.Add(1) == many {
+			close(all)
+		}
+		select { // none is answered before all are here
+		case <-all:
+		case <-r.Context().Done():
+		}
+	}})
+	var wg sync.WaitGroup
+	for range many {
+		wg.Go(func() {
+			if status, _, text := w.do("POST", "/v2/bot/message/push", message); status != 200 {
+				t.Errorf("%d %s", status, text)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// A token is renewed before it expires, and no request sees it.
+func TestRenewal(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setting{})
+	w.load(8, 18, func() { w.line.Advance(13 * time.Minute) })
+	if stats := w.source.Stats(); stats.Issued < 3 || stats.Invalidated > 0 {
+		t.Errorf("%d tokens were issued, %d refused", stats.Issued, stats.Invalidated)
+	}
+}
+
+// A token that was revoked is replaced, and no request sees that either.
+func TestRevoked(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setting{kind: lineoauth.V21})
+	once := sync.OnceFunc(w.revoke)
+	w.load(8, 12, once)
+	if stats := w.source.Stats(); stats.Issued != 2 || stats.Invalidated != 1 {
+		t.Errorf("%d tokens were issued, %d refused", stats.Issued, stats.Invalidated)
+	}
+}
+
+// What cannot be sent again gets LINE's 401, once.
+func TestLongBodyRefused(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setting{kind: lineoauth.V21})
+	if status, _, text := w.do("POST", "/v2/bot/message/push", message); status != 200 {
+		t.Fatalf("%d %s", status, text)
+	}
+	w.revoke()
+	if status, _, text := w.do("POST", "/v2/bot/message/push", `{"to":"`+strings.Repeat("x", 300<<10)); status != 401 {
+		t.Errorf("a long body: %d %s", status, text)
+	}
+	if status, _, text := w.do("POST", "/v2/bot/message/push", message); status != 200 {
+		t.Errorf("after it: %d %s", status, text)
+	}
+}
+
+// Who leaves has LINE's answer awaited no more.
+func TestClientLeaves(t *testing.T) {
+	t.Parallel()
+	arrived, left := make(chan struct{}), make(chan struct{})
+	w := newWorld(t, setting{handler: func(_ http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-r.Context().Done()
+		close(left)
+	}})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		req, err := http.NewRequestWithContext(ctx, "GET", w.URL+"/v2/bot/info", nil)
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		if rsp, err := w.client.Do(req); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, %v", rsp, err)
+			if err == nil {
+				_ = rsp.Body.Close()
+			}
+		}
+	}()
+	<-arrived
+	cancel()
+	<-left
+	<-done
+}
