@@ -1,0 +1,209 @@
+package doctor
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"regexp"
+	"runtime"
+	"strings"
+	"unicode"
+
+	"github.com/lineoauth/lineoauth"
+)
+
+// checkSettings looks at each variable by itself.
+func (e *examination) checkSettings() {
+	e.checkChannelID()
+	e.checkChannelSecret()
+	e.checkPrivateKey()
+	e.checkKeyID()
+	e.checkBaseURL()
+}
+
+// trimmed takes off what stands around a value, and says what that was.
+func trimmed(value string) (text, around string) {
+	text = strings.TrimFunc(value, func(r rune) bool {
+		return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) // as a byte order mark
+	})
+	if text != value {
+		around = "white space or a byte order mark around it"
+	}
+	for _, quote := range []string{`"`, `'`} {
+		if len(text) > 1 && strings.HasPrefix(text, quote) && strings.HasSuffix(text, quote) {
+			return text[1 : len(text)-1], "quotes around it"
+		}
+	}
+	return text, around
+}
+
+// read reads variables and nothing else, without what stands around their values.
+// What else a configuration needs is made up.
+func (e *examination) read(variables ...string) (lineoauth.Config, error) {
+	madeUp := map[string]string{lineoauth.EnvChannelID: "1", lineoauth.EnvChannelSecret: "x", lineoauth.EnvKeyID: "x"}
+	for _, variable := range variables {
+		text, _ := trimmed(e.Getenv(variable))
+		madeUp[variable] = text
+	}
+	if madeUp[secretFile] != "" && !e.given(lineoauth.EnvChannelSecret) {
+		delete(madeUp, lineoauth.EnvChannelSecret)
+	}
+	return lineoauth.ConfigFromEnv(func(name string) string { return madeUp[name] })
+}
+
+func (e *examination) given(variables ...string) bool {
+	for _, variable := range variables {
+		if text, _ := trimmed(e.Getenv(variable)); text != "" {
+			return true
+		}
+	}
+	return false
+}
+
+// decorated fails if something stands around a variable's value.
+func (e *examination) decorated(name string, variables ...string) bool {
+	for _, variable := range variables {
+		if _, around := trimmed(e.Getenv(variable)); around != "" && (around[0] == 'q' || variable != lineoauth.EnvPrivateKey) {
+			e.fail(name, e.Named(variable)+" has "+around, "take it off: not every program does so by itself")
+			return true
+		}
+	}
+	return false
+}
+
+// noFile is what to do about a file that cannot be read.
+const noFile = "name a file that exists, and that this user may read"
+
+func (e *examination) checkChannelID() {
+	const name = "channel ID"
+	variable := lineoauth.EnvChannelID
+	cfg, err := e.read(variable)
+	if err == nil {
+		_, err = e.client(lineoauth.Config{ChannelID: cfg.ChannelID})
+	}
+	switch {
+	case !e.given(variable):
+		e.fail(name, e.Named(variable)+" is not set", "copy the channel ID from the channel's Basic settings tab in the LINE Developers Console")
+	case err != nil:
+		e.failWith(name, err, "copy the channel ID again")
+	default:
+		e.settings.ChannelID = cfg.ChannelID
+		if !e.decorated(name, variable) {
+			e.ok(name, "%s", cfg.ChannelID)
+		}
+	}
+}
+
+func (e *examination) checkChannelSecret() {
+	const name = "channel secret"
+	variables := []string{lineoauth.EnvChannelSecret, secretFile}
+	keys := []string{lineoauth.EnvPrivateKey, lineoauth.EnvPrivateKeyFile}
+	cfg, err := e.read(variables...)
+	switch {
+	case !e.given(variables...) && e.given(keys...):
+		e.skip(name, "%s is not set; short-lived tokens need it, and so does revoking v2.1 tokens", variables[0])
+	case !e.given(variables...):
+		e.fail(name, "neither a channel secret nor a private key is set", "set "+variables[0]+", or "+keys[0]+" with "+lineoauth.EnvKeyID)
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		e.failWith(name, err, noFile)
+	case err != nil:
+		e.failWith(name, err, "copy the channel secret again")
+	default:
+		e.settings.ChannelSecret = cfg.ChannelSecret
+		if !e.decorated(name, variables...) && !e.readByOthers(name, secretFile) {
+			e.ok(name, "set")
+		}
+	}
+}
+
+func (e *examination) checkPrivateKey() {
+	const name = "private key"
+	variables := []string{lineoauth.EnvPrivateKey, lineoauth.EnvPrivateKeyFile}
+	cfg, err := e.read(variables...)
+	if err == nil && cfg.Key != nil {
+		_, err = e.client(lineoauth.Config{Key: cfg.Key})
+	}
+	switch {
+	case !e.given(variables...):
+		e.skip(name, "%s is not set; v2.1 tokens need it", variables[0])
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+		e.failWith(name, err, noFile)
+	case err != nil:
+		e.failWith(name, err, "copy the private key again")
+	default:
+		e.settings.Key = cfg.Key
+		if !e.decorated(name, variables...) && !e.readByOthers(name, lineoauth.EnvPrivateKeyFile) {
+			e.ok(name, "RSA-%d", cfg.Key.Public().N.BitLen())
+		}
+	}
+}
+
+// readByOthers fails if others can read the file that a variable names.
+func (e *examination) readByOthers(name, variable string) bool {
+	path, _ := trimmed(e.Getenv(variable))
+	info, err := os.Stat(path)
+	if path == "" || err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
+		return false
+	}
+	e.fail(name, fmt.Sprintf("others can read or change %s (mode %04o)", path, info.Mode().Perm()), "make its mode 0600: chmod 600 "+path)
+	return true
+}
+
+func (e *examination) checkKeyID() {
+	const name = "key ID"
+	variable := lineoauth.EnvKeyID
+	cfg, err := e.read(variable)
+	key := e.settings.Key
+	if err == nil && key != nil {
+		_, err = e.client(lineoauth.Config{Key: key, KeyID: cfg.KeyID})
+	}
+	switch {
+	case key == nil:
+		e.skip(name, "there is no private key to use it with")
+	case !e.given(variable) && key.ID() == "":
+		e.fail(name, e.Named(variable)+" is not set, and the key does not carry it", "set it to the key ID that the LINE Developers Console shows for the public key")
+		e.settings.Key = nil
+	case err != nil:
+		e.failWith(name, err, "copy the key ID again")
+		e.settings.Key = nil
+	default:
+		if e.given(variable) {
+			e.settings.KeyID = cfg.KeyID
+		}
+		if !e.decorated(name, variable) {
+			e.ok(name, "%s", shown(keyID(e.settings)))
+		}
+	}
+}
+
+// keyID is the key ID that LINE is told.
+func keyID(cfg lineoauth.Config) string { return cmp.Or(cfg.KeyID, cfg.Key.ID()) }
+
+// secretLike matches what is no key ID, but may be a secret that was set in its place.
+var secretLike = regexp.MustCompile(`^([0-9a-fA-F]{32}|.{65,})$`)
+
+func shown(keyID string) string { return secretLike.ReplaceAllString(keyID, "[redacted]") }
+
+func (e *examination) checkBaseURL() {
+	const name = "base URL"
+	variables := []string{lineoauth.EnvBaseURL, "LINE_OAUTH_ALLOW_PLAIN_HTTP"}
+	cfg, err := e.read(variables...)
+	cfg.ChannelID, cfg.ChannelSecret, cfg.Key, cfg.KeyID = e.settings.ChannelID, e.settings.ChannelSecret, e.settings.Key, e.settings.KeyID
+	if err == nil {
+		_, err = e.client(cfg)
+	}
+	e.settings = cfg
+	switch {
+	case err != nil:
+		e.settings.BaseURL = ""
+		e.failWith(name, err, "unset "+e.Named(variables[0])+", unless LINE is somewhere else")
+		e.nowhere = true
+	case e.decorated(name, variables...):
+	case cfg.BaseURL == "":
+		e.ok(name, "LINE's own")
+	default:
+		e.ok(name, "%s", cfg.BaseURL)
+	}
+}

@@ -1,0 +1,119 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/store/filestore"
+)
+
+// checkStore looks at the directory of the shared token, if there is one.
+func (e *examination) checkStore(ctx context.Context) {
+	const readers, writable, stored = "store readers", "store writable", "stored token"
+	skip := func(why string, names ...string) {
+		for _, name := range names {
+			e.skip(name, "%s", why)
+		}
+	}
+	dir := e.Store
+	if dir == "" {
+		cache, err := os.UserCacheDir()
+		if dir = filepath.Join(cache, "lineoauth"); err != nil || !exists(dir) {
+			skip("there is no store; --store names one", readers, writable, stored)
+			return
+		}
+	}
+	if e.settings.ChannelID == "" {
+		skip("the channel ID comes first", readers, writable, stored)
+		return
+	}
+	if !e.checkReaders(readers, dir) {
+		skip("who can read the store comes first", writable, stored)
+		return
+	}
+	// Without credentials, as they might be wrong, each kind of token has its place.
+	cfg := e.settings
+	cfg.ChannelSecret, cfg.Key, cfg.KeyID = lineoauth.Secret{}, nil, ""
+	client, err := e.client(cfg)
+	var store *filestore.Store
+	if err == nil {
+		store, err = filestore.New(filestore.Config{Dir: dir})
+	}
+	if err == nil {
+		err = client.CheckStore(ctx, store, lineoauth.V21)
+	}
+	if err != nil {
+		e.failWith(writable, err, "name a directory that this user can write to, by --store")
+		skip("the store comes first", stored)
+		return
+	}
+	e.ok(writable, "%s", dir)
+	e.checkStored(ctx, stored, client, store, dir)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// checkReaders fails if others can read a token, or put one there.
+func (e *examination) checkReaders(name, dir string) bool {
+	files, _ := filepath.Glob(filepath.Join(dir, "token-*")) // the pattern is good
+	for _, path := range append([]string{dir}, files...) {
+		info, err := os.Stat(path)
+		if err != nil || runtime.GOOS == "windows" {
+			continue
+		}
+		mode := info.Mode().Perm()
+		switch {
+		case path == dir && info.IsDir() && mode&0o022 != 0:
+			e.fail(name, fmt.Sprintf("others can put a token into %s (mode %04o)", path, mode), "make its mode 0700: chmod 700 "+path)
+			return false
+		case path != dir && info.Mode().IsRegular() && mode&0o077 != 0:
+			e.fail(name, fmt.Sprintf("others can read %s (mode %04o)", path, mode), "make its mode 0600: chmod 600 "+path+", and revoke the token if somebody may have")
+			return false
+		}
+	}
+	e.ok(name, "this user alone")
+	return true
+}
+
+// checkStored asks LINE about the tokens in the store.
+func (e *examination) checkStored(ctx context.Context, name string, client *lineoauth.Client, store *filestore.Store, dir string) {
+	found := false
+	for _, kind := range []lineoauth.Kind{lineoauth.Stateless, lineoauth.V21, lineoauth.ShortLived} {
+		token, err := client.StoredToken(ctx, store, kind)
+		if err == nil && token == nil {
+			continue
+		}
+		found = true
+		of := name + " " + string(kind)
+		if err == nil && !e.reached {
+			e.skip(of, "LINE was not reached")
+			continue
+		}
+		var v *lineoauth.Verification
+		if err == nil {
+			v, err = client.VerifyChannelToken(ctx, token.AccessToken.Reveal())
+		}
+		switch {
+		case errors.Is(err, lineoauth.ErrTokenInvalid):
+			e.fail(of, "LINE does not accept it"+requestID(err), "replace it: lineoauth token --refresh --type "+string(kind)+" --store "+dir)
+		case err != nil:
+			e.failWith(of, err, "try again")
+		case v.ClientID != e.settings.ChannelID:
+			e.fail(of, "it is a token of channel "+v.ClientID, "replace it: lineoauth issue --type "+string(kind)+" --store "+dir)
+		default:
+			e.ok(of, "valid for %v", v.Remaining())
+		}
+	}
+	if !found {
+		e.skip(name, "there is none")
+	}
+}

@@ -1,0 +1,251 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/lineoauth/lineoauth/gen"
+)
+
+// maxSkew is how far the clock may be off: an assertion expires after 29 of the 30
+// minutes that LINE allows.
+const maxSkew = 30 * time.Second
+
+// way is how far a request came.
+type way struct {
+	mu        sync.Mutex
+	resolved  []net.IPAddr
+	lookup    error
+	connected string
+	dial      error
+	handshake error
+	secured   bool
+	began     map[string]bool
+}
+
+func (w *way) trace() *httptrace.ClientTrace {
+	note := func(f func()) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		f()
+	}
+	w.began = make(map[string]bool)
+	return &httptrace.ClientTrace{
+		DNSStart: func(httptrace.DNSStartInfo) { note(func() { w.began["DNS"] = true }) },
+		DNSDone:  func(i httptrace.DNSDoneInfo) { note(func() { w.resolved, w.lookup = i.Addrs, i.Err }) },
+		ConnectDone: func(_, address string, err error) {
+			note(func() {
+				if err == nil {
+					w.connected = address
+				} else {
+					w.dial = cmp.Or(w.dial, err)
+				}
+			})
+		},
+		TLSHandshakeStart: func() { note(func() { w.began["TLS"] = true }) },
+		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { note(func() { w.handshake, w.secured = err, err == nil }) },
+	}
+}
+
+// checkWay makes one request without credentials, and tells how far it came.
+func (e *examination) checkWay(ctx context.Context) {
+	lines := []string{"proxy", "DNS", "TCP", "TLS", "clock"}
+	if e.nowhere {
+		for _, name := range lines {
+			e.skip(name, "the base URL comes first")
+		}
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
+	defer cancel()
+	w := new(way)
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, w.trace()), http.MethodGet,
+		strings.TrimSuffix(cmp.Or(e.settings.BaseURL, gen.DefaultServerURL), "/")+"/", nil)
+	if err != nil { // which was parsed before
+		return
+	}
+	proxy, variable, proxyErr := e.proxyFor(req)
+	if proxyErr != nil {
+		e.fail("proxy", proxyErr.Error(), "set it to the proxy's address, such as http://proxy.example:3128, or unset it")
+		for _, name := range lines[1:] {
+			e.skip(name, "the proxy comes first")
+		}
+		return
+	}
+	begun := e.Now()
+	rsp, err := e.transport.RoundTrip(req)
+	if err == nil {
+		_ = rsp.Body.Close()
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	host := req.URL.Hostname()
+	on := e.checkProxy(proxy, variable, w, err)
+	if proxy == nil {
+		on = e.checkTCP(req.URL.Host, w, err, e.checkDNS(host, w, err))
+	} else {
+		e.skip("DNS", "the proxy resolves %s", host)
+		e.skip("TCP", "the proxy connects to it")
+	}
+	on = e.checkTLS(req.URL, w, rsp, err, on)
+	e.checkClock(rsp, begun, err, on)
+}
+
+// proxyFor returns the proxy of a request, and the variable that it is from.
+func (e *examination) proxyFor(req *http.Request) (proxy *url.URL, variable string, err error) {
+	names := map[string][]string{"https": {"HTTPS_PROXY", "https_proxy"}, "http": {"HTTP_PROXY", "http_proxy"}}
+	for _, scheme := range []string{"https", "http"} {
+		for _, name := range names[scheme] {
+			value := strings.TrimSpace(e.Getenv(name))
+			if value == "" {
+				continue
+			}
+			if !isProxy(value) {
+				return nil, name, errors.New(name + " is not the address of a proxy")
+			}
+			if scheme == req.URL.Scheme && variable == "" {
+				variable = name
+			}
+		}
+	}
+	proxy, err = http.ProxyFromEnvironment(req)
+	if err != nil { // which repeats the value, and a password in it
+		err = errors.New(cmp.Or(variable, "a variable of the proxy") + " is not the address of a proxy")
+	}
+	return proxy, variable, err
+}
+
+func isProxy(value string) bool {
+	if !strings.Contains(value, "://") {
+		value = "http://" + value
+	}
+	u, err := url.Parse(value)
+	return err == nil && u.Hostname() != "" && slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme)
+}
+
+func (e *examination) checkProxy(proxy *url.URL, variable string, w *way, err error) (on bool) {
+	const name = "proxy"
+	switch {
+	case proxy == nil && variable == "":
+		e.ok(name, "none")
+	case proxy == nil:
+		e.ok(name, "not for this host, whatever %s says", variable)
+	case err != nil && !w.began["TLS"]:
+		found := fmt.Sprintf("the proxy of %s, %s, does not connect to LINE: %s", variable, proxy.Host, strings.TrimPrefix(err.Error(), "proxyconnect "))
+		e.fail(name, found, "check its address and its rules; add LINE's host to NO_PROXY if it can be reached without")
+		return false
+	default:
+		e.ok(name, "%s, of %s", proxy.Host, variable)
+	}
+	return true
+}
+
+func (e *examination) checkDNS(host string, w *way, err error) bool {
+	const name = "DNS"
+	switch {
+	case net.ParseIP(host) != nil:
+		e.skip(name, "%s is an address", host)
+	case w.lookup != nil:
+		e.fail(name, w.lookup.Error(), "check the name, and the DNS of this machine; behind a proxy, set HTTPS_PROXY")
+		return false
+	case len(w.resolved) == 0 && err != nil && w.connected == "":
+		e.fail(name, "no answer for "+host+": "+err.Error(), "check the DNS of this machine; behind a proxy, set HTTPS_PROXY")
+		return false
+	default:
+		var addresses []string
+		for _, address := range w.resolved {
+			addresses = append(addresses, address.String())
+		}
+		e.ok(name, "%s", cmp.Or(strings.Join(addresses, " "), host))
+	}
+	return true
+}
+
+func (e *examination) checkTCP(address string, w *way, err error, on bool) bool {
+	const name = "TCP"
+	switch {
+	case !on:
+		e.skip(name, "there is no address")
+		return false
+	case w.connected == "":
+		e.fail(name, cmp.Or(w.dial, err, errors.New("no connection to "+address)).Error(), "let this machine connect there: a firewall may be in between; behind a proxy, set HTTPS_PROXY")
+		return false
+	}
+	e.ok(name, "%s", w.connected)
+	return true
+}
+
+func (e *examination) checkTLS(u *url.URL, w *way, rsp *http.Response, err error, on bool) bool {
+	const name = "TLS"
+	failed := w.handshake
+	if failed == nil && !w.secured {
+		failed = err
+	}
+	unknown, wrongName, badDate := new(x509.UnknownAuthorityError), new(x509.HostnameError), new(x509.CertificateInvalidError)
+	switch {
+	case !on:
+		e.skip(name, "there is no connection")
+		return false
+	case u.Scheme != "https":
+		e.skip(name, "the base URL is plain http")
+	case failed == nil && rsp != nil && rsp.TLS != nil:
+		certificate := rsp.TLS.PeerCertificates[0]
+		e.ok(name, "%s, certified by %s", tls.VersionName(rsp.TLS.Version), cmp.Or(certificate.Issuer.CommonName, strings.Join(certificate.Issuer.Organization, " ")))
+	case failed == nil:
+		e.ok(name, "the certificate is valid")
+	case errors.As(failed, unknown):
+		e.fail(name, failed.Error(), "install the certificates of authorities (package ca-certificates); if a proxy has one of its own, name the file by SSL_CERT_FILE")
+		return false
+	case errors.As(failed, wrongName):
+		e.fail(name, failed.Error(), "something else answers in LINE's place: check the base URL, DNS and the proxy")
+		return false
+	case errors.As(failed, badDate) && badDate.Reason == x509.Expired:
+		e.fail(name, failed.Error(), "set this machine's clock; if that is right, something else answers in LINE's place")
+		return false
+	default:
+		e.fail(name, failed.Error(), "check the base URL and the proxy: what answers there does not speak TLS as LINE does")
+		return false
+	}
+	return true
+}
+
+func (e *examination) checkClock(rsp *http.Response, begun time.Time, err error, on bool) {
+	const name = "clock"
+	switch {
+	case !on:
+		e.skip(name, "LINE was not reached")
+		return
+	case err != nil:
+		e.fail(name, "LINE does not answer: "+err.Error(), "try again, and see whether LINE has trouble")
+		return
+	}
+	e.reached = true
+	now := e.Now()
+	theirs, err := http.ParseTime(rsp.Header.Get("Date"))
+	if err != nil {
+		e.skip(name, "the answer has no date to compare it with")
+		return
+	}
+	// The Date is of some time between, in whole seconds.
+	skew := now.Add(-now.Sub(begun) / 2).Sub(theirs.Add(time.Second / 2)).Round(time.Second)
+	switch {
+	case skew.Abs() <= maxSkew:
+		e.ok(name, "as LINE's")
+	case skew > 0:
+		e.fail(name, fmt.Sprintf("it is %v ahead of LINE's", skew), "set this machine's clock, and keep it so by NTP")
+	default:
+		e.fail(name, fmt.Sprintf("it is %v behind LINE's", -skew), "set this machine's clock, and keep it so by NTP")
+	}
+}
