@@ -124,7 +124,7 @@ func usable(t *store.Token, kind Kind) bool {
 // sharing returns what processes share of a token in a store.
 func (c *Client) sharing(st store.Store, kind Kind) (*fleet.Fleet, error) {
 	if !kind.issuable() || c.issuedFor(kind) != kind && kind != ShortLived {
-		return nil, fmt.Errorf("%w: this client issues no tokens of kind %q", ErrInvalid, kind)
+		return nil, c.errKind(kind)
 	}
 	if st == nil {
 		return nil, fmt.Errorf("%w: the store is nil", ErrInvalid)
@@ -139,6 +139,14 @@ func (c *Client) sharing(st store.Store, kind Kind) (*fleet.Fleet, error) {
 		LeaseTime: DefaultRefreshTimeout,
 		Usable:    usableAs(kind),
 	}), nil
+}
+
+// errKind is the error of a kind of which the client issues no tokens.
+func (c *Client) errKind(kind Kind) error {
+	if !kind.issuable() {
+		return fmt.Errorf("%w: unknown kind of token %q; use %s, %s or %s", ErrInvalid, kind, Stateless, V21, ShortLived)
+	}
+	return fmt.Errorf("%w: without a ChannelSecret this client issues no tokens of kind %q; use %s or %s", ErrInvalid, kind, Stateless, V21)
 }
 
 // StoredToken returns the channel's token of a kind that a store holds, or nil if
@@ -186,7 +194,7 @@ func (c *Client) StoreToken(ctx context.Context, st store.Store, token *Token) e
 	}
 	f, err := c.sharing(st, token.Kind)
 	if err == nil && c.issuedFor(token.Kind) != token.Kind {
-		err = fmt.Errorf("%w: this client issues no tokens of kind %q", ErrInvalid, token.Kind)
+		err = c.errKind(token.Kind)
 	}
 	if err != nil {
 		return fmt.Errorf("lineoauth: storing the token: %w", err)

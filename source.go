@@ -120,7 +120,7 @@ func (c *Client) checkSource(cfg SourceConfig) error {
 	var err error
 	switch {
 	case !cfg.Kind.issuable():
-		err = fmt.Errorf("LINE issues no tokens of kind %q; use Stateless, V21 or ShortLived", cfg.Kind)
+		err = fmt.Errorf("LINE issues no tokens of kind %q; use %s, %s or %s", cfg.Kind, Stateless, V21, ShortLived)
 	case cfg.ValidFor != 0 && cfg.Kind != V21:
 		err = errors.New("ValidFor is for V21 tokens only; leave it 0")
 	case cfg.ValidFor != 0 && c.assertion != nil:

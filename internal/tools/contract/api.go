@@ -22,6 +22,7 @@ func (r repository) apiDiff(ctx context.Context, base string) error {
 	if err != nil {
 		return err
 	}
+	progress("regenerate, and compare")
 	if err := r.command(ctx, filepath.Join(string(r), "internal/tools/check")).Run(); err != nil {
 		return errors.New("the generated code is not what the OpenAPI document generates, so it says nothing of this change; make generate first")
 	}
@@ -31,10 +32,12 @@ func (r repository) apiDiff(ctx context.Context, base string) error {
 	}
 	defer os.RemoveAll(string(older)) //nolint:errcheck // a temporary folder
 
+	progress("compile the public packages of " + base)
 	before, err := older.public(ctx)
 	if err != nil {
 		return err
 	}
+	progress("compile them as they are now")
 	after, err := r.public(ctx)
 	if err != nil {
 		return err
@@ -48,6 +51,7 @@ func (r repository) apiDiff(ctx context.Context, base string) error {
 	if err != nil {
 		return err
 	}
+	progress("compile everything else")
 	broken := r.broken(ctx)
 
 	printf(os.Stdout, "# Go API changes since %s\n", base)

@@ -125,6 +125,9 @@ func lines(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == '\n' })
 }
 
+// progress says on standard error what comes next, which may take a minute.
+func progress(step string) { printf(os.Stderr, "+ %s\n", step) }
+
 func printf(w io.Writer, format string, args ...any) {
 	fmt.Fprintf(w, format, args...) //nolint:errcheck // there is nobody left to tell
 }
