@@ -10,14 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
-	"regexp"
 	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/store"
@@ -59,6 +57,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	defer stop()
 
 	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, getenv: getenv}
+	if !completable(args) {
+		return exitFailed
+	}
 	root := a.command()
 	root.SetArgs(args)
 	done := make(chan error, 1)
@@ -102,66 +103,10 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	return exitUsage
 }
 
-// flagError says what a flag takes. A value is not repeated: it may be a secret.
-func flagError(_ *cobra.Command, err error) error {
-	var wrong *pflag.InvalidValueError
-	if errors.As(err, &wrong) && wrong.GetFlag().Value.Type() == "duration" {
-		return fmt.Errorf("--%s is no duration, such as 90s, 15m or 720h", wrong.GetFlag().Name)
-	}
-	return err
-}
-
-func unknownCommand(root *cobra.Command, name string) error {
-	if near := root.SuggestionsFor(name); len(near) > 0 {
-		return fmt.Errorf("unknown command %q; did you mean %s?", name, strings.Join(near, " or "))
-	}
-	return fmt.Errorf("unknown command %q", name)
-}
-
-// noArgs does not repeat what it refuses: it may be a secret.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("%s takes no arguments, only flags", cmd.Name())
-	}
-	return nil
-}
-
-// helpCommand is cobra's, but for a command that there is not.
-func helpCommand(root *cobra.Command) *cobra.Command {
-	return &cobra.Command{
-		Use:    "help [COMMAND]",
-		Short:  "Print the help of a command",
-		Hidden: true,
-		RunE: func(_ *cobra.Command, args []string) error {
-			cmd, rest, err := root.Find(args)
-			if err != nil {
-				return err
-			}
-			if len(rest) > 0 {
-				return unknownCommand(root, rest[0])
-			}
-			cmd.InitDefaultHelpFlag()
-			return cmd.Help()
-		},
-	}
-}
-
-// failedError is an error of a command that ran, unlike one of its usage.
-type failedError struct{ err error }
-
-func (e *failedError) Error() string { return e.err.Error() }
-func (e *failedError) Unwrap() error { return e.err }
-
 // report prints an error in one line.
 func (a *app) report(text string) {
-	text = strings.Join(strings.Fields(strings.TrimPrefix(text, "lineoauth: ")), " ")
-	_, _ = fmt.Fprintln(a.stderr, a.paint(a.stderr, red, "lineoauth:"), text)
+	_, _ = fmt.Fprintln(a.stderr, a.paint(a.stderr, red, "lineoauth:"), line(text))
 }
-
-var longWord = regexp.MustCompile(`[^\s"']{24,}`)
-
-// maskLongWords takes tokens out of an error that repeats the command line.
-func maskLongWords(text string) string { return longWord.ReplaceAllString(text, "[redacted]") }
 
 func (a *app) command() *cobra.Command {
 	var version bool
@@ -203,9 +148,11 @@ func (a *app) command() *cobra.Command {
 		a.keyIDsCommand(),
 		a.assertionCommand(),
 		a.keygenCommand(),
+		a.proxyCommand(),
 		a.serveCommand(),
 		a.demoCommand(),
 		a.conformanceCommand(),
+		a.doctorCommand(),
 		a.completionCommand(),
 		a.versionCommand(),
 	)
@@ -237,11 +184,6 @@ func runs(f func(ctx context.Context, args []string) error) func(*cobra.Command,
 	}
 }
 
-// usagef is an error of how a command was called.
-func usagef(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", lineoauth.ErrInvalid, fmt.Errorf(format, args...))
-}
-
 // clientFlags are the flags that win over the environment.
 type clientFlags struct {
 	cmd     *cobra.Command
@@ -267,26 +209,47 @@ func (a *app) clientFlags(cmd *cobra.Command) *clientFlags {
 	return f
 }
 
-// client is made from the environment as the flags change it. Credentials that
-// are missing are left to the call, which knows what it needs.
-func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoauth.Client, error) {
+// check refuses flags that say nothing.
+func (f *clientFlags) check() error {
 	if f.timeout <= 0 {
-		return nil, usagef("--timeout must be more than 0, such as 10s")
+		return usagef("--timeout must be more than 0, such as 10s")
 	}
 	for _, flag := range flagOf {
 		if f.cmd.Flags().Changed(flag) && f.cmd.Flags().Lookup(flag).Value.String() == "" {
-			return nil, usagef("--%s is empty; leave it out, or give it a value", flag)
+			return usagef("--%s is empty; leave it out, or give it a value", flag)
 		}
 	}
-	setting := func(name string) string {
-		if flag := flagOf[name]; flag != "" && f.cmd.Flags().Changed(flag) {
+	return nil
+}
+
+// setting returns the environment as the flags change it.
+func (f *clientFlags) setting(getenv func(string) string) func(variable string) string {
+	return func(variable string) string {
+		if flag := flagOf[variable]; flag != "" && f.cmd.Flags().Changed(flag) {
 			return f.cmd.Flags().Lookup(flag).Value.String()
 		}
-		if name == lineoauth.EnvPrivateKey && f.cmd.Flags().Changed("private-key-file") {
+		if variable == lineoauth.EnvPrivateKey && f.cmd.Flags().Changed("private-key-file") {
 			return ""
 		}
-		return a.getenv(name)
+		return getenv(variable)
 	}
+}
+
+// nameOf is how a setting was given: as a variable, or as the flag in its place.
+func (f *clientFlags) nameOf(variable string) string {
+	if flag := flagOf[variable]; flag != "" && f.cmd.Flags().Changed(flag) {
+		return "--" + flag
+	}
+	return variable
+}
+
+// client is made from the environment as the flags change it. Credentials that
+// are missing are left to the call, which knows what it needs.
+func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoauth.Client, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	setting := f.setting(a.getenv)
 	if path := setting(lineoauth.EnvPrivateKeyFile); path != "" {
 		a.warnOfReaders(path)
 	}
@@ -340,9 +303,11 @@ func (a *app) token(arg string) (string, error) {
 
 const maxToken = 1 << 20
 
-// withToken is a command that does something to one token.
-func (a *app) withToken(cmd *cobra.Command, do func(context.Context, *lineoauth.Client, string) error) *cobra.Command {
+// withToken is a command that does something to one token. It knows the stored
+// tokens, so that one that LINE revoked is printed no more.
+func (a *app) withToken(cmd *cobra.Command, do func(context.Context, *lineoauth.Client, string, *storedTokens) error) *cobra.Command {
 	flags := a.clientFlags(cmd)
+	stored := newStoreFlag(cmd, "`directory` of the shared token, "+defaultStore)
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return fmt.Errorf("%s takes one token, or - to read it from standard input", cmd.Name())
@@ -350,7 +315,8 @@ func (a *app) withToken(cmd *cobra.Command, do func(context.Context, *lineoauth.
 		return nil
 	}
 	cmd.RunE = runs(func(ctx context.Context, args []string) error {
-		client, err := a.client(flags)
+		tokens := &storedTokens{app: a}
+		client, err := a.client(flags, func(cfg *lineoauth.Config) { tokens.cfg = *cfg })
 		if err != nil {
 			return err
 		}
@@ -358,7 +324,12 @@ func (a *app) withToken(cmd *cobra.Command, do func(context.Context, *lineoauth.
 		if err != nil {
 			return err
 		}
-		return do(ctx, client, token)
+		if tokens.store, err = stored.openIfThere(); err != nil && stored.given() {
+			return err
+		} else if err != nil {
+			a.warn(err)
+		}
+		return do(ctx, client, token, tokens)
 	})
 	return cmd
 }

@@ -2,11 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func (a *app) completionCommand() *cobra.Command {
@@ -61,6 +63,21 @@ PowerShell, as a line in the file $PROFILE:
 		return a.printText(script.String())
 	})
 	return cmd
+}
+
+// completable reports whether a shell's request can be answered. Of flags that it
+// cannot parse cobra prints all words, and a secret may be among them.
+func completable(args []string) bool {
+	if len(args) < 2 || args[0] != cobra.ShellCompRequestCmd && args[0] != cobra.ShellCompNoDescRequestCmd {
+		return true
+	}
+	cmd, rest, err := Command().Find(args[1 : len(args)-1])
+	if err != nil {
+		return false
+	}
+	err = cmd.ParseFlags(rest)
+	lacksValue := new(pflag.ValueRequiredError) // which is what the last word may become
+	return err == nil || errors.Is(err, pflag.ErrHelp) || errors.As(err, &lacksValue)
 }
 
 // completeValues and completeFiles tell a shell what a flag takes. Their errors

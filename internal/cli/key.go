@@ -6,10 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -30,6 +27,7 @@ func (a *app) assertionCommand() *cobra.Command {
 	flags := a.clientFlags(cmd)
 	cmd.Flags().DurationVar(&expiresIn, "expires-in", assertion.DefaultExpiresIn, "lifetime of the assertion, up to 30m")
 	cmd.Flags().DurationVar(&validFor, "valid-for", assertion.DefaultValidFor, "lifetime of the v2.1 token that it asks for, up to 720h")
+	cmd.Flags().Lookup("valid-for").DefValue = "720h"
 	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
 		if expiresIn <= 0 || validFor <= 0 {
 			return usagef("--expires-in and --valid-for must be more than 0, such as 29m and 24h")
@@ -64,37 +62,50 @@ in a file and on standard output.`,
 	cmd.Flags().BoolVar(&force, "force", false, "overwrite the files if they exist")
 	completeFiles(cmd, "private-key", "public-key")
 	cmd.RunE = runs(func(context.Context, []string) error {
-		if privatePath == "" || publicPath == "" || sameFile(privatePath, publicPath) {
+		if privatePath == "" || publicPath == "" || samePlace(privatePath, publicPath) {
 			return usagef("--private-key and --public-key must name two files")
 		}
-		if !force {
-			for _, path := range []string{privatePath, publicPath} {
-				if _, err := os.Lstat(path); err == nil {
-					return usagef("%s exists already; name another file, or give --force to overwrite it", path)
-				}
+		for _, path := range []string{privatePath, publicPath} {
+			if err := checkPlace(path, force); err != nil {
+				return usagef("%w", err)
 			}
 		}
-		private, public, err := newKeyPair()
+		public, err := keygen(privatePath, publicPath, force)
 		if err != nil {
 			return err
-		}
-		// A key that is overwritten is gone; so the public one has to be there first.
-		if err := writeFile(publicPath+".new", public, 0o644, true); err != nil {
-			return cannotMake("public", publicPath, err)
-		}
-		defer func() { _ = os.Remove(publicPath + ".new") }()
-		if err := writeFile(privatePath, private, 0o600, force); err != nil {
-			return cannotMake("private", privatePath, err)
-		}
-		if err := writeFile(publicPath, public, 0o644, force); err != nil {
-			if !force {
-				_ = os.Remove(privatePath) // half a pair is of no use, and in the way
-			}
-			return cannotMake("public", publicPath, err)
 		}
 		return a.printText(string(public))
 	})
 	return cmd
+}
+
+// keygen puts a new key pair into two files, and returns its public key.
+func keygen(privatePath, publicPath string, overwrite bool) ([]byte, error) {
+	private, public, err := newKeyPair()
+	if err != nil {
+		return nil, err
+	}
+	// A key that is overwritten is gone; so both have to be on disk first.
+	publicFile, err := stage(publicPath, public, 0o644)
+	if err != nil {
+		return nil, cannotMake("public", publicPath, err)
+	}
+	defer publicFile.discard()
+	privateFile, err := stage(privatePath, private, 0o600)
+	if err != nil {
+		return nil, cannotMake("private", privatePath, err)
+	}
+	defer privateFile.discard()
+	if err := privateFile.move(overwrite); err != nil {
+		return nil, cannotMake("private", privatePath, err)
+	}
+	if err := publicFile.move(overwrite); err != nil {
+		if !overwrite {
+			_ = os.Remove(privatePath) // half a pair is of no use, and in the way
+		}
+		return nil, cannotMake("public", publicPath, err)
+	}
+	return public, nil
 }
 
 func cannotMake(what, path string, err error) error {
@@ -116,50 +127,4 @@ func newKeyPair() (private, public []byte, err error) {
 		return nil, nil, err
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), append(public, '\n'), nil
-}
-
-func sameFile(a, b string) bool {
-	absA, errA := filepath.Abs(a)
-	absB, errB := filepath.Abs(b)
-	if errA != nil || errB != nil || absA == absB {
-		return true
-	}
-	infoA, errA := os.Stat(a)
-	infoB, errB := os.Stat(b)
-	return errA == nil && errB == nil && os.SameFile(infoA, infoB)
-}
-
-// writeFile writes a file whole or not at all, and over another one only if
-// it may.
-func writeFile(path string, data []byte, mode fs.FileMode, overwrite bool) (err error) {
-	if !overwrite {
-		// An empty file holds the place for the rename below.
-		place, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600) //nolint:gosec // the user names the file
-		if err != nil {
-			return err
-		}
-		if err := place.Close(); err != nil {
-			return err
-		}
-		defer func() {
-			if err != nil {
-				_ = os.Remove(path)
-			}
-		}()
-	}
-	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*") // 0600
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if rmErr := os.Remove(temp.Name()); err == nil && !errors.Is(rmErr, fs.ErrNotExist) {
-			err = rmErr
-		}
-	}()
-	_, err = temp.Write(data)
-	err = errors.Join(err, temp.Sync(), temp.Close(), os.Chmod(temp.Name(), mode))
-	if err != nil {
-		return err
-	}
-	return os.Rename(temp.Name(), path)
 }

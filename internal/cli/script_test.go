@@ -14,9 +14,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -63,13 +66,16 @@ func TestScripts(t *testing.T) {
 		},
 		Condition: tool,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"claims":   claims,
-			"examples": examples,
-			"exits":    exits,
-			"keep":     keep,
-			"keyforms": keyforms,
-			"mode":     mode,
-			"serve":    serve,
+			"background": background,
+			"claims":     claims,
+			"examples":   examples,
+			"exits":      exits,
+			"fault":      fault,
+			"keep":       keep,
+			"keyforms":   keyforms,
+			"mode":       mode,
+			"serve":      serve,
+			"stale":      stale,
 		},
 	})
 }
@@ -92,6 +98,21 @@ func tool(condition string) (bool, error) {
 // JWK hold of a private key.
 var secret = regexp.MustCompile(`ey[JK][\w-]{8}|MII[\w+/]{8}|"[dpq]":`)
 
+// goName matches the fields of Go that a configuration has, but for those that are
+// words of English as well.
+var goName = func() *regexp.Regexp {
+	words := []string{"Key", "Timeout", "Store", "Kind", "Now", "Logger", "Transport", "Authorization"}
+	var names []string
+	for _, config := range []any{lineoauth.Config{}, lineoauth.SourceConfig{}, lineoauth.Transport{}, filestore.Config{}} {
+		for _, field := range reflect.VisibleFields(reflect.TypeOf(config)) {
+			if !slices.Contains(words, field.Name) {
+				names = append(names, field.Name)
+			}
+		}
+	}
+	return regexp.MustCompile(`\b(` + strings.Join(names, "|") + `)\b`)
+}()
+
 // exits runs a program and fails unless it ends with the given exit code. With
 // 1 and 2 it has to print one error and no output.
 func exits(ts *testscript.TestScript, _ bool, args []string) {
@@ -113,6 +134,9 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	if secret := ts.Getenv(lineoauth.EnvChannelSecret); secret != "" && strings.Contains(errs, secret) {
 		ts.Fatalf("standard error holds the channel secret")
+	}
+	if found := goName.FindString(errs); found != "" {
+		ts.Fatalf("standard error names %s, which says nothing to who calls a command", found)
 	}
 	if want != exitFailed && want != exitUsage {
 		return
@@ -157,10 +181,15 @@ func examples(ts *testscript.TestScript, _ bool, _ []string) {
 		if help := ts.ReadFile("stdout"); !strings.Contains(help, cmd.Example) || !strings.Contains(help, cmd.Long) {
 			ts.Fatalf("%s --help lacks its text or example", cmd.CommandPath())
 		}
+		serve(ts, false, nil) // another one: some examples change it
 		for line := range strings.Lines(cmd.Example) {
 			line = strings.TrimSpace(line)
 			if args, ok := strings.CutPrefix(line, "lineoauth serve "); ok {
 				serve(ts, false, strings.Fields(strings.Replace(args, ":8080", ":0", 1)))
+				continue
+			}
+			if args, ok := strings.CutPrefix(line, "lineoauth proxy "); ok {
+				background(ts, false, strings.Fields("proxy "+strings.Replace(args, ":8081", ":0", 1)))
 				continue
 			}
 			if _, err := exec.LookPath("curl"); err != nil && strings.Contains(line, "curl ") {
@@ -228,6 +257,24 @@ func keep(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+// fault has the emulator's next answers go wrong: fault KIND OPERATION TIMES. With
+// no arguments, it does away with that.
+func fault(ts *testscript.TestScript, _ bool, args []string) {
+	method, body := http.MethodDelete, ""
+	if len(args) > 0 {
+		method, body = http.MethodPost, fmt.Sprintf(`{"fault":%q,"operation":%q,"times":%s}`, args[0], args[1], args[2])
+	}
+	req, err := http.NewRequest(method, ts.Getenv("LINE_OAUTH_BASE_URL")+"/_emulator/faults", strings.NewReader(body))
+	ts.Check(err)
+	req.Header.Set("Content-Type", "application/json")
+	rsp, err := http.DefaultClient.Do(req)
+	ts.Check(err)
+	_ = rsp.Body.Close()
+	if rsp.StatusCode != http.StatusOK {
+		ts.Fatalf("the emulator answers %s", rsp.Status)
+	}
+}
+
 func float(s string) float64 {
 	f, _ := strconv.ParseFloat(s, 64) // what is no number is compared as it is
 	return f
@@ -272,4 +319,47 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("LINE_CHANNEL_SECRET", ready.ChannelSecret)
 	ts.Setenv("LINE_KEY_ID", ready.KeyID)
 	ts.Setenv("LINE_PRIVATE_KEY_FILE", ready.PrivateKeyFile)
+}
+
+// background runs a command that prints where it listens until the script ends, and
+// sets the environment variable PROXY. What it printed is the standard output.
+func background(ts *testscript.TestScript, _ bool, args []string) {
+	cmd := process(args...)
+	cmd.Dir = ts.MkAbs(".")
+	cmd.Env = nil
+	for _, name := range []string{"PATH", "HOME", "XDG_CACHE_HOME", "LINE_OAUTH_BASE_URL", "LINE_CHANNEL_ID", "LINE_CHANNEL_SECRET", "LINE_PRIVATE_KEY_FILE", "LINE_KEY_ID"} {
+		cmd.Env = append(cmd.Env, name+"="+ts.Getenv(name))
+	}
+	var log strings.Builder
+	cmd.Stderr = &log
+	out, err := cmd.StdoutPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	line, err := bufio.NewReader(out).ReadBytes('\n')
+	ts.Check(err)
+	_, err = ts.Stdout().Write(line)
+	ts.Check(err)
+	var ready struct{ URL string }
+	ts.Check(json.Unmarshal(line, &ready))
+	ts.Setenv("PROXY", strings.Replace(ready.URL, "[::]", "127.0.0.1", 1))
+	ts.Defer(func() {
+		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
+		if err := cmd.Wait(); err != nil {
+			ts.Fatalf("%q: %v\n%s", args, err, log.String())
+		}
+		if found := secret.FindString(log.String()); found != "" {
+			ts.Fatalf("%q: standard error holds %s…", args, found)
+		}
+		if strings.Contains(log.String(), `"msg":"request"`) && !slices.Contains(args, "--log") {
+			ts.Fatalf("%q: standard error is %s", args, log.String())
+		}
+	})
+}
+
+// stale leaves a socket on which nobody listens.
+func stale(ts *testscript.TestScript, _ bool, args []string) {
+	l, err := net.Listen("unix", ts.MkAbs(args[0]))
+	ts.Check(err)
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	ts.Check(l.Close())
 }

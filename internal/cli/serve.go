@@ -48,7 +48,7 @@ LINE's own hosts, or a host that --allow-host names; those of web pages are refu
 		Args: noArgs,
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "`address` to listen on; port 0 means a free one")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "`address` to listen on: PORT, :PORT or HOST:PORT; port 0 means a free one")
 	flags.StringVar(&f.channelID, "channel-id", "", "channel `ID`")
 	flags.StringVar(&f.channelSecret, "channel-secret", "", "made-up channel `secret`")
 	flags.StringArrayVar(&f.publicKeys, "public-key", nil, "`file` with a public key to register, JWK or PEM (up to 2)")
@@ -71,6 +71,10 @@ type serveFlags struct {
 func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 	defer stop()
+	address, err := tcpAddress(f.listen)
+	if err != nil {
+		return err
+	}
 	setups, err := f.setups()
 	if err != nil {
 		return err
@@ -97,7 +101,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	if f.several() {
 		ready.Channels = served
 	}
-	if srv.Listener, err = net.Listen("tcp", f.listen); err != nil {
+	if srv.Listener, err = net.Listen("tcp", address); err != nil {
 		return usagef("cannot listen; choose another --listen: %w", err)
 	}
 	srv.Start()

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 
@@ -47,6 +50,20 @@ func (f *storeFlag) openIfGiven() (*filestore.Store, error) {
 	return f.open()
 }
 
+// openIfThere returns nil without the flag if there is no default directory.
+func (f *storeFlag) openIfThere() (*filestore.Store, error) {
+	if !f.given() {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return nil, nil
+		}
+		if _, err := os.Stat(filepath.Join(cache, "lineoauth")); errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	return f.open()
+}
+
 func (f *storeFlag) given() bool { return f.cmd.Flags().Changed("store") }
 
 // checkStore fails unless a token can be stored. It warns of a damaged one that
@@ -56,6 +73,69 @@ func (a *app) checkStore(ctx context.Context, client *lineoauth.Client, st store
 	if errors.Is(err, store.ErrCorrupt) {
 		a.warn(err)
 		return nil
+	}
+	return err
+}
+
+// defaultStore says which directory it is without --store.
+const defaultStore = "(default: lineoauth in the user's cache directory)"
+
+// storedTokens are the tokens in a store, which may be nil.
+type storedTokens struct {
+	*app
+	cfg   lineoauth.Config
+	store *filestore.Store
+}
+
+// channelOf returns the channel under which a token may be stored.
+func (s *storedTokens) channelOf(ctx context.Context, client *lineoauth.Client, token string) string {
+	if s.store == nil {
+		return ""
+	}
+	if v, err := client.VerifyChannelToken(ctx, token); err == nil {
+		return v.ClientID
+	}
+	return s.cfg.ChannelID
+}
+
+// forget takes a token out of the store that LINE does not accept any more.
+func (s *storedTokens) forget(ctx context.Context, channelID, token string) {
+	if s.store == nil || channelID == "" {
+		return
+	}
+	// Without credentials, no other token is issued in its place.
+	cfg := s.cfg
+	cfg.ChannelID, cfg.ChannelSecret, cfg.Key, cfg.KeyID = channelID, lineoauth.Secret{}, nil, ""
+	client, err := lineoauth.New(cfg)
+	if err != nil {
+		return // the channel ID of an unverified token
+	}
+	for _, kind := range []lineoauth.Kind{lineoauth.V21, lineoauth.ShortLived, lineoauth.Stateless} {
+		if err := s.forgetKind(ctx, client, kind, token); err != nil {
+			s.warn(fmt.Errorf("the token cannot be taken out of the store: %w; lineoauth token --refresh --type %s replaces it", err, kind))
+		}
+	}
+}
+
+func (s *storedTokens) forgetKind(ctx context.Context, client *lineoauth.Client, kind lineoauth.Kind, token string) error {
+	is := func(found *lineoauth.Token) bool { return found != nil && found.AccessToken.Reveal() == token }
+	found, err := client.StoredToken(ctx, s.store, kind)
+	if err != nil || !is(found) {
+		return err
+	}
+	source, err := client.Source(lineoauth.SourceConfig{Kind: kind, Store: s.store})
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	if _, err := source.Token(ctx); err != nil {
+		return err
+	}
+	if _, err := source.Invalidate(ctx, token); err != nil {
+		return err
+	}
+	if found, err = client.StoredToken(ctx, s.store, kind); err == nil && is(found) {
+		err = errors.New("it is still there")
 	}
 	return err
 }

@@ -39,6 +39,9 @@ func TestPages(t *testing.T) {
 				t.Errorf("%s lacks %q", name, want)
 			}
 		}
+		if strings.Contains(string(page), "=0s") {
+			t.Errorf("%s gives a default of 0s, which no flag takes", name)
+		}
 		for _, child := range cmd.Commands() {
 			check(child)
 		}

@@ -226,6 +226,9 @@ func TestOwnPaths(t *testing.T) {
 		t.Errorf("POST: %d", status)
 	}
 	w.line.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "60", Times: -1})
+	if status, _, text := w.do("GET", "/_proxy/health", ""); status != 200 {
+		t.Errorf("health with a valid token, LINE down: %d %s", status, text)
+	}
 	w.line.Advance(16 * time.Minute)
 	if status, _, text := w.do("GET", "/_proxy/health", ""); status != 503 || !strings.Contains(text, `"healthy":false`) {
 		t.Errorf("health without a token: %d %s", status, text)

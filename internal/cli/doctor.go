@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lineoauth/lineoauth/internal/doctor"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	var output string
+	cmd := &cobra.Command{
+		Use:   "doctor",
+		Short: "Find out what is wrong with a set-up",
+		Long: `Find out what is wrong with a set-up, one line a check: the variables and the files
+that they name, the private key, the base URL, proxies, DNS, TCP, TLS, this
+machine's clock against LINE's, whether LINE accepts the channel secret and the key,
+how many v2.1 tokens are in use, and the store with the tokens in it.
+
+It issues stateless tokens only, which count toward no limit, and shows no secret. A
+line begins with ✓, or with ✗ and ends with what to do about it; what cannot be
+checked yet begins with –. The exit code is 1 if a check failed.`,
+		Example: `  # also the store that a service has
+  lineoauth doctor --store /var/lib/bot/token
+
+  # for a monitor
+  lineoauth doctor -o json`,
+		Args: noArgs,
+	}
+	flags := a.clientFlags(cmd)
+	stored := newStoreFlag(cmd, "`directory` of the shared token "+defaultStore)
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "`format` of the checks: text or json")
+	completeValues(cmd, "output", "text", "json")
+	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
+		if output != "text" && output != "json" {
+			return usagef("--output is text or json")
+		}
+		if stored.given() && stored.dir == "" {
+			return usagef("--store is empty; leave it out, or name a directory")
+		}
+		if err := flags.check(); err != nil {
+			return err
+		}
+		checks := []doctor.Check{}
+		var printErr error
+		failed := doctor.Examine(ctx, doctor.Config{
+			Getenv:  flags.setting(a.getenv),
+			Named:   flags.nameOf,
+			Timeout: flags.timeout,
+			Store:   stored.dir,
+			Report: func(c doctor.Check) {
+				c.Found, c.Fix = line(c.Found), line(c.Fix)
+				checks = append(checks, c)
+				if output == "text" && printErr == nil {
+					printErr = a.printCheck(c)
+				}
+			},
+		})
+		if output == "json" {
+			printErr = a.print(diagnosis{failed == 0, checks})
+		}
+		switch {
+		case printErr != nil:
+			return printErr
+		case failed > 0:
+			return fmt.Errorf("%d of %d checks failed; do what stands behind each of them", failed, len(checks))
+		}
+		return nil
+	})
+	return cmd
+}
+
+type diagnosis struct {
+	OK     bool           `json:"ok"`
+	Checks []doctor.Check `json:"checks"`
+}
+
+func (a *app) printCheck(c doctor.Check) error {
+	mark := "–"
+	switch c.Status {
+	case doctor.OK:
+		mark = a.paint(a.stdout, green, "✓")
+	case doctor.Failed:
+		mark = a.paint(a.stdout, red, "✗")
+	}
+	text := fmt.Sprintf("%s %s: %s", mark, c.Name, c.Found)
+	if c.Fix != "" {
+		text += "; " + c.Fix
+	}
+	return a.printLine(text)
+}

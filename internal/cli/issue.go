@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lineoauth/lineoauth"
+)
+
+func (a *app) issueCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "issue",
+		Short: "Issue a channel access token",
+		Long: `Issue a channel access token. With --store it is kept in a directory in the
+place of the one there, so that "lineoauth token" and the programs that share
+the directory take it up.`,
+		Example: `  lineoauth issue
+  lineoauth issue --type v2.1 --valid-for 24h -o token`,
+		Args: noArgs,
+	}
+	flags := a.clientFlags(cmd)
+	wanted := newTokenFlags(cmd, "json", "json", "token", "env")
+	stored := newStoreFlag(cmd, "`directory` to keep the token in")
+	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
+		if err := wanted.check(); err != nil {
+			return err
+		}
+		client, err := a.client(flags)
+		if err != nil {
+			return err
+		}
+		store, err := stored.openIfGiven()
+		if err != nil {
+			return err
+		}
+		if store != nil {
+			// A token that cannot be stored would count toward the limit for nothing.
+			if err := a.checkStore(ctx, client, store, wanted.kind); err != nil {
+				return err
+			}
+		}
+		var token *lineoauth.Token
+		switch wanted.kind {
+		case lineoauth.V21:
+			token, err = client.IssueChannelToken(ctx, wanted.lifetime())
+		case lineoauth.ShortLived:
+			token, err = client.IssueShortLivedChannelToken(ctx)
+		default:
+			token, err = client.IssueStatelessChannelToken(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		if token.Kind != wanted.kind {
+			a.warn(fmt.Errorf("without a channel secret (%s) LINE issues no %s token; this is a %s one, which counts toward a limit of 30 of its own", lineoauth.EnvChannelSecret, wanted.kind, token.Kind))
+		}
+		if err := a.printToken(wanted, token, token.ExpiresIn); err != nil || store == nil {
+			return err
+		}
+		return client.StoreToken(ctx, store, token)
+	})
+	return cmd
+}

@@ -1,0 +1,83 @@
+package cli
+
+import (
+	"context"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lineoauth/lineoauth"
+)
+
+func (a *app) keyIDsCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "key-ids",
+		Short: "List the key IDs of the valid v2.1 tokens",
+		Long: `List the key IDs of the valid v2.1 tokens. With --store also which of them are of
+the token in that directory, and which are orphans: valid, but not in there.
+
+LINE revokes a token by its text, and lists key IDs only. So an orphan can be
+revoked where its text is still to be found; otherwise it counts toward the limit
+of 30 until it expires, which takes 30 days at most. Share one token by --store, so
+that no more of them appear.`,
+		Example: `  # how many of the 30 are in use
+  lineoauth key-ids`,
+		Args: noArgs,
+	}
+	flags := a.clientFlags(cmd)
+	stored := newStoreFlag(cmd, "`directory` of the shared token, to tell it from orphans")
+	tokens := &storedTokens{app: a}
+	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
+		client, err := a.client(flags, func(cfg *lineoauth.Config) { tokens.cfg = *cfg })
+		if err != nil {
+			return err
+		}
+		store, err := stored.openIfGiven()
+		if err != nil {
+			return err
+		}
+		kids, err := client.ValidChannelAccessTokenKeyIDs(ctx)
+		if err != nil {
+			return err
+		}
+		if store == nil {
+			return a.print(keyIDs{kids})
+		}
+		if err := a.checkStore(ctx, client, store, lineoauth.V21); err != nil {
+			return err
+		}
+		token, err := client.StoredToken(ctx, store, lineoauth.V21)
+		if err != nil {
+			return err
+		}
+		if token != nil && !slices.Contains(kids, token.KeyID) {
+			tokens.store = store
+			tokens.forget(ctx, tokens.cfg.ChannelID, token.AccessToken.Reveal())
+		}
+		return a.print(sortKeyIDs(kids, token))
+	})
+	return cmd
+}
+
+type keyIDs struct {
+	Kids []string `json:"kids"`
+}
+
+type sortedKeyIDs struct {
+	keyIDs
+	Stored  []string `json:"stored"`
+	Orphans []string `json:"orphans"`
+}
+
+// sortKeyIDs tells the key ID of the stored token, if there is one, from others.
+func sortKeyIDs(kids []string, token *lineoauth.Token) sortedKeyIDs {
+	sorted := sortedKeyIDs{keyIDs{kids}, []string{}, []string{}}
+	for _, kid := range kids {
+		if token != nil && token.KeyID == kid {
+			sorted.Stored = append(sorted.Stored, kid)
+		} else {
+			sorted.Orphans = append(sorted.Orphans, kid)
+		}
+	}
+	return sorted
+}

@@ -1,0 +1,233 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/internal/proxy"
+)
+
+// proxyGrace is how long requests that are under way at the end may take.
+const proxyGrace = 10 * time.Second
+
+func (a *app) proxyCommand() *cobra.Command {
+	var listen string
+	var hosts []string
+	var logs bool
+	cmd := &cobra.Command{
+		Use:   "proxy",
+		Short: "Run a proxy that puts a valid token on requests to LINE's Messaging API",
+		Long: `Run a reverse proxy in front of LINE's Messaging API in the foreground, until
+SIGINT or SIGTERM. It puts a valid token on every request, whatever token that came
+with, and passes it on to api.line.me, or to api-data.line.me where LINE has the
+path there. So a bot in any language needs no token of its own: give LINE's SDK the
+proxy as its base URL, and anything for a token. Once the proxy listens, it prints
+one line of JSON that says where.
+
+It listens on loopback or on a Unix socket only that this user can reach, unless
+--allow-host names the host names under which others may call it. Requests for any
+other Host are refused, and those with an Origin, as web pages make them.
+
+GET /_proxy/health answers 200 while there is a valid token, else 503; GET
+/_proxy/metrics is for Prometheus. v2.1 and short-lived tokens are shared by a store,
+as "lineoauth token" does; stateless tokens are if --store is given. On SIGTERM it
+finishes the requests that are under way, for 10 seconds at most.`,
+		Example: `  # a bot whose base URL is http://127.0.0.1:8081 needs no token
+  lineoauth proxy --listen 127.0.0.1:8081 --log
+
+  # for this user's programs alone
+  lineoauth proxy --listen unix:line.sock`,
+		Args: noArgs,
+	}
+	flags := a.clientFlags(cmd)
+	wanted := newTokenFlags(cmd, "")
+	stored := newStoreFlag(cmd, "`directory` of the shared token "+defaultStore)
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8081", "`address` to listen on: PORT, :PORT, HOST:PORT or unix:PATH; port 0 means a free one")
+	cmd.Flags().StringSliceVar(&hosts, "allow-host", nil, "host `name` under which others may call it (can be repeated)")
+	cmd.Flags().BoolVar(&logs, "log", false, "log each request on standard error, as a line of JSON")
+	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
+		if err := wanted.check(); err != nil {
+			return err
+		}
+		if cmd.Flags().Changed("allow-host") && len(hosts) == 0 {
+			hosts = []string{""}
+		}
+		if err := checkHosts(hosts); err != nil {
+			return err
+		}
+		cfg := proxy.Config{Hosts: hosts, Transport: proxy.NewTransport()}
+		if logs {
+			cfg.Log = a.stderr
+		}
+		source, err := a.proxySource(flags, wanted, stored, &cfg)
+		if err != nil {
+			return err
+		}
+		defer source.Close()
+		cfg.Source = source
+		p, err := proxy.New(cfg)
+		if err != nil {
+			return err
+		}
+		return a.serveProxy(ctx, p, listen, len(hosts) > 0)
+	})
+	return cmd
+}
+
+// proxySource returns the source of a proxy's tokens, and has cfg lead to where they
+// are from.
+func (a *app) proxySource(flags *clientFlags, wanted *tokenFlags, stored *storeFlag, cfg *proxy.Config) (*lineoauth.Source, error) {
+	client, err := a.client(flags, func(c *lineoauth.Config) {
+		cfg.BaseURL = c.BaseURL
+		c.Transport = cfg.Transport
+		c.OnEvent = (&changes{app: a}).note
+	})
+	if err != nil {
+		return nil, err
+	}
+	settings := lineoauth.SourceConfig{Kind: wanted.kind, ValidFor: wanted.lifetime()}
+	if stored.given() || wanted.kind != lineoauth.Stateless {
+		store, err := stored.open()
+		if err != nil {
+			return nil, err
+		}
+		settings.Store = store
+	}
+	return client.Source(settings)
+}
+
+func (a *app) serveProxy(ctx context.Context, p *proxy.Proxy, listen string, public bool) error {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)() // a second signal ends the process at once
+	var ready proxying
+	var l net.Listener
+	var err error
+	if path, ok := strings.CutPrefix(listen, "unix:"); ok {
+		l, err = listenUnix(path)
+		ready.Socket = path
+	} else {
+		l, err = listenTCP(listen, public)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = l.Close() }()
+	if ready.Socket == "" {
+		ready.URL = "http://" + l.Addr().String()
+	}
+	if err := a.print(ready); err != nil {
+		return err
+	}
+	return p.Serve(ctx, l, proxyGrace)
+}
+
+type proxying struct {
+	URL    string `json:"url,omitempty"`
+	Socket string `json:"socket,omitempty"`
+}
+
+// listenTCP listens on loopback, or for the public where that is meant.
+func listenTCP(listen string, public bool) (net.Listener, error) {
+	address, err := tcpAddress(listen)
+	if err != nil {
+		return nil, err
+	}
+	// Resolved first, for it must not listen before it is known where.
+	resolved, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return nil, usagef("cannot listen; choose another --listen: %w", err)
+	}
+	if !public && !resolved.IP.IsLoopback() {
+		return nil, usagef("--listen leads to other machines; name a loopback address, such as 127.0.0.1:8081, or the host names under which they call, by --allow-host")
+	}
+	l, err := net.ListenTCP("tcp", resolved)
+	if err != nil {
+		return nil, usagef("cannot listen; choose another --listen: %w", err)
+	}
+	return l, nil
+}
+
+// listenUnix listens on a socket that only this user can reach.
+func listenUnix(path string) (net.Listener, error) {
+	if path == "" {
+		return nil, usagef("--listen has no path after unix:; name one")
+	}
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	var l net.Listener
+	var err error
+	privately(func() { l, err = net.Listen("unix", path) })
+	if err == nil {
+		if err = os.Chmod(path, 0o600); err != nil {
+			_ = l.Close()
+		}
+	}
+	if err != nil {
+		return nil, usagef("cannot listen; choose another --listen: %w", err)
+	}
+	return l, nil
+}
+
+// removeStale removes a socket on which nobody listens any more.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || info.Mode().Type() != fs.ModeSocket {
+		return usagef("--listen: %s exists already, and is not a socket; name another path", filepath.Base(path))
+	}
+	conn, err := net.Dial("unix", path)
+	if err == nil {
+		_ = conn.Close()
+		return usagef("--listen: another process listens on %s; end it, or name another path", filepath.Base(path))
+	}
+	if !abandoned(err) {
+		return usagef("cannot listen; choose another --listen: %w", err)
+	}
+	return os.Remove(path)
+}
+
+// checkHosts refuses what no Host header has.
+func checkHosts(hosts []string) error {
+	for _, host := range hosts {
+		if host == "" || strings.ContainsAny(host, "/*@ ") || strings.Contains(host, ":") && net.ParseIP(strings.Trim(host, "[]")) == nil {
+			return usagef("--allow-host takes a host name without a port, such as bots.internal")
+		}
+	}
+	return nil
+}
+
+// changes warns of what becomes of the token, each thing once in a row.
+type changes struct {
+	*app
+	mu   sync.Mutex
+	last string
+}
+
+func (c *changes) note(e lineoauth.Event) {
+	said := ""
+	if e.Kind == lineoauth.EventStoreFailed || e.Kind == lineoauth.EventRefreshFailed {
+		said = e.Err.Error()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if said != "" && said != c.last {
+		c.warn(e.Err)
+	}
+	c.last = said
+}

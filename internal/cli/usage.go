@@ -1,0 +1,74 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/lineoauth/lineoauth"
+)
+
+// flagError says what a flag takes. A value is not repeated: it may be a secret.
+func flagError(_ *cobra.Command, err error) error {
+	var wrong *pflag.InvalidValueError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	switch name := wrong.GetFlag().Name; wrong.GetFlag().Value.Type() {
+	case "duration":
+		return fmt.Errorf("--%s is no duration, such as 90s, 15m or 720h", name)
+	case "bool":
+		return fmt.Errorf("--%s takes no value but true or false", name)
+	default:
+		return fmt.Errorf("--%s has an invalid value", name)
+	}
+}
+
+func unknownCommand(root *cobra.Command, name string) error {
+	if near := root.SuggestionsFor(name); len(near) > 0 {
+		return fmt.Errorf("unknown command %q; did you mean %s?", name, strings.Join(near, " or "))
+	}
+	return fmt.Errorf("unknown command %q", name)
+}
+
+// noArgs does not repeat what it refuses: it may be a secret.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%s takes no arguments, only flags", cmd.Name())
+	}
+	return nil
+}
+
+// helpCommand is cobra's, but for a command that there is not.
+func helpCommand(root *cobra.Command) *cobra.Command {
+	return &cobra.Command{
+		Use:    "help [COMMAND]",
+		Short:  "Print the help of a command",
+		Hidden: true,
+		RunE: func(_ *cobra.Command, args []string) error {
+			cmd, rest, err := root.Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return unknownCommand(root, rest[0])
+			}
+			cmd.InitDefaultHelpFlag()
+			return cmd.Help()
+		},
+	}
+}
+
+// failedError is an error of a command that ran, unlike one of its usage.
+type failedError struct{ err error }
+
+func (e *failedError) Error() string { return e.err.Error() }
+func (e *failedError) Unwrap() error { return e.err }
+
+// usagef is an error of how a command was called.
+func usagef(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", lineoauth.ErrInvalid, fmt.Errorf(format, args...))
+}

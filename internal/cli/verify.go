@@ -1,0 +1,52 @@
+package cli
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lineoauth/lineoauth"
+)
+
+func (a *app) verifyCommand() *cobra.Command {
+	return a.withToken(&cobra.Command{
+		Use:     "verify TOKEN|-",
+		Short:   "Verify a channel access token of any type",
+		Long:    "Verify a channel access token of any type, given as an argument or, for -, on\nstandard input. The exit code is 3 when the token is not valid; if it is the one\nthat \"lineoauth token\" would print, it is taken out of the store.",
+		Example: `  lineoauth issue -o token | lineoauth verify -`,
+	}, func(ctx context.Context, client *lineoauth.Client, token string, stored *storedTokens) error {
+		v, err := client.VerifyChannelToken(ctx, token)
+		if refusal := new(lineoauth.Error); errors.Is(err, lineoauth.ErrTokenInvalid) && errors.As(err, &refusal) {
+			stored.forget(ctx, stored.cfg.ChannelID, token)
+			if err := a.print(dead{Error: refusal.Code, ErrorDescription: refusal.Description}); err != nil {
+				return err
+			}
+			return errDeadToken
+		}
+		if err != nil {
+			return err
+		}
+		return a.print(alive{
+			Valid:     true,
+			ClientID:  v.ClientID,
+			ExpiresIn: v.ExpiresIn,
+			ExpiresAt: rfc3339(v.ExpiresAt()),
+			Scope:     v.Scope,
+		})
+	})
+}
+
+type alive struct {
+	Valid     bool   `json:"valid"`
+	ClientID  string `json:"client_id"`
+	ExpiresIn int64  `json:"expires_in"`
+	ExpiresAt string `json:"expires_at"`
+	Scope     string `json:"scope"`
+}
+
+type dead struct {
+	Valid            bool   `json:"valid"`
+	Error            string `json:"error"`
+	ErrorDescription string `json:"error_description"`
+}
