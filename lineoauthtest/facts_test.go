@@ -62,6 +62,23 @@ func TestFacts(t *testing.T) {
 	}
 }
 
+// A fault that comes after the answer does not hide that it was chosen.
+func TestUndocumentedIsMarkedUnderFaults(t *testing.T) {
+	for _, kind := range []lineoauthtest.FaultKind{lineoauthtest.ResetAfter, lineoauthtest.CutBody, lineoauthtest.Delayed, lineoauthtest.WrongDate} {
+		for token, want := range map[string]bool{theirs: true, opaque: false} {
+			l := newLine(t)
+			l.srv.Inject(lineoauthtest.Fault{Kind: kind})
+			rsp, err := http.Get(l.srv.URL + "/oauth2/v2.1/verify?access_token=" + token)
+			if err == nil {
+				_ = rsp.Body.Close()
+			}
+			if requests := l.srv.State().Requests; len(requests) != 1 || requests[0].Undocumented != want {
+				t.Errorf("%s: requests = %+v; want marked: %v", kind, requests, want)
+			}
+		}
+	}
+}
+
 // The state over HTTP names the mark.
 func TestUndocumentedIsMarked(t *testing.T) {
 	l := newLine(t)

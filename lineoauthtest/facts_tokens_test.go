@@ -266,8 +266,16 @@ func factsOfRequests() map[string]fact {
 			}
 		}},
 		"bot-another-scheme": {undocumented, func(l *line) {
-			if got := l.bot("GET", "/v2/bot/info", "Basic "+l.channel.IssueLongLivedToken().Reveal()); got.Status != 401 {
-				l.Errorf("answer = %+v", got)
+			basic := "Basic " + l.channel.IssueLongLivedToken().Reveal()
+			for _, path := range []string{"/v2/bot/info", "/v2/bot/profile/U1", "/v2/bot/message/1/content"} {
+				if got := l.bot("GET", path, basic); got.Status != 401 {
+					l.Errorf("answer = %+v", got)
+				}
+			}
+			for _, r := range l.srv.State().Requests {
+				if !r.Undocumented {
+					l.Errorf("%s is not marked", r.Operation)
+				}
 			}
 		}},
 		"bot-live-token": {reference, func(l *line) {

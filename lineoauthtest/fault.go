@@ -105,12 +105,11 @@ var strikes = map[FaultKind]func(f Fault, w *watchedWriter, r *http.Request, s *
 		reset(w)
 	},
 	ResetAfter: func(_ Fault, w *watchedWriter, r *http.Request, s *Server) {
-		s.mux.ServeHTTP(httptest.NewRecorder(), r)
+		_ = w.apart(s, r)
 		reset(w)
 	},
 	CutBody: func(_ Fault, w *watchedWriter, r *http.Request, s *Server) {
-		rec := httptest.NewRecorder()
-		s.mux.ServeHTTP(rec, r)
+		rec := w.apart(s, r)
 		maps.Copy(w.Header(), rec.Header())
 		// At least one byte is missing, also from an empty body.
 		body := rec.Body.Bytes()
@@ -134,6 +133,15 @@ var strikes = map[FaultKind]func(f Fault, w *watchedWriter, r *http.Request, s *
 		w.Header().Set("Date", s.Now().Add(f.Skew).UTC().Format(http.TimeFormat))
 		s.mux.ServeHTTP(w, r)
 	},
+}
+
+// apart has a request take place, and returns the answer instead of writing it.
+func (w *watchedWriter) apart(s *Server, r *http.Request) *httptest.ResponseRecorder {
+	rec := httptest.NewRecorder()
+	watched := &watchedWriter{ResponseWriter: rec}
+	s.mux.ServeHTTP(watched, r)
+	w.undocumented = watched.undocumented
+	return rec
 }
 
 // reset breaks the connection without an answer.

@@ -85,7 +85,17 @@ func messageRefusal(status int, message string) *refusal {
 	return &refusal{status: status, body: api.ErrorResponse{Message: message}}
 }
 
-func (r *refusal) write(w http.ResponseWriter) { writeJSON(w, r.status, r.body) }
+func (r *refusal) write(w http.ResponseWriter) {
+	mark(w, r.undocumented)
+	writeJSON(w, r.status, r.body)
+}
+
+// mark has the state say whether the answer to come was chosen.
+func mark(w http.ResponseWriter, undocumented bool) {
+	if watched, ok := w.(*watchedWriter); ok {
+		watched.undocumented = undocumented
+	}
+}
 
 func badParameter(w http.ResponseWriter, _ *http.Request, _ error) {
 	oauthRefusal(invalidRequest, missing).write(w)
@@ -117,9 +127,7 @@ func (s *Server) answer(w http.ResponseWriter, bad *refusal, decide func() (any,
 	if ours {
 		body = choice.body
 	}
-	if watched, ok := w.(*watchedWriter); ok {
-		watched.undocumented = ours || bad != nil && bad.undocumented
-	}
+	mark(w, ours)
 	switch {
 	case bad != nil:
 		bad.write(w)
