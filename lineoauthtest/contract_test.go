@@ -98,7 +98,7 @@ func (l *line) do(method, path string, fields ...string) answer {
 	l.Helper()
 	values := make(url.Values)
 	for i := 0; i < len(fields); i += 2 {
-		values.Set(fields[i], fields[i+1])
+		values.Add(fields[i], fields[i+1])
 	}
 	body, query := values.Encode(), ""
 	if method == http.MethodGet {

@@ -232,6 +232,31 @@ func factsOfRequests() map[string]fact {
 			l.expect(l.do("GET", "/oauth2/v2.1/tokens/kid", "client_assertion_type", "jwt", "client_assertion", l.assertion()), missing)
 			l.expect(l.do("POST", "/v2/oauth/accessToken", "grant_type", "password", "client_id", l.channel.ID, "client_secret", l.channel.Secret), missing)
 		}},
+		// Each endpoint, with each of its fields, and the second value as good as the first.
+		"parameter-repeated": {undocumented, func(l *line) {
+			token := l.token(l.issueShort(l.channel.ID, l.channel.Secret))
+			for path, fields := range map[string][]string{
+				"POST /oauth2/v2.1/token":     {"grant_type", "client_credentials", "client_assertion_type", assertionType, "client_assertion", l.assertion()},
+				"GET /oauth2/v2.1/tokens/kid": {"client_assertion_type", assertionType, "client_assertion", l.assertion()},
+				"GET /oauth2/v2.1/verify":     {"access_token", theirs},
+				"POST /oauth2/v2.1/revoke":    {"client_id", l.channel.ID, "client_secret", l.channel.Secret, "access_token", theirs},
+				"POST /v2/oauth/accessToken":  {"grant_type", "client_credentials", "client_id", l.channel.ID, "client_secret", l.channel.Secret},
+				"POST /v2/oauth/verify":       {"access_token", token},
+				"POST /v2/oauth/revoke":       {"access_token", token},
+				"POST /oauth2/v3/token":       {"grant_type", "client_credentials", "client_id", l.channel.ID, "client_secret", l.channel.Secret},
+			} {
+				method, path, _ := strings.Cut(path, " ")
+				for i := 0; i < len(fields); i += 2 {
+					twice := append(slices.Clone(fields), fields[i:i+2]...)
+					if got := l.do(method, path, twice...); !cmp.Equal(got, missing) {
+						l.Errorf("%s with two %s: %+v", path, fields[i], got)
+					}
+					if requests := l.srv.State().Requests; !requests[len(requests)-1].Undocumented {
+						l.Errorf("%s with two %s is not marked", path, fields[i])
+					}
+				}
+			}
+		}},
 		"v2.1-verify-camel-case": {oldSDKs, func(l *line) { l.expect(l.do("GET", "/oauth2/v2.1/verify", "accessToken", theirs), missing) }},
 		"key-ids-camel-case": {oldSDKs, func(l *line) {
 			l.expect(l.do("GET", "/oauth2/v2.1/tokens/kid", "clientAssertionType", assertionType, "clientAssertion", l.assertion()), missing)

@@ -6,6 +6,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -97,8 +98,15 @@ func mark(w http.ResponseWriter, undocumented bool) {
 	}
 }
 
-func badParameter(w http.ResponseWriter, _ *http.Request, _ error) {
-	oauthRefusal(invalidRequest, missing).write(w)
+func badParameter(w http.ResponseWriter, r *http.Request, _ error) {
+	bad := oauthRefusal(invalidRequest, missing)
+	bad.undocumented = repeats(r.URL.Query())
+	bad.write(w)
+}
+
+// repeats reports whether a field is there twice, which RFC 6749 forbids.
+func repeats(fields url.Values) bool {
+	return slices.ContainsFunc(fieldNames, func(name string) bool { return len(fields[name]) > 1 })
 }
 
 func writeJSON(w http.ResponseWriter, status int, body any) {
@@ -146,6 +154,9 @@ func readForm(w http.ResponseWriter, r *http.Request, names ...string) (url.Valu
 	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
 	if r.ParseForm() != nil {
 		return nil, bad
+	}
+	if repeats(r.PostForm) {
+		return nil, chosenRefusal(invalidRequest, missing)
 	}
 	for _, name := range names {
 		if value := r.PostForm.Get(name); value == "" || name == "grant_type" && value != grantType {
