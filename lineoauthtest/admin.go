@@ -52,7 +52,8 @@ func admin[T any](do func(*Server, *http.Request, T) (any, error)) func(*Server,
 	return func(s *Server, w http.ResponseWriter, r *http.Request) {
 		// A web page can send other types, and none, without being asked.
 		contentType := r.Header.Get("Content-Type")
-		if mediaType, _, err := mime.ParseMediaType(contentType); (contentType != "" || r.Method == http.MethodPost) && (err != nil || mediaType != "application/json") {
+		bare := r.Method == http.MethodDelete && r.Body == http.NoBody && contentType == ""
+		if mediaType, _, err := mime.ParseMediaType(contentType); !bare && (err != nil || mediaType != "application/json") {
 			messageRefusal(http.StatusUnsupportedMediaType, "the emulator's own paths take JSON; send Content-Type: application/json (curl --json does)").write(w)
 			return
 		}

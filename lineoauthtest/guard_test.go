@@ -189,6 +189,12 @@ func TestAdminTakesJSONAlone(t *testing.T) {
 	if status, _ := request(t, http.DefaultClient, "DELETE", srv.URL+"/_emulator/faults", "{}", "Content-Type", "text/plain"); status != http.StatusUnsupportedMediaType {
 		t.Errorf("DELETE of text: %d", status)
 	}
+	for _, call := range []string{"DELETE faults", "DELETE channels/1/keys/x", "PUT channels/1/keys/x"} {
+		method, path, _ := strings.Cut(call, " ")
+		if status, body := request(t, http.DefaultClient, method, srv.URL+"/_emulator/"+path, "{}"); status != http.StatusUnsupportedMediaType {
+			t.Errorf("%s without a type: %d %s", call, status, body)
+		}
+	}
 	if srv.Now().Sub(before) > time.Minute || len(srv.State().Faults) > 0 {
 		t.Error("something that was refused took place")
 	}
