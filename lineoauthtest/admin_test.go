@@ -340,6 +340,9 @@ func TestLackingEndpoints(t *testing.T) {
 		"POST /v2/bot/profile/U1":                                     "405 the emulator has no POST /v2/bot/profile/U1; it has ",
 		"GET /":                                                       "501 the emulator has no GET /; it has ",
 		"GET /_emulator/nothing":                                      "404 the emulator has no GET /_emulator/nothing; it has GET /_emulator/state, ",
+		"GET /v2/bot/profile/":                                        "501 the emulator has no GET /v2/bot/profile/; it has ",
+		"POST /v2/oauth/verify/":                                      "501 the emulator has no POST /v2/oauth/verify/; it has ",
+		"GET /_emulator/state/":                                       "404 the emulator has no GET /_emulator/state/; it has GET /_emulator/state, ",
 		"GET /_emulator/clock":                                        "405 the emulator has no GET /_emulator/clock; it has ",
 	} {
 		method, path, _ := strings.Cut(call, " ")

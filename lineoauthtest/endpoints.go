@@ -58,6 +58,8 @@ func lacking(status int, r *http.Request) *refusal {
 		for _, a := range adminEndpoints {
 			has = append(has, a.pattern)
 		}
+	} else if status == http.StatusNotFound {
+		status = http.StatusNotImplemented // LINE may have it
 	}
 	return messageRefusal(status, fmt.Sprintf("the emulator has no %s %s; it has %s", shortMethod(r.Method), shortPath(r.URL.EscapedPath()), strings.Join(has, ", ")))
 }

@@ -211,7 +211,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handler, pattern := s.mux.Handler(r)
 	op, ok := operations[pattern]
 	switch {
-	case path.Clean(r.URL.Path) != r.URL.Path: // the mux would redirect
+	case !isClean(r.URL.Path): // the mux would redirect
 		messageRefusal(http.StatusNotFound, http.StatusText(http.StatusNotFound)).write(w)
 	case ok:
 		s.observe(w, r, op, requestID)
@@ -226,11 +226,13 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if allow := rec.Header().Get("Allow"); allow != "" {
 			w.Header().Set("Allow", allow)
 		}
-		if rec.Code == http.StatusNotFound && !strings.HasPrefix(r.URL.Path, adminPath) {
-			rec.Code = http.StatusNotImplemented // LINE may have it
-		}
 		lacking(rec.Code, r).write(w)
 	}
+}
+
+func isClean(urlPath string) bool {
+	clean := path.Clean(urlPath)
+	return urlPath == clean || clean != "/" && urlPath == clean+"/"
 }
 
 // setHeaders sets those of LINE's answers at a path, among them the request ID. Those
