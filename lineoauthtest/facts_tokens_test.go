@@ -60,7 +60,7 @@ func factsOfTokens() map[string]fact {
 			}
 		}},
 		"v2.1-verify-unreadable": {androidSDK, func(l *line) {
-			for _, token := range []string{"a.b.c", "..", "eyJhbGciOiJIUzI1NiJ9..", "AAAA.AAAA.AAAA", "e30.e30.e30"} {
+			for _, token := range []string{"a.b.c", "..", "eyJhbGciOiJIUzI1NiJ9..", "AAAA.AAAA.AAAA", "e30.e30.e30", theirs + "\n"} {
 				l.expect(l.verifyV21(token), answer{400, map[string]any{"message": "failed to parse"}})
 			}
 		}},
@@ -105,7 +105,7 @@ func factsOfTokens() map[string]fact {
 			}
 		}},
 		"v2.1-revoke-malformed": {reference, func(l *line) {
-			for _, token := range []string{"a.b.c", "..", "AAAA.AAAA.AAAA", "eyJhbGciOiJIUzI1NiJ9.e30."} {
+			for _, token := range []string{"a.b.c", "..", "AAAA.AAAA.AAAA", "eyJhbGciOiJIUzI1NiJ9.e30.", theirs + "\n", theirs + "\r\n", strings.Replace(theirs, ".", "\n.", 1)} {
 				l.expect(revoke(l, token), refused("invalid_request", "The access token malformed"))
 			}
 		}},

@@ -114,6 +114,9 @@ func (f *jwsForm) expiry(text string) (expiresAt time.Time, own bool) {
 // isWellFormed reports whether a text with two dots is a JWS, and whether its header
 // is that of LINE's tokens.
 func isWellFormed(text string) (jws, likeLINEs bool) {
+	if strings.ContainsAny(text, "\r\n") { // which encoding/base64 skips
+		return false, false
+	}
 	parts := strings.Split(text, ".")
 	for i, part := range parts {
 		decoded, err := base64.RawURLEncoding.DecodeString(part)
