@@ -62,6 +62,7 @@ func TestCaller(t *testing.T) {
 		want                       *Channel
 	}{
 		"client_id":              {"", field("client_id", c.ID), "", c},
+		"form beside a query":    {"x=1", field("client_id", c.ID), "", c},
 		"assertion":              {"", field("client_assertion", assertion.Reveal()), "", c},
 		"assertion in the query": {field("client_assertion", assertion.Reveal()), "", "", c},
 		"token":                  {"", field("access_token", token), "", c},

@@ -83,7 +83,7 @@ func (s *Server) limit(op lineoauth.Operation, r *http.Request) *refusal {
 // caller returns the channel whose request this claims to be, or nil.
 func (s *Server) caller(r *http.Request) *Channel {
 	fields := r.URL.Query()
-	if b, ok := r.Body.(body); ok && len(fields) == 0 {
+	if b, ok := r.Body.(body); ok && len(b.text) > 0 {
 		fields, _ = url.ParseQuery(string(b.text)) // as far as it is a form
 	}
 	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
