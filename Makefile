@@ -40,6 +40,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: test
+# The tools have no goroutines, and their tests compile much Go.
 test: fmt vet check ## everything that must pass: format, vet, regeneration, tests with the race detector
 	@[ -n "$(RACE)" ] || echo "the tests run without the race detector, which needs a C compiler"
 	@set -e; log=$$(mktemp); simulator=; trap 'rm -f "$$log"; [ -z "$$simulator" ] || kill "$$simulator" 2>/dev/null || :' EXIT; \
@@ -47,11 +48,13 @@ test: fmt vet check ## everything that must pass: format, vet, regeneration, tes
 	$(GO) test -vet=off ./internal/simulate >"$$log" 2>&1 & simulator=$$!; \
 	for module in $(MODULES); do \
 		packages=$$($(GO) -C $$module list ./... | grep -v '/internal/simulate$$'); \
-		(set -x; $(GO) -C $$module test -vet=off $(RACE) -timeout 30m $$packages); done; \
+		race="$(RACE)"; [ $$module != internal/tools ] || race=; \
+		(set -x; $(GO) -C $$module test -vet=off $$race -timeout 30m $$packages); done; \
 	code=0; wait "$$simulator" || code=1; simulator=; cat "$$log"; exit $$code
 
 .PHONY: test-contract
-test-contract: ## what takes longest: more variants of the OpenAPI document, and its update with all tests
+test-contract: ## what takes longest: a corpus of changes judged, more variants of the OpenAPI document, its update with all tests
+	$(GO) -C internal/tools test -vet=off -count 1 -run '^TestCorpus$$' ./contract -all
 	$(GO) test -v -vet=off -timeout 0 -run '^Test(Variants|README|APIDiff)' ./api -all
 
 .PHONY: test-node
@@ -105,8 +108,8 @@ lint: ## golangci-lint and, for the workflows, actionlint (the first time takes 
 	@for workflow in .github/workflows/*.y*ml; do \
 		if ! tr '\n' ' ' <$$workflow | grep -q ' permissions:   contents: read  '; then \
 			echo "$$workflow has other permissions at its top than contents: read"; exit 1; fi; done
-	@if grep -n ': write' .github/workflows/*.y*ml | grep -vE '/(openapi|release)\.yml:.*(contents|pull-requests): write|/codeql\.yml:.*security-events: write'; then \
-		echo "a job above may write; only those that propose, release and run CodeQL do"; exit 1; fi
+	@if grep -n ': write' .github/workflows/*.y*ml | grep -vE '/(changes|openapi|release)\.yml:.*(contents|pull-requests): write|/codeql\.yml:.*security-events: write'; then \
+		echo "a job above may write; only those that comment, propose, release and run CodeQL do"; exit 1; fi
 
 .PHONY: vuln
 vuln: ## govulncheck, which asks vuln.go.dev
@@ -121,8 +124,12 @@ check: ## fail if the generated files are not what the OpenAPI document generate
 	@internal/tools/check
 
 .PHONY: spec-diff
-spec-diff: ## what changed in the OpenAPI document since BASE, a git revision or file; fails if it breaks callers
+spec-diff: ## whom a change of the OpenAPI document since BASE, a git revision or file, breaks: the wire, Go or nobody
 	@$(CONTRACT) spec-diff "$$BASE"
+
+.PHONY: spec-comment
+spec-comment: ## put verdict/verdict.md, what spec-diff printed, into the pull request PULL_REQUEST (needs gh)
+	@internal/tools/spec-comment
 
 .PHONY: spec-update
 spec-update: ## take a newer OpenAPI document FROM a file or URL: regenerate, test, and say what is left to do
@@ -131,6 +138,10 @@ spec-update: ## take a newer OpenAPI document FROM a file or URL: regenerate, te
 .PHONY: spec-proposal
 spec-proposal: ## spec-update in a clone; leaves a patch in the folder proposal, if a caller could notice
 	@$(CONTRACT) spec-proposal "$$FROM"
+
+.PHONY: spec-source
+spec-source: ## fail if LINE's document, at the URL of api/SOURCE or FROM another, is not the one that was compared last
+	@$(CONTRACT) spec-source "$$FROM"
 
 .PHONY: spec-pull-request
 spec-pull-request: ## open or renew a pull request with the folder proposal (needs gh)

@@ -4,14 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"go/types"
 	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
-	"golang.org/x/exp/apidiff"
 	"golang.org/x/tools/go/packages"
 )
 
@@ -47,7 +45,7 @@ func (r repository) apiDiff(ctx context.Context, base string) error {
 			return fmt.Errorf("%s of %s does not compile: %w", pkg.PkgPath, base, pkg.Errors[0])
 		}
 	}
-	wire, err := r.wireChanges(ctx, base, commit)
+	wire, err := r.wireSince(ctx, base, commit)
 	if err != nil {
 		return err
 	}
@@ -56,11 +54,11 @@ func (r repository) apiDiff(ctx context.Context, base string) error {
 
 	printf(os.Stdout, "# Go API changes since %s\n", base)
 	major, minor := false, len(wire) > 0
-	if slices.ContainsFunc(wire, func(c change) bool { return c.breaks }) {
+	if slices.ContainsFunc(wire, func(c change) bool { return c.wire }) {
 		major = true
 		printf(os.Stdout, "\n## On the wire\n\nWhatever Go compiles, callers break:\n")
 		for _, c := range wire {
-			if c.breaks {
+			if c.wire {
 				printf(os.Stdout, "- %s\n", c)
 			}
 		}
@@ -222,42 +220,18 @@ func packageChanges(older, newer *packages.Package) (incompatible, compatible []
 	case len(newer.Errors) > 0:
 		return []string{"it does not compile; the places are below"}, nil
 	}
-	for _, change := range apidiff.Changes(older.Types, newer.Types).Changes {
-		if change.Compatible {
-			compatible = append(compatible, change.Message)
+	for _, change := range goChanges(older.Types, newer.Types) {
+		if change.breaks {
+			incompatible = append(incompatible, change.text)
 		} else {
-			incompatible = append(incompatible, change.Message)
+			compatible = append(compatible, change.text)
 		}
 	}
-	return append(incompatible, tagChanges(older.Types, newer.Types)...), compatible
+	return incompatible, compatible
 }
 
-// tagChanges tells of fields that keep their Go name and are others on the wire.
-func tagChanges(older, newer *types.Package) (changes []string) {
-	fields := func(pkg *types.Package, name string) map[string]string {
-		tags := make(map[string]string)
-		if object, ok := pkg.Scope().Lookup(name).(*types.TypeName); ok && object.Exported() {
-			if structure, ok := object.Type().Underlying().(*types.Struct); ok {
-				for i := range structure.NumFields() {
-					tags[structure.Field(i).Name()] = structure.Tag(i)
-				}
-			}
-		}
-		return tags
-	}
-	for _, name := range older.Scope().Names() {
-		before, after := fields(older, name), fields(newer, name)
-		for _, field := range slices.Sorted(maps.Keys(before)) {
-			if tag, ok := after[field]; ok && tag != before[field] {
-				changes = append(changes, fmt.Sprintf("%s.%s: tag changed from `%s` to `%s`", name, field, before[field], tag))
-			}
-		}
-	}
-	return changes
-}
-
-// wireChanges compares the document with that of a commit.
-func (r repository) wireChanges(ctx context.Context, base, commit string) ([]change, error) {
+// wireSince compares the document with that of a commit.
+func (r repository) wireSince(ctx context.Context, base, commit string) ([]change, error) {
 	older, err := r.git(ctx, "show", commit+":"+document)
 	if err != nil {
 		return nil, fmt.Errorf("%s has no %s", base, document)
@@ -266,5 +240,6 @@ func (r repository) wireChanges(ctx context.Context, base, commit string) ([]cha
 	if err != nil {
 		return nil, err
 	}
-	return compare(ctx, base, []byte(older), document, newer)
+	changes, err := wireChanges(ctx, base, []byte(older), document, newer)
+	return sorted(changes), err
 }

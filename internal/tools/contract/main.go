@@ -34,10 +34,11 @@ type repository string
 
 var commands = map[string]struct {
 	run   func(r repository, ctx context.Context, argument string) error
-	usage string
+	usage string // "" if it needs no argument
 }{
 	"spec-diff":     {repository.specDiff, "say what to compare with: make spec-diff BASE=<git revision or file>"},
 	"spec-update":   {repository.specUpdate, "say where it is: make spec-update FROM=<file or URL>"},
+	"spec-source":   {repository.specSource, ""},
 	"spec-proposal": {repository.specProposal, "say where it is: make spec-proposal FROM=<file or URL>"},
 	"api-diff":      {repository.apiDiff, "say what to compare with: make api-diff BASE=<git revision>"},
 }
@@ -52,9 +53,9 @@ func main() {
 	command, ok := commands[name]
 	switch {
 	case !ok:
-		fmt.Fprintf(os.Stderr, "contract: %q is no command; the commands are spec-diff, spec-update, spec-proposal and api-diff\n", name)
+		fmt.Fprintf(os.Stderr, "contract: %q is no command; the commands are spec-diff, spec-update, spec-proposal, spec-source and api-diff\n", name)
 		os.Exit(2)
-	case len(os.Args) != 3 || os.Args[2] == "":
+	case len(os.Args) != 3 || os.Args[2] == "" && command.usage != "":
 		fmt.Fprintf(os.Stderr, "%s: %s\n", name, command.usage)
 		os.Exit(2)
 	}

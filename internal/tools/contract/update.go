@@ -6,12 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
 )
 
 // specUpdate takes a newer document, from a file or URL: shows the difference,
@@ -26,12 +24,21 @@ func (r repository) specUpdate(ctx context.Context, from string) error {
 }
 
 func (r repository) update(ctx context.Context, from string, text []byte, w io.Writer) error {
-	path := filepath.Join(string(r), document)
-	older, err := os.ReadFile(path)
+	older, err := r.here()
 	if err != nil {
 		return err
 	}
-	changes, err := compare(ctx, document, older, from, text)
+	// What is not committed would be lost when the update is taken back.
+	dirty, err := r.git(ctx, "status", "--porcelain", "--untracked-files=all", "--", document, provenance, generated)
+	if err != nil {
+		return err
+	}
+	if dirty != "" {
+		return fmt.Errorf("these files would be written, and have changes that are not committed:\n%scommit them, or put them aside with git stash --include-untracked", dirty)
+	}
+	newer := source{from, text, r.readHere}
+	j := r.judge(ctx)
+	changes, err := j.compare(older, newer)
 	if err != nil {
 		return err
 	}
@@ -39,51 +46,58 @@ func (r repository) update(ctx context.Context, from string, text []byte, w io.W
 	if err != nil {
 		return err
 	}
-	if bytes.Equal(older, text) {
+	if err := r.recordSource(from, text); err != nil {
+		return err
+	}
+	if bytes.Equal(older.text, text) {
 		printf(w, "%s is the same already.\n", document)
 		return nil
 	}
-	// What is not committed would be lost when the update is taken back.
-	dirty, err := r.git(ctx, "status", "--porcelain", "--untracked-files=all", "--", document, generated)
+	if err := r.showDifference(ctx, filepath.Join(string(r), document), text, w); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(string(r), document), text, 0o600); err != nil { // the mode of the file stays
+		return err
+	}
+	if r.command(ctx, "make", "generate").Run() != nil {
+		return r.undo(ctx, "the document does not generate; if the overlay names a target above, fix api/overlay.yml")
+	}
+	hidden, err := j.hidden(newer)
 	if err != nil {
 		return err
 	}
-	if dirty != "" {
-		return fmt.Errorf("these files would be written, and have changes that are not committed:\n%scommit them, or put them aside with git stash --include-untracked", dirty)
-	}
-
-	if err := r.showDifference(ctx, path, text, w); err != nil {
-		return err
-	}
-	if err := os.WriteFile(path, text, 0o600); err != nil { // the mode of the file stays
-		return err
-	}
-	undo := func(what string) error {
-		files, err := r.git(ctx, "diff", "--name-only", "--", document, generated)
-		if err != nil {
-			return err
-		}
-		names := lines(files)
-		for i, name := range names {
-			names[i] = quote(name)
-		}
-		printf(os.Stderr, "spec-update: %s; to take the update back: git checkout -- %s\n", what, strings.Join(names, " "))
-		return errBroken
-	}
-	if r.command(ctx, "make", "generate").Run() != nil {
-		return undo("the document does not generate; if the overlay names a target above, mend api/overlay.yml")
-	}
 	printf(w, "\n# Changes of the OpenAPI document\n")
-	broken := report(w, changes, allowed, advice{"git diff HEAD -- " + document, "make api-diff BASE=HEAD"})
+	broken := report(w, changes, allowed, "git diff HEAD -- "+document)
 	test := strings.Fields(os.Getenv("TEST"))
 	if len(test) == 0 {
 		test = []string{"make", "test"}
 	}
 	if r.command(ctx, test[0], test[1:]...).Run() != nil {
-		return undo("the code is generated, but " + strings.Join(test, " ") + " fails, as is told above")
+		return r.undo(ctx, "the code is generated, but "+strings.Join(test, " ")+" fails, as is told above")
 	}
+	printHidden(w, hidden)
+	proposeEntry(w, changes)
+	return r.printLeft(ctx, from, text, w, broken != nil)
+}
+
+// undo tells how to undo an update of which something fails.
+func (r repository) undo(ctx context.Context, what string) error {
+	files, err := r.git(ctx, "diff", "--name-only", "--", document, provenance, generated)
+	if err != nil {
+		return err
+	}
+	names := lines(files)
+	for i, name := range names {
+		names[i] = quote(name)
+	}
+	printf(os.Stderr, "spec-update: %s; to take the update back: git checkout -- %s\n", what, strings.Join(names, " "))
+	return errBroken
+}
+
+// printLeft prints what no program can do.
+func (r repository) printLeft(ctx context.Context, from string, text []byte, w io.Writer, broken bool) error {
 	printf(w, "\n## Left to a person\n\n")
-	if broken != nil {
+	if broken {
 		printf(w, "- The changes above that break callers: allow each in %s, or do not take them.\n", allowlist)
 	}
 	if err := r.newOperations(ctx, from, text, w); err != nil {
@@ -91,35 +105,8 @@ func (r repository) update(ctx context.Context, from string, text []byte, w io.W
 	}
 	printf(w, "- What no schema tells, in the descriptions above: limits, lifetimes, errors.\n"+
 		"- `make api-diff BASE=HEAD`: what it does to Go programs.\n"+
-		"- CHANGELOG.md, under Unreleased.\n")
+		"- CHANGELOG.md, under Unreleased: the entry above, in your words.\n")
 	return nil
-}
-
-// fetch reads a file, or what is at a URL.
-func fetch(ctx context.Context, from string) ([]byte, error) {
-	if !strings.HasPrefix(from, "https://") && !strings.HasPrefix(from, "http://") {
-		return os.ReadFile(from)
-	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, from, nil)
-	if err != nil {
-		return nil, err
-	}
-	rsp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, err
-	}
-	defer rsp.Body.Close()
-	if rsp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %s", from, rsp.Status)
-	}
-	const limit = 10 << 20
-	text, err := io.ReadAll(io.LimitReader(rsp.Body, limit+1))
-	if err == nil && len(text) > limit {
-		err = fmt.Errorf("%s has more than %d bytes", from, limit)
-	}
-	return text, err
 }
 
 // showDifference prints the lines that differ between the document and its new
@@ -180,15 +167,16 @@ func (r repository) specProposal(ctx context.Context, from string) error {
 	if err != nil {
 		return err
 	}
-	committed, err := r.git(ctx, "show", "HEAD:"+document)
+	older, _, err := r.base(ctx, "HEAD")
 	if err != nil {
 		return err
 	}
-	changes, err := compare(ctx, "HEAD", []byte(committed), from, text)
+	changes, err := r.judge(ctx).compare(older, source{from, text, older.read})
 	if err != nil {
 		return err
 	}
-	if len(changes) == 0 {
+	recorded, _ := older.read(provenance) // "" if there is none yet
+	if len(changes) == 0 && (provenanceOf(from, text) == "" || bytes.Contains(recorded, hash(text))) {
 		printf(os.Stdout, "No caller could notice a difference, so there is nothing to propose.\n")
 		return nil
 	}
@@ -200,15 +188,11 @@ func (r repository) specProposal(ctx context.Context, from string) error {
 	if _, err := r.git(ctx, "clone", "--quiet", "--no-tags", "--", string(r), clone); err != nil {
 		return err
 	}
-	var body bytes.Buffer
-	printf(&body, "What %s says now, with the code that it generates.\n\n", from)
-	switch err := repository(clone).update(ctx, from, text, io.MultiWriter(&body, os.Stdout)); {
-	case errors.Is(err, errBroken):
-		printf(&body, "\n**The document does not generate, or a test fails; the job's log tells.**\n")
-	case err != nil:
+	body, err := repository(clone).propose(ctx, from, text, len(changes) > 0)
+	if err != nil {
 		return err
 	}
-	if _, err := repository(clone).git(ctx, "add", "--all", "--", document, generated); err != nil {
+	if _, err := repository(clone).git(ctx, "add", "--all", "--", document, provenance, generated); err != nil {
 		return err
 	}
 	patch, err := repository(clone).git(ctx, "diff", "--cached", "--binary", "--no-color", "--no-ext-diff")
@@ -221,9 +205,24 @@ func (r repository) specProposal(ctx context.Context, from string) error {
 	if err := os.WriteFile(filepath.Join(proposal, "change.patch"), []byte(patch), 0o600); err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(proposal, "change.md"), body.Bytes(), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(proposal, "change.md"), []byte(body), 0o600); err != nil {
 		return err
 	}
 	printf(os.Stdout, "\nThe folder proposal has the change; make spec-pull-request opens a pull request with it.\n")
 	return nil
+}
+
+// propose makes the change in this clone, and returns the text of a pull request.
+func (r repository) propose(ctx context.Context, from string, text []byte, notable bool) (string, error) {
+	if !notable {
+		return fmt.Sprintf("%s has other words, and nothing that a caller could notice. This records in %s that it was compared.\n", from, provenance), r.recordSource(from, text)
+	}
+	var body bytes.Buffer
+	printf(&body, "What %s says now, with the code that it generates.\n\n", from)
+	err := r.update(ctx, from, text, io.MultiWriter(&body, os.Stdout))
+	if errors.Is(err, errBroken) {
+		printf(&body, "\n**The document does not generate, or a test fails; the job's log tells.**\n")
+		err = nil
+	}
+	return body.String(), err
 }

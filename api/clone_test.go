@@ -1,0 +1,359 @@
+package api_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/lineoauth/lineoauth/internal/testproc"
+	"github.com/oapi-codegen/oapi-codegen/v2/pkg/util"
+)
+
+// others are the modules that clones do without, unless all is set: api-diff would
+
+// compile them, with all that they import.
+
+var others = []string{"bench", "internal/interop", "internal/man", "store/redisstore/internal/fleet"}
+
+// A clone is a copy of the repository elsewhere, with one commit.
+
+type clone struct {
+	dir string
+	env []string
+}
+
+func newClone(t *testing.T) clone {
+	t.Helper()
+	c := clone{dir: checkout(t)}
+	for _, module := range others {
+		if *all {
+			break
+		}
+		if err := os.RemoveAll(filepath.Join(c.dir, module)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.git(t, "init", "-q", "-b", "main")
+	c.git(t, "add", "-A")
+	c.git(t, "commit", "-q", "-m", "base")
+	return c
+}
+
+// An answer is what a command prints, and its exit code.
+
+type answer struct {
+	command        string
+	stdout, stderr string
+	code           int
+}
+
+func (a answer) String() string {
+	return fmt.Sprintf("%s: exit code %d\n%s%s", a.command, a.code, a.stdout, a.stderr)
+}
+
+// run runs a command in the clone, in another language and time zone.
+
+func (c clone) run(t *testing.T, args ...string) answer {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd := testproc.Command(t, args[0], args[1:]...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, &stdout, &stderr
+	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=", "BASE=", "FROM=", "VERSION=", "TEST=", "RACE=",
+		nested+"=1", "LC_ALL=tr_TR.UTF-8", "TZ=Asia/Tokyo",
+		// Other clones, wherever they are, have then compiled the same.
+		"GOFLAGS="+os.Getenv("GOFLAGS")+" -trimpath",
+		"GIT_AUTHOR_NAME=t", "GIT_AUTHOR_EMAIL=t@example.com", "GIT_COMMITTER_NAME=t", "GIT_COMMITTER_EMAIL=t@example.com")
+	cmd.Env = append(cmd.Env, c.env...)
+	err := cmd.Run()
+	if exit := new(exec.ExitError); err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return answer{strings.Join(args, " "), stdout.String(), stderr.String(), cmd.ProcessState.ExitCode()}
+}
+
+// contract runs the command behind a target, for its exit code.
+
+func (c clone) contract(t *testing.T, args ...string) answer {
+	t.Helper()
+	c.dir = filepath.Join(c.dir, "internal", "tools")
+	return c.run(t, append([]string{contractTool(t)}, args...)...)
+}
+
+var builtTool struct {
+	sync.Once
+	path string
+}
+
+// contractTool returns the program that "go tool contract" runs. Go looks for
+
+// changes before each run, and takes longer for it than most runs.
+
+func contractTool(t *testing.T) string {
+	t.Helper()
+	builtTool.Do(func() {
+		cmd := testproc.Command(t, "go", "-C", "../internal/tools", "tool", "-n", "contract")
+		cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -trimpath")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		builtTool.path = strings.TrimSpace(string(out))
+	})
+	return builtTool.path
+}
+
+func (c clone) git(t *testing.T, args ...string) string {
+	t.Helper()
+	a := c.run(t, append([]string{"git"}, args...)...)
+	if a.code != 0 {
+		t.Fatal(a)
+	}
+	return a.stdout
+}
+
+func (c clone) reset(t *testing.T) {
+	t.Helper()
+	c.git(t, "reset", "-q", "--hard", "main")
+	c.git(t, "clean", "-q", "-d", "-f", "-x")
+}
+
+func (c clone) read(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(c.dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func (c clone) write(t *testing.T, name, text string) string {
+	t.Helper()
+	path := filepath.Join(c.dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func (c clone) replace(t *testing.T, name, old, replacement string) {
+	t.Helper()
+	if name == document {
+		t.Fatal("LINE's own document may be in its place, with other words; edit it")
+	}
+	text := c.read(t, name)
+	if !strings.Contains(text, old) {
+		t.Fatalf("%s has no %q", name, old)
+	}
+	c.write(t, name, strings.Replace(text, old, replacement, 1))
+}
+
+// edit changes the document of the clone. As a JSON value it has the same form
+
+// wherever its schemas stand.
+
+func (c clone) edit(t *testing.T, changes ...func(object map[string]any)) {
+	t.Helper()
+	c.write(t, document, newer(t, changes...))
+}
+
+// newer returns our document with changes to its objects.
+
+func newer(t *testing.T, changes ...func(object map[string]any)) string {
+	t.Helper()
+	doc, err := util.LoadSwagger(contract)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := doc.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var root any
+	if err := json.Unmarshal(text, &root); err != nil {
+		t.Fatal(err)
+	}
+	var visit func(node any)
+	visit = func(node any) {
+		switch node := node.(type) {
+		case map[string]any:
+			for _, change := range changes {
+				change(node)
+			}
+			for _, child := range node {
+				visit(child)
+			}
+		case []any:
+			for _, child := range node {
+				visit(child)
+			}
+		}
+	}
+	visit(root)
+	if text, err = json.MarshalIndent(root, "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+const document = "api/" + contract
+
+func properties(object map[string]any, has string) map[string]any {
+	if properties, ok := object["properties"].(map[string]any); ok && properties[has] != nil {
+		return properties
+	}
+	return nil
+}
+
+// newField is what no document has already, and newName what it is in Go.
+
+const newField, newName = "added_by_a_test", "AddedByATest"
+
+// addField gives the answer that has kids another field.
+
+func addField(object map[string]any) {
+	if properties := properties(object, "kids"); properties != nil {
+		properties[newField] = map[string]any{"type": "integer"}
+	}
+}
+
+// renameField calls the field kids otherwise.
+
+func renameField(object map[string]any) {
+	if properties := properties(object, "kids"); properties != nil {
+		properties["key_ids"] = properties["kids"]
+		delete(properties, "kids")
+		object["required"] = []string{"key_ids"}
+	}
+}
+
+// renameOnWire calls the field kids otherwise, but not in Go.
+
+func renameOnWire(object map[string]any) {
+	if properties := properties(object, "kids"); properties != nil {
+		properties["kids"].(map[string]any)["x-go-name"] = "Kids"
+	}
+	renameField(object)
+}
+
+// renameParameter calls a query parameter otherwise, but not in Go.
+
+func renameParameter(object map[string]any) {
+	if object["name"] == "client_assertion" {
+		object["name"], object["x-go-name"] = "assertion", "ClientAssertion"
+	}
+}
+
+func removeOptional(object map[string]any) {
+	if properties := properties(object, "scope"); properties != nil {
+		delete(properties, "scope")
+	}
+}
+
+func addOperation(object map[string]any) {
+	if object["/v2/oauth/verify"] != nil {
+		object["/v2/oauth/explain"] = map[string]any{"get": map[string]any{
+			"operationId": "explainChannelToken", "responses": map[string]any{"200": map[string]any{"description": "ok"}},
+		}}
+	}
+}
+
+func renameSchema(object map[string]any) {
+	const old, name = "VerifyChannelAccessTokenResponse", "Verification"
+	if object["$ref"] == "#/components/schemas/"+old {
+		object["$ref"] = "#/components/schemas/" + name
+	}
+	if schema, ok := object[old]; ok {
+		object[name] = schema
+		delete(object, old)
+	}
+}
+
+func renamePath(object map[string]any) {
+	if object["/oauth2/v3/token"] != nil {
+		object["/oauth2/v4/token"] = object["/oauth2/v3/token"]
+		delete(object, "/oauth2/v3/token")
+	}
+}
+
+func addUnusedSchema(object map[string]any) {
+	if object["VerifyChannelAccessTokenResponse"] != nil {
+		object["Unused"] = map[string]any{"type": "object", "properties": map[string]any{"too": map[string]any{"$ref": "#/components/schemas/UnusedToo"}}}
+		object["UnusedToo"] = map[string]any{"type": "string"}
+	}
+}
+
+func cosmetic(object map[string]any) {
+	if object["content"] == nil && len(object) > 1 { // a response has to have one
+		delete(object, "description")
+	}
+	if object["responses"] != nil {
+		object["tags"] = []string{"OAuth"}
+	}
+}
+
+// servers gives the document these servers.
+
+func servers(urls ...string) func(map[string]any) {
+	return func(object map[string]any) {
+		if object["openapi"] == nil {
+			return
+		}
+		var list []any
+		for _, url := range urls {
+			list = append(list, map[string]any{"url": url})
+		}
+		object["servers"] = list
+	}
+}
+
+// moveVerify serves one operation elsewhere.
+
+func moveVerify(object map[string]any) {
+	if object["operationId"] == "verifyChannelToken" {
+		object["servers"] = []any{map[string]any{"url": "https://other.example"}}
+	}
+}
+
+// says fails the test unless a command ended and said so.
+
+func says(t *testing.T, a answer, code int, want ...string) {
+	t.Helper()
+	if a.code != code {
+		t.Errorf("exit code %d, not %d", a.code, code)
+	}
+	for _, text := range want {
+		if !strings.Contains(a.stdout+a.stderr, text) {
+			t.Errorf("it does not say %q", text)
+		}
+	}
+	if t.Failed() {
+		t.Fatal(a)
+	}
+}
+
+func replaceValue(object map[string]any, name, value string) {
+	if _, ok := object[name].(string); ok {
+		object[name] = value
+	}
+}
+
+func renameOperation(object map[string]any) {
+	if object["operationId"] == "verifyChannelToken" {
+		object["operationId"] = "checkChannelToken"
+	}
+}
+
+// What the README shows is what the commands print. With -all, the update runs
+
+// make test, as it does unless it is told otherwise, and Go APIs are compared.
+
+// A revision, a file name or a version may be anything, but is never run.
+
+// A job that may write runs nothing that a document or a test could have made.

@@ -1,0 +1,77 @@
+package api_test
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Which changes break whom, internal/tools/contract tests. This is of the command.
+func TestSpecDiff(t *testing.T) {
+	t.Parallel()
+	c := newClone(t)
+	const (
+		safe = "\nVerdict: breaks neither callers on the wire nor Go programs.\n"
+		both = "- **breaks callers on the wire and Go programs:** "
+	)
+	t.Run("nothing", func(t *testing.T) {
+		a := c.contract(t, "spec-diff", "HEAD")
+		says(t, a, 0, "# Changes of the OpenAPI document since HEAD\n\nNothing changed that a caller could notice.\n"+safe)
+		c.edit(t, cosmetic)
+		says(t, c.contract(t, "spec-diff", "HEAD"), 0, "Nothing changed", safe)
+		c.reset(t)
+	})
+	t.Run("added", func(t *testing.T) {
+		c.edit(t, addField)
+		says(t, c.contract(t, "spec-diff", "HEAD"), 0, "## GET /oauth2/v2.1/tokens/kid\n\n- added the optional property `"+newField+"`",
+			"  - Go: ChannelAccessTokenKeyIdsResponse."+newName+": added", safe,
+			"    ### Added\n\n    - GET /oauth2/v2.1/tokens/kid: added the optional property")
+		c.reset(t)
+	})
+	t.Run("broken", func(t *testing.T) {
+		c.edit(t, renameField)
+		a := c.contract(t, "spec-diff", "HEAD")
+		says(t, a, 1, both+"removed the required property `kids`", "  - Go: ChannelAccessTokenKeyIdsResponse.Kids: removed",
+			"Verdict: breaks callers on the wire and Go programs.", "`git diff HEAD... -- api`", "    ### Removed\n")
+		c.write(t, "api/breaking.txt", regexp.MustCompile(`(?m)^ +(\S.*) # WHY$`).FindStringSubmatch(a.stdout)[1]+" # nobody uses it yet\n")
+		says(t, c.contract(t, "spec-diff", "HEAD"), 0, "- **breaks callers on the wire and Go programs, as api/breaking.txt allows:** removed", "nor Go programs, but for what api/breaking.txt allows.")
+		c.reset(t)
+	})
+	t.Run("since a file", func(t *testing.T) {
+		base := filepath.Join(t.TempDir(), "it's base.yml")
+		if err := os.WriteFile(base, []byte(newer(t, servers("https://api.line.me", "https://two.example"))), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		says(t, c.contract(t, "spec-diff", base), 1, "removed the server `https://two.example`",
+			"git diff --no-index -- '"+strings.ReplaceAll(base, "'", `'\''`)+"' "+document)
+	})
+	t.Run("hidden by the overlay", func(t *testing.T) {
+		c.edit(t, func(object map[string]any) {
+			if properties := properties(object, "client_assertion"); properties != nil && properties["grant_type"].(map[string]any)["enum"] != nil {
+				properties["nonce"] = map[string]any{"type": "string", "maxLength": 8}
+			}
+		})
+		says(t, c.contract(t, "spec-diff", "HEAD"), 0, "## Hidden from Go by api/overlay.yml\n\n- POST /oauth2/v3/token: the field `nonce` of the request does not reach Go",
+			"target $.paths['/oauth2/v3/token'].post", "\n      nonce: {maxLength: 8, type: string}\n")
+		c.reset(t)
+	})
+	t.Run("targets", func(t *testing.T) {
+		says(t, c.run(t, "make", "spec-diff", "BASE="+document), 0, safe)
+		says(t, c.run(t, "make", "spec-diff", "BASE=nosuch"), 2, "Error 2")
+		c.edit(t, renameField)
+		says(t, c.run(t, "go", "-C", "internal/tools", "tool", "contract", "spec-diff", "HEAD"), 1)
+		c.reset(t)
+	})
+	t.Run("nothing to compare", func(t *testing.T) {
+		says(t, c.contract(t, "spec-diff"), 2, "make spec-diff BASE=")
+		says(t, c.contract(t, "spec-diff", ""), 2, "make spec-diff BASE=")
+		says(t, c.contract(t, "nosuch", "x"), 2, "spec-diff, spec-update")
+		says(t, c.contract(t, "spec-diff", "nosuch"), 2, "nosuch is neither a file nor a git revision")
+		says(t, c.contract(t, "spec-diff", ".golangci.yml"), 2, ".golangci.yml is not a valid OpenAPI document")
+		c.edit(t, func(object map[string]any) { replaceValue(object, "type", "strong") })
+		says(t, c.contract(t, "spec-diff", "HEAD"), 2, document+" is not a valid OpenAPI document")
+		c.reset(t)
+	})
+}

@@ -1,0 +1,317 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/oapi-codegen/oapi-codegen/v2/pkg/codegen"
+	"github.com/oapi-codegen/oapi-codegen/v2/pkg/util"
+	"go.yaml.in/yaml/v3"
+	"golang.org/x/exp/apidiff"
+	"golang.org/x/tools/go/packages"
+)
+
+// configurations are those that generate.go names; the first is package gen's.
+var configurations = []string{"api/client.yml", "api/server.yml"}
+
+// A source is what code is generated from.
+type source struct {
+	name string // of the document, for errors
+	text []byte
+	read func(path string) ([]byte, error) // the files beside it
+}
+
+// A judge compiles documents in this process, and keeps what it compiled and the
+// packages that generated code imports.
+type judge struct {
+	ctx  context.Context
+	root repository
+
+	mu       sync.Mutex                // also for the generator, which has global variables
+	imported map[string]*types.Package // by path
+	compiled map[string]*types.Package // package gen, by its source
+}
+
+func (r repository) judge(ctx context.Context) *judge {
+	return &judge{ctx: ctx, root: r, imported: make(map[string]*types.Package), compiled: make(map[string]*types.Package)}
+}
+
+// errNoCode tells that a document generates nothing that compiles, and why.
+type errNoCode struct{ why string }
+
+func (e *errNoCode) Error() string { return e.why }
+
+// all returns everything that code is generated from.
+func (s source) all() string {
+	var all strings.Builder
+	all.Write(s.text)
+	for _, name := range append(slices.Clip(configurations), "api/overlay.yml") {
+		text, _ := s.read(name) // what is missing is told when it is needed
+		all.WriteString("\x00")
+		all.Write(text)
+	}
+	return all.String()
+}
+
+// compile returns package gen as a document makes it, after a look at whether all
+// that it generates compiles.
+func (j *judge) compile(s source) (*types.Package, error) {
+	all := s.all()
+	j.mu.Lock()
+	known := j.compiled[all]
+	j.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	var gen *types.Package
+	for i, name := range configurations {
+		code, _, err := j.generate(s, name)
+		if err != nil {
+			return nil, err
+		}
+		pkg, err := j.check(code)
+		if err != nil {
+			return nil, fmt.Errorf("%s generates %w", name, err)
+		}
+		if i == 0 {
+			gen = pkg
+		}
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.compiled[all] = gen
+	return gen, nil
+}
+
+// generate does what go generate does, in this process and without formatting. It
+// also returns the document as the overlay leaves it.
+func (j *judge) generate(s source, configuration string) (code string, doc *openapi3.T, err error) {
+	text, err := s.read(configuration)
+	if err != nil {
+		return "", nil, err
+	}
+	var config struct {
+		codegen.Configuration `yaml:",inline"`
+		Output                string `yaml:"output"`
+	}
+	if err := yaml.Unmarshal(text, &config); err != nil {
+		return "", nil, fmt.Errorf("%s: %w", configuration, err)
+	}
+	config.OutputOptions.SkipFmt = true
+	dir, err := os.MkdirTemp("", "generate")
+	if err != nil {
+		return "", nil, err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a temporary folder
+	document := filepath.Join(dir, "document")
+	if err := os.WriteFile(document, s.text, 0o600); err != nil {
+		return "", nil, err
+	}
+	overlay := util.LoadSwaggerWithOverlayOpts{Strict: true, AllowRemoteRefsFrom: []string{}}
+	if path := config.OutputOptions.Overlay.Path; path != "" {
+		text, err := s.read(path)
+		if err != nil {
+			return "", nil, err
+		}
+		overlay.Path = filepath.Join(dir, filepath.Base(path))
+		if err := os.WriteFile(overlay.Path, text, 0o600); err != nil {
+			return "", nil, err
+		}
+	}
+	defer func() {
+		if p := recover(); p != nil { // a template of the generator's
+			err = &errNoCode{fmt.Sprint(p)}
+		}
+		if none := new(errNoCode); errors.As(err, &none) {
+			none.why = strings.ReplaceAll(strings.ReplaceAll(none.why, dir+"/", ""), `"document"`, s.name)
+		}
+	}()
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	doc, err = util.LoadSwaggerWithOverlay(document, overlay)
+	if err != nil {
+		why, _, _ := strings.Cut(err.Error(), "\n") // the rest says it again
+		return "", nil, &errNoCode{"what code is generated from is not there or not valid; fix api/overlay.yml if it is meant: " + why}
+	}
+	code, err = codegen.Generate(doc, config.Configuration.UpdateDefaults())
+	if err != nil {
+		return "", nil, &errNoCode{err.Error()}
+	}
+	return code, doc, nil
+}
+
+// check compiles generated code, as far as its types.
+func (j *judge) check(code string) (*types.Package, error) {
+	files := token.NewFileSet()
+	file, err := parser.ParseFile(files, "", code, parser.SkipObjectResolution)
+	if err != nil {
+		return nil, &errNoCode{err.Error()}
+	}
+	if err := j.load(used(file)); err != nil {
+		return nil, err
+	}
+	var faults []string
+	config := types.Config{
+		Importer: j,
+		Error: func(err error) {
+			if e := new(types.Error); errors.As(err, e) && !strings.HasPrefix(e.Msg, "\t") && len(faults) < 3 {
+				faults = append(faults, e.Msg) // what begins with a tab continues another
+			}
+		},
+	}
+	pkg, err := config.Check(file.Name.Name, files, []*ast.File{file}, nil)
+	if err != nil {
+		return nil, &errNoCode{"code that does not compile (x-go-name in api/overlay.yml gives another name): " + strings.Join(faults, "; ")}
+	}
+	return pkg, nil
+}
+
+// used takes the imports out of a file that it does not use, as formatting does,
+// and returns the others.
+func used(file *ast.File) (paths []string) {
+	names := make(map[string]bool)
+	ast.Inspect(file, func(node ast.Node) bool {
+		if selector, ok := node.(*ast.SelectorExpr); ok {
+			if name, ok := selector.X.(*ast.Ident); ok {
+				names[name.Name] = true
+			}
+		}
+		return true
+	})
+	keep := func(spec ast.Spec) bool {
+		imported, ok := spec.(*ast.ImportSpec)
+		if !ok {
+			return true
+		}
+		path, _ := strconv.Unquote(imported.Path.Value)
+		name := regexp.MustCompile(`([^/]+?)(/v\d+)?$`).FindStringSubmatch(path)[1]
+		if imported.Name != nil {
+			name = imported.Name.Name
+		}
+		if names[name] {
+			paths = append(paths, path)
+		}
+		return names[name]
+	}
+	for _, declaration := range file.Decls {
+		if general, ok := declaration.(*ast.GenDecl); ok && general.Tok == token.IMPORT {
+			general.Specs = slices.DeleteFunc(general.Specs, func(spec ast.Spec) bool { return !keep(spec) })
+		}
+	}
+	return paths
+}
+
+// load reads the packages that generated code imports, of the module here.
+func (j *judge) load(paths []string) error {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	missing := slices.DeleteFunc(paths, func(path string) bool { return path == "unsafe" || j.imported[path] != nil })
+	if len(missing) == 0 {
+		return nil
+	}
+	loaded, err := packages.Load(&packages.Config{
+		Context: j.ctx, Dir: string(j.root), Env: append(j.root.command(j.ctx, "go").Env, "GOWORK=off"),
+		Mode: packages.NeedName | packages.NeedTypes | packages.NeedImports | packages.NeedExportFile,
+	}, missing...)
+	if err != nil {
+		return err
+	}
+	for _, pkg := range loaded {
+		if len(pkg.Errors) > 0 {
+			return fmt.Errorf("generated code imports %s: %w", pkg.PkgPath, pkg.Errors[0])
+		}
+		j.imported[pkg.PkgPath] = pkg.Types
+	}
+	return nil
+}
+
+// Import is for the type checker.
+func (j *judge) Import(path string) (*types.Package, error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if pkg := j.imported[path]; pkg != nil {
+		return pkg, nil
+	}
+	if path == "unsafe" {
+		return types.Unsafe, nil
+	}
+	return nil, fmt.Errorf("%s was not loaded", path)
+}
+
+// A goChange is one that a Go program could notice.
+type goChange struct {
+	text   string // as apidiff tells it
+	breaks bool
+}
+
+// growing are the interfaces of package gen that get a method with each new
+// operation. Their comments tell so: nobody else implements them.
+var growing = regexp.MustCompile(`^Client(WithResponses)?Interface\.\w+: added$`)
+
+// goChanges returns what changed between two packages.
+func goChanges(older, newer *types.Package) (changes []goChange) {
+	for _, c := range apidiff.Changes(older, newer).Changes {
+		grows := older.Name() == "gen" && growing.MatchString(c.Message)
+		if !slices.ContainsFunc(changes, func(other goChange) bool { return other.text == c.Message }) {
+			changes = append(changes, goChange{c.Message, !c.Compatible && !grows})
+		}
+	}
+	return append(changes, tagChanges(older, newer)...)
+}
+
+// tagChanges tells of fields that keep their Go name and are others on the wire,
+// which apidiff leaves out. Whether an empty one is left out is no break.
+func tagChanges(older, newer *types.Package) (changes []goChange) {
+	for _, name := range older.Scope().Names() {
+		before, after := tags(older, name), tags(newer, name)
+		for _, field := range slices.Sorted(maps.Keys(before)) {
+			was, is := wireName(before[field]), wireName(after[field])
+			if was != "" && is != "" && was != is {
+				changes = append(changes, goChange{fmt.Sprintf("%s.%s: `%s` on the wire, which was `%s`", name, field, is, was), true})
+			}
+		}
+	}
+	return changes
+}
+
+// tags are those of a struct's fields. Parameters that are no part of a query
+// have none that anything reads.
+func tags(pkg *types.Package, name string) map[string]reflect.StructTag {
+	found := make(map[string]reflect.StructTag)
+	if object, ok := pkg.Scope().Lookup(name).(*types.TypeName); ok && object.Exported() {
+		if structure, ok := object.Type().Underlying().(*types.Struct); ok {
+			for i := range structure.NumFields() {
+				tag := reflect.StructTag(structure.Tag(i))
+				if tag.Get("form") != "" || !strings.HasSuffix(name, "Params") {
+					found[structure.Field(i).Name()] = tag
+				}
+			}
+		}
+	}
+	return found
+}
+
+// wireName is what a tag calls its field, in a form or else in JSON.
+func wireName(tag reflect.StructTag) string {
+	for _, format := range []string{"form", "json"} {
+		if name, _, _ := strings.Cut(tag.Get(format), ","); name != "" {
+			return name
+		}
+	}
+	return ""
+}
