@@ -76,6 +76,9 @@ func fetch[T any, R parsed[T]](ctx context.Context, c *Client, cl call, do send,
 		return nil, nil, ans.strange(fmt.Errorf("the answer is not the JSON that was expected: %w", err))
 	}
 	result := r.GetJSON200()
+	if result == nil && string(bytes.TrimSpace(ans.body)) == "null" {
+		return nil, nil, ans.strange(errors.New("the answer is the JSON null"))
+	}
 	if result == nil {
 		return nil, nil, ans.strange(fmt.Errorf("the answer is %s, not JSON", ans.mediaType()))
 	}

@@ -311,11 +311,11 @@ func (c *Client) issueStateless(ctx context.Context, body gen.IssueStatelessChan
 // https://developers.line.biz/en/reference/messaging-api/#get-all-valid-channel-access-token-key-ids-v2-1
 func (c *Client) ValidChannelAccessTokenKeyIDs(ctx context.Context) ([]string, error) {
 	return withAssertion(ctx, c, anyLife, func(a string) ([]string, error) {
-		params := gen.GetsAllValidChannelAccessTokenKeyIdsParams{ClientAssertionType: assertionType, ClientAssertion: a}
+		params := gen.GetsAllValidChannelAccessTokenKeyIDsParams{ClientAssertionType: assertionType, ClientAssertion: a}
 		rsp, ans, err := fetch(ctx, c, call{op: OpGetsAllValidChannelAccessTokenKeyIds, byAssertion: true, secrets: []string{a}},
 			func(ctx context.Context, api *gen.Client) (*http.Response, error) {
-				return api.GetsAllValidChannelAccessTokenKeyIds(ctx, &params)
-			}, gen.ParseGetsAllValidChannelAccessTokenKeyIdsResponse)
+				return api.GetsAllValidChannelAccessTokenKeyIDs(ctx, &params)
+			}, gen.ParseGetsAllValidChannelAccessTokenKeyIDsResponse)
 		if err != nil {
 			return nil, err
 		}

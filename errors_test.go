@@ -240,7 +240,7 @@ func TestAnswersThatAreNotLINEs(t *testing.T) {
 		"JSON under HTML":   {200, "text/html", `{"client_id":"1","expires_in":1}`, "text/html, not JSON", nil},
 		"no content type":   {200, "", "hello", "not JSON", nil},
 		"empty object":      {200, "application/json", "{}", "no client_id", nil},
-		"null":              {200, "application/json", "null", "no client_id", nil},
+		"null":              {200, "application/json", "null", "the answer is the JSON null", nil},
 		"not JSON":          {200, "application/json", "oops", "not the JSON that was expected", nil},
 		"wrong type":        {200, "application/json", `{"client_id":"1","expires_in":"1"}`, "not the JSON that was expected", nil},
 		"too much":          {200, "application/json", strings.Repeat(" ", 1<<20+1), "more than 1048576 bytes", nil},

@@ -34,13 +34,13 @@ func TestAPIDiff(t *testing.T) {
 		c.reset(t)
 	})
 	t.Run("a renamed field", func(t *testing.T) {
-		const use = "var kids = gen.ChannelAccessTokenKeyIdsResponse{}.Kids\n"
+		const use = "var kids = gen.ChannelAccessTokenKeyIDsResponse{}.Kids\n"
 		for name, pkg := range map[string]string{"gen/kids_test.go": "gen_test", "lineoauthtest/kids.go": "lineoauthtest", "examples/echobot/kids.go": "main"} {
 			c.write(t, name, "package "+pkg+"\n\nimport \"github.com/lineoauth/lineoauth/gen\"\n\n"+use)
 		}
 		says(t, apiDiff(t, renameField), 2,
 			"## On the wire", "GET /oauth2/v2.1/tokens/kid removed the required property `kids`",
-			"Incompatible changes:\n- ChannelAccessTokenKeyIdsResponse.Kids: removed", "KeyIds: added",
+			"Incompatible changes:\n- ChannelAccessTokenKeyIDsResponse.Kids: removed", "KeyIDs: added",
 			"## Places in this repository that no longer compile\n\n- client.go:", "\n- examples/echobot/kids.go:5:", "\n- gen/kids_test.go:5:", "\n- lineoauthtest/kids.go:5:",
 			"**major**; while the major is 0, **minor**", "mend the places above")
 		c.reset(t)
@@ -52,7 +52,7 @@ func TestAPIDiff(t *testing.T) {
 		says(t, apiDiff(t, renameOnWire, renameParameter, servers("https://two.example")), 0,
 			"## On the wire", "GET /oauth2/v2.1/tokens/kid removed the required property `kids`", "`client_assertion`",
 			"servers removed the server `https://api.line.me`",
-			"- ChannelAccessTokenKeyIdsResponse.Kids: tag changed from `json:\"kids\"` to `json:\"key_ids\"`",
+			"- ChannelAccessTokenKeyIDsResponse.Kids: tag changed from `json:\"kids\"` to `json:\"key_ids\"`",
 			"IssueStatelessChannelTokenFormdataBody.ClientSecret: tag changed", "**major**")
 		c.reset(t)
 	})

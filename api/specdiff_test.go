@@ -26,14 +26,14 @@ func TestSpecDiff(t *testing.T) {
 	t.Run("added", func(t *testing.T) {
 		c.edit(t, addField)
 		says(t, c.contract(t, "spec-diff", "HEAD"), 0, "## GET /oauth2/v2.1/tokens/kid\n\n- added the optional property `"+newField+"`",
-			"  - Go: ChannelAccessTokenKeyIdsResponse."+newName+": added", safe,
+			"  - Go: ChannelAccessTokenKeyIDsResponse."+newName+": added", safe,
 			"    ### Added\n\n    - GET /oauth2/v2.1/tokens/kid: added the optional property")
 		c.reset(t)
 	})
 	t.Run("broken", func(t *testing.T) {
 		c.edit(t, renameField)
 		a := c.contract(t, "spec-diff", "HEAD")
-		says(t, a, 1, both+"removed the required property `kids`", "  - Go: ChannelAccessTokenKeyIdsResponse.Kids: removed",
+		says(t, a, 1, both+"removed the required property `kids`", "  - Go: ChannelAccessTokenKeyIDsResponse.Kids: removed",
 			"Verdict: breaks callers on the wire and Go programs.", "`git diff HEAD... -- api`", "    ### Removed\n")
 		c.write(t, "api/breaking.txt", regexp.MustCompile(`(?m)^ +(\S.*) # WHY$`).FindStringSubmatch(a.stdout)[1]+" # nobody uses it yet\n")
 		says(t, c.contract(t, "spec-diff", "HEAD"), 0, "- **breaks callers on the wire and Go programs, as api/breaking.txt allows:** removed", "nor Go programs, but for what api/breaking.txt allows.")

@@ -1,6 +1,8 @@
 package gen_test
 
 import (
+	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -86,7 +88,7 @@ type errorParser func(status int, contentType, body string) (*gen.ErrorResponse,
 // parsers holds the parser of every operation, behind what they have in common.
 var parsers = map[string]errorParser{
 	"issueStatelessChannelToken":           errorOf(gen.ParseIssueStatelessChannelTokenResponse),
-	"getsAllValidChannelAccessTokenKeyIds": errorOf(gen.ParseGetsAllValidChannelAccessTokenKeyIdsResponse),
+	"getsAllValidChannelAccessTokenKeyIds": errorOf(gen.ParseGetsAllValidChannelAccessTokenKeyIDsResponse),
 	"issueChannelTokenByJWT":               errorOf(gen.ParseIssueChannelTokenByJWTResponse),
 	"verifyChannelTokenByJWT":              errorOf(gen.ParseVerifyChannelTokenByJWTResponse),
 	"revokeChannelTokenByJWT":              errorOf(gen.ParseRevokeChannelTokenByJWTResponse),
@@ -97,11 +99,7 @@ var parsers = map[string]errorParser{
 
 func errorOf[R interface{ GetJSONDefault() *gen.ErrorResponse }](parse func(*http.Response) (R, error)) errorParser {
 	return func(status int, contentType, body string) (*gen.ErrorResponse, error) {
-		r, err := parse(&http.Response{
-			StatusCode: status,
-			Header:     http.Header{"Content-Type": {contentType}},
-			Body:       io.NopCloser(strings.NewReader(body)),
-		})
+		r, err := parse(response(status, contentType, body))
 		if err != nil {
 			return nil, err
 		}
@@ -120,6 +118,11 @@ func TestEveryOperationReadsBothErrorShapes(t *testing.T) {
 			if err != nil || got == nil || got.Error != "e" || got.ErrorDescription != "d" {
 				t.Errorf("OAuth shape: %+v, %v", got, err)
 			}
+			// Whatever the document says of 400 for one operation.
+			got, err = parse(400, "application/json;charset=UTF-8", `{"error":"e"}`)
+			if err != nil || got == nil || got.Error != "e" {
+				t.Errorf("a status that the document may have: %+v, %v", got, err)
+			}
 			got, err = parse(404, "application/json", `{"message":"m","details":[{"message":"dm","property":"dp"}]}`)
 			if err != nil || got == nil || got.Message != "m" || len(got.Details) != 1 || got.Details[0].Property != "dp" {
 				t.Errorf("Messaging API shape: %+v, %v", got, err)
@@ -128,8 +131,84 @@ func TestEveryOperationReadsBothErrorShapes(t *testing.T) {
 	}
 }
 
+func response(status int, contentType, body string) *http.Response {
+	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(strings.NewReader(body))}
+}
+
+// A success without content is none.
+func TestSuccessHasContent(t *testing.T) {
+	for body, want := range map[string]*gen.VerifyChannelAccessTokenResponse{
+		"null": nil, " null\n": nil, `{"client_id":"1","expires_in":2}`: {ClientID: "1", ExpiresIn: 2},
+	} {
+		got, err := gen.ParseVerifyChannelTokenResponse(response(200, "application/json;charset=UTF-8", body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got.JSON200); diff != "" || got.JSONDefault != nil {
+			t.Errorf("%s (-want +got):\n%s", body, diff)
+		}
+		if string(got.Body) != body || got.StatusCode() != 200 || got.ContentType() != "application/json;charset=UTF-8" {
+			t.Errorf("%+v", got)
+		}
+	}
+	got, err := gen.ParseRevokeChannelTokenResponse(response(200, "application/json", "{}"))
+	if err != nil || got.JSONDefault != nil {
+		t.Errorf("a success is read as an error: %+v, %v", got, err)
+	}
+	for contentType, fails := range map[string]bool{"application/json": true, "text/html": false, "": false} {
+		if _, err := gen.ParseVerifyChannelTokenResponse(response(200, contentType, "<html>")); (err != nil) != fails {
+			t.Errorf("%q: %v", contentType, err)
+		}
+	}
+}
+
+func TestNewClientRefuses(t *testing.T) {
+	for _, server := range []string{"", "::bad", "api.line.me", "/oauth2", "https://", "https://a b"} {
+		if _, err := gen.NewClient(server); err == nil {
+			t.Errorf("%q is a server", server)
+		}
+		if _, err := gen.NewClientWithResponses(gen.DefaultServerURL, gen.WithBaseURL(server)); err == nil {
+			t.Errorf("%q is a base URL", server)
+		}
+	}
+	for _, server := range []string{gen.DefaultServerURL, "http://localhost:1", "https://proxy.example/line/"} {
+		if c, err := gen.NewClient(server); err != nil || !strings.HasSuffix(c.Server, "/") {
+			t.Errorf("%q: %+v, %v", server, c, err)
+		}
+	}
+}
+
+// Editors change a request in their order, and an error of one ends it.
+func TestRequestEditors(t *testing.T) {
+	var order []string
+	edit := func(name string, err error) gen.RequestEditorFn {
+		return func(context.Context, *http.Request) error {
+			order = append(order, name)
+			return err
+		}
+	}
+	client, err := gen.NewClient("https://line.example", gen.WithRequestEditorFn(edit("client", nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := errors.New("stop")
+	_, err = client.RevokeChannelTokenWithFormdataBody(t.Context(), gen.RevokeChannelTokenFormdataRequestBody{}, edit("call", stop))
+	if !errors.Is(err, stop) || !slices.Equal(order, []string{"client", "call"}) {
+		t.Errorf("%v, %v", order, err)
+	}
+}
+
 func TestNamesHaveInitialisms(t *testing.T) {
-	bad := regexp.MustCompile(`(Id|Url|Jwt|Http)([A-Z]|$)`)
+	bad := regexp.MustCompile(`(Ids?|Url|Jwt|Http)([A-Z]|$)`)
+	for _, typ := range []reflect.Type{
+		reflect.TypeFor[gen.ClientInterface](), reflect.TypeFor[gen.ClientWithResponsesInterface](),
+	} {
+		for method := range typ.Methods() {
+			if bad.MatchString(method.Name) {
+				t.Errorf("%s.%s", typ, method.Name)
+			}
+		}
+	}
 	for _, typ := range []reflect.Type{
 		reflect.TypeOf(gen.IssueChannelTokenByJWTResponse{}.JSON200).Elem(),
 		reflect.TypeOf(gen.VerifyChannelTokenResponse{}.JSON200).Elem(),

@@ -5,8 +5,9 @@ package gen
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
+	"mime"
 	"net/http"
 	"net/url"
 	"strings"
@@ -17,13 +18,17 @@ import (
 // DefaultServerURL defines the Server URL for https://api.line.me
 const DefaultServerURL = "https://api.line.me"
 
-// ChannelAccessTokenKeyIdsResponse The key IDs of the live v2.1 tokens.
-type ChannelAccessTokenKeyIdsResponse struct {
+// ChannelAccessTokenKeyIDsResponse is the schema ChannelAccessTokenKeyIdsResponse of the document.
+//
+// The key IDs of the live v2.1 tokens.
+type ChannelAccessTokenKeyIDsResponse struct {
 	// Kids The key IDs.
 	Kids []string `json:"kids"`
 }
 
-// ErrorResponse Why LINE refused a request.
+// ErrorResponse is the schema ErrorResponse of the document.
+//
+// Why LINE refused a request.
 type ErrorResponse struct {
 	// Details Which properties of the request are wrong. Goes with message.
 	Details []struct {
@@ -41,7 +46,9 @@ type ErrorResponse struct {
 	Message string `json:"message,omitempty"`
 }
 
-// IssueChannelAccessTokenResponse A new channel access token with a user-specified expiration.
+// IssueChannelAccessTokenResponse is the schema IssueChannelAccessTokenResponse of the document.
+//
+// A new channel access token with a user-specified expiration.
 type IssueChannelAccessTokenResponse struct {
 	// AccessToken The token. Treat it as opaque.
 	AccessToken string `json:"access_token"`
@@ -56,7 +63,9 @@ type IssueChannelAccessTokenResponse struct {
 	TokenType string `json:"token_type"`
 }
 
-// IssueShortLivedChannelAccessTokenResponse A new short-lived channel access token.
+// IssueShortLivedChannelAccessTokenResponse is the schema IssueShortLivedChannelAccessTokenResponse of the document.
+//
+// A new short-lived channel access token.
 type IssueShortLivedChannelAccessTokenResponse struct {
 	// AccessToken The token. It may hold `+`, `/` and `=`.
 	AccessToken string `json:"access_token"`
@@ -68,7 +77,9 @@ type IssueShortLivedChannelAccessTokenResponse struct {
 	TokenType string `json:"token_type"`
 }
 
-// IssueStatelessChannelAccessTokenResponse A new stateless channel access token.
+// IssueStatelessChannelAccessTokenResponse is the schema IssueStatelessChannelAccessTokenResponse of the document.
+//
+// A new stateless channel access token.
 type IssueStatelessChannelAccessTokenResponse struct {
 	// AccessToken The token. Treat it as opaque.
 	AccessToken string `json:"access_token"`
@@ -80,7 +91,9 @@ type IssueStatelessChannelAccessTokenResponse struct {
 	TokenType string `json:"token_type"`
 }
 
-// VerifyChannelAccessTokenResponse What LINE knows of a live token.
+// VerifyChannelAccessTokenResponse is the schema VerifyChannelAccessTokenResponse of the document.
+//
+// What LINE knows of a live token.
 type VerifyChannelAccessTokenResponse struct {
 	// ClientID The channel ID that the token was issued for.
 	ClientID string `json:"client_id"`
@@ -117,8 +130,8 @@ type IssueChannelTokenByJWTFormdataBody struct {
 	GrantType string `form:"grant_type" json:"grant_type"`
 }
 
-// GetsAllValidChannelAccessTokenKeyIdsParams defines parameters for GetsAllValidChannelAccessTokenKeyIds.
-type GetsAllValidChannelAccessTokenKeyIdsParams struct {
+// GetsAllValidChannelAccessTokenKeyIDsParams defines parameters for GetsAllValidChannelAccessTokenKeyIDs.
+type GetsAllValidChannelAccessTokenKeyIDsParams struct {
 	// ClientAssertionType Always `urn:ietf:params:oauth:client-assertion-type:jwt-bearer`.
 	ClientAssertionType string `form:"client_assertion_type" json:"client_assertion_type"`
 
@@ -185,61 +198,52 @@ type RevokeChannelTokenFormdataRequestBody RevokeChannelTokenFormdataBody
 // VerifyChannelTokenFormdataRequestBody defines body for VerifyChannelToken for application/x-www-form-urlencoded ContentType.
 type VerifyChannelTokenFormdataRequestBody VerifyChannelTokenFormdataBody
 
-// RequestEditorFn is the function signature for the RequestEditor callback function
+// RequestEditorFn changes a request before it is sent.
 type RequestEditorFn func(ctx context.Context, req *http.Request) error
 
-// Doer performs HTTP requests.
-//
-// The standard http.Client implements this interface.
+// HttpRequestDoer sends a request. An [http.Client] is one.
 type HttpRequestDoer interface {
 	Do(req *http.Request) (*http.Response, error)
 }
 
-// Client which conforms to the OpenAPI3 specification for this service.
+// Client sends the requests of the document, and returns the responses as they come.
 type Client struct {
-	// The endpoint of the server conforming to this interface, with scheme,
-	// https://api.deepmap.com for example. This can contain a path relative
-	// to the server, such as https://api.deepmap.com/dev-test, and all the
-	// paths in the swagger spec will be appended to the server.
+	// Server is the URL that the paths of the document are below. It ends in a
+	// slash; [NewClient] adds one.
 	Server string
 
-	// Doer for performing requests, typically a *http.Client with any
-	// customized settings, such as certificate chains.
+	// Client sends the requests.
 	Client HttpRequestDoer
 
-	// A list of callbacks for modifying requests which are generated before sending over
-	// the network.
+	// RequestEditors change each request, before those of a call.
 	RequestEditors []RequestEditorFn
 }
 
-// ClientOption allows setting custom parameters during construction
+// ClientOption configures a new [Client].
 type ClientOption func(*Client) error
 
-// Creates a new Client, with reasonable defaults
+// NewClient returns a client of a server, whose URL has to be absolute. Without
+// [WithHTTPClient], it sends its requests by an [http.Client].
 func NewClient(server string, opts ...ClientOption) (*Client, error) {
-	// create a client with sane default values
-	client := Client{
-		Server: server,
-	}
-	// mutate client and add all optional params
-	for _, o := range opts {
-		if err := o(&client); err != nil {
+	client := Client{Server: server}
+	for _, option := range opts {
+		if err := option(&client); err != nil {
 			return nil, err
 		}
 	}
-	// ensure the server URL always has a trailing slash
+	if parsed, err := url.Parse(client.Server); err != nil || parsed.Scheme == "" || parsed.Host == "" {
+		return nil, errors.New("the server is not an absolute URL, such as https://api.example.com")
+	}
 	if !strings.HasSuffix(client.Server, "/") {
 		client.Server += "/"
 	}
-	// create httpClient, if not already present
 	if client.Client == nil {
 		client.Client = &http.Client{}
 	}
 	return &client, nil
 }
 
-// WithHTTPClient allows overriding the default Doer, which is
-// automatically created using http.Client. This is useful for tests.
+// WithHTTPClient has doer send the requests.
 func WithHTTPClient(doer HttpRequestDoer) ClientOption {
 	return func(c *Client) error {
 		c.Client = doer
@@ -247,8 +251,7 @@ func WithHTTPClient(doer HttpRequestDoer) ClientOption {
 	}
 }
 
-// WithRequestEditorFn allows setting up a callback function, which will be
-// called right before sending the request. This can be used to mutate the request.
+// WithRequestEditorFn has fn change each request.
 func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 	return func(c *Client) error {
 		c.RequestEditors = append(c.RequestEditors, fn)
@@ -256,785 +259,302 @@ func WithRequestEditorFn(fn RequestEditorFn) ClientOption {
 	}
 }
 
-// The interface specification for the client above.
+// ClientInterface has the methods of [Client]. It gets more of them in minor
+// versions, with each operation that the document gets; do not implement it
+// without embedding it.
 type ClientInterface interface {
-
-	// RevokeChannelTokenByJWTWithBody Revoke a v2.1 channel access token
-	//
-	// Ends a token with a user-specified expiration at once. The answer is 200
-	// for a token that LINE does not know, or no longer, too.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /oauth2/v2.1/revoke (the `RevokeChannelTokenByJWT` operationId).
 	RevokeChannelTokenByJWTWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RevokeChannelTokenByJWTWithFormdataBody Revoke a v2.1 channel access token
-	//
-	// Ends a token with a user-specified expiration at once. The answer is 200
-	// for a token that LINE does not know, or no longer, too.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type.
-	//
-	// Corresponds with POST /oauth2/v2.1/revoke (the `RevokeChannelTokenByJWT` operationId).
 	RevokeChannelTokenByJWTWithFormdataBody(ctx context.Context, body RevokeChannelTokenByJWTFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// IssueChannelTokenByJWTWithBody Issue a channel access token with a user-specified expiration (v2.1)
-	//
-	// The token lives as long as the assertion's `token_exp` asks, 30 days at
-	// most. A channel has at most 30 of them alive; the next one is refused.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /oauth2/v2.1/token (the `IssueChannelTokenByJWT` operationId).
 	IssueChannelTokenByJWTWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// IssueChannelTokenByJWTWithFormdataBody Issue a channel access token with a user-specified expiration (v2.1)
-	//
-	// The token lives as long as the assertion's `token_exp` asks, 30 days at
-	// most. A channel has at most 30 of them alive; the next one is refused.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type.
-	//
-	// Corresponds with POST /oauth2/v2.1/token (the `IssueChannelTokenByJWT` operationId).
 	IssueChannelTokenByJWTWithFormdataBody(ctx context.Context, body IssueChannelTokenByJWTFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// GetsAllValidChannelAccessTokenKeyIds List the key IDs of live v2.1 tokens
-	//
-	// Names every token with a user-specified expiration that is still alive,
-	// by the key ID that came with it when it was issued.
-	//
-	// Corresponds with GET /oauth2/v2.1/tokens/kid (the `GetsAllValidChannelAccessTokenKeyIds` operationId).
-	GetsAllValidChannelAccessTokenKeyIds(ctx context.Context, params *GetsAllValidChannelAccessTokenKeyIdsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// VerifyChannelTokenByJWT Verify a v2.1 channel access token
-	//
-	// Says whether a token with a user-specified expiration is alive, and for how long.
-	//
-	// Corresponds with GET /oauth2/v2.1/verify (the `VerifyChannelTokenByJWT` operationId).
+	GetsAllValidChannelAccessTokenKeyIDs(ctx context.Context, params *GetsAllValidChannelAccessTokenKeyIDsParams, reqEditors ...RequestEditorFn) (*http.Response, error)
 	VerifyChannelTokenByJWT(ctx context.Context, params *VerifyChannelTokenByJWTParams, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// IssueStatelessChannelTokenWithBody Issue a stateless channel access token
-	//
-	// The token lives 15 minutes, cannot be revoked, and any number of them
-	// may live at once. The caller proves itself with a JWT assertion or with
-	// the channel secret, never with both.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /oauth2/v3/token (the `IssueStatelessChannelToken` operationId).
 	IssueStatelessChannelTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// IssueStatelessChannelTokenWithFormdataBody Issue a stateless channel access token
-	//
-	// The token lives 15 minutes, cannot be revoked, and any number of them
-	// may live at once. The caller proves itself with a JWT assertion or with
-	// the channel secret, never with both.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type.
-	//
-	// Corresponds with POST /oauth2/v3/token (the `IssueStatelessChannelToken` operationId).
 	IssueStatelessChannelTokenWithFormdataBody(ctx context.Context, body IssueStatelessChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// IssueChannelTokenWithBody Issue a short-lived channel access token
-	//
-	// The token lives 30 days. A channel has at most 30 of them alive; issuing
-	// another one revokes the oldest.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /v2/oauth/accessToken (the `IssueChannelToken` operationId).
 	IssueChannelTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// IssueChannelTokenWithFormdataBody Issue a short-lived channel access token
-	//
-	// The token lives 30 days. A channel has at most 30 of them alive; issuing
-	// another one revokes the oldest.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type.
-	//
-	// Corresponds with POST /v2/oauth/accessToken (the `IssueChannelToken` operationId).
 	IssueChannelTokenWithFormdataBody(ctx context.Context, body IssueChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RevokeChannelTokenWithBody Revoke a short-lived or long-lived channel access token
-	//
-	// Ends an opaque token at once. The answer is 200 for an unknown token, too.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /v2/oauth/revoke (the `RevokeChannelToken` operationId).
 	RevokeChannelTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// RevokeChannelTokenWithFormdataBody Revoke a short-lived or long-lived channel access token
-	//
-	// Ends an opaque token at once. The answer is 200 for an unknown token, too.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type.
-	//
-	// Corresponds with POST /v2/oauth/revoke (the `RevokeChannelToken` operationId).
 	RevokeChannelTokenWithFormdataBody(ctx context.Context, body RevokeChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// VerifyChannelTokenWithBody Verify a short-lived or long-lived channel access token
-	//
-	// Says whether an opaque token is alive, and for how long.
-	//
-	// Takes any type of body and a specified content type.
-	//
-	// Corresponds with POST /v2/oauth/verify (the `VerifyChannelToken` operationId).
 	VerifyChannelTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error)
-
-	// VerifyChannelTokenWithFormdataBody Verify a short-lived or long-lived channel access token
-	//
-	// Says whether an opaque token is alive, and for how long.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type.
-	//
-	// Corresponds with POST /v2/oauth/verify (the `VerifyChannelToken` operationId).
 	VerifyChannelTokenWithFormdataBody(ctx context.Context, body VerifyChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error)
 }
 
-// RevokeChannelTokenByJWTWithBody Revoke a v2.1 channel access token
-//
-// Ends a token with a user-specified expiration at once. The answer is 200
-// for a token that LINE does not know, or no longer, too.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /oauth2/v2.1/revoke (the `RevokeChannelTokenByJWT` operationId).
+// RevokeChannelTokenByJWTWithBody sends POST /oauth2/v2.1/revoke: revoke a v2.1 channel access token. The body may be any.
 func (c *Client) RevokeChannelTokenByJWTWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeChannelTokenByJWTRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, err, reqEditors)
 }
 
-// RevokeChannelTokenByJWTWithFormdataBody Revoke a v2.1 channel access token
+// RevokeChannelTokenByJWTWithFormdataBody sends POST /oauth2/v2.1/revoke: revoke a v2.1 channel access token. The body is application/x-www-form-urlencoded.
 //
 // Ends a token with a user-specified expiration at once. The answer is 200
 // for a token that LINE does not know, or no longer, too.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type.
-//
-// Corresponds with POST /oauth2/v2.1/revoke (the `RevokeChannelTokenByJWT` operationId).
 func (c *Client) RevokeChannelTokenByJWTWithFormdataBody(ctx context.Context, body RevokeChannelTokenByJWTFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeChannelTokenByJWTRequestWithFormdataBody(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, err, reqEditors)
 }
 
-// IssueChannelTokenByJWTWithBody Issue a channel access token with a user-specified expiration (v2.1)
-//
-// The token lives as long as the assertion's `token_exp` asks, 30 days at
-// most. A channel has at most 30 of them alive; the next one is refused.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /oauth2/v2.1/token (the `IssueChannelTokenByJWT` operationId).
+// IssueChannelTokenByJWTWithBody sends POST /oauth2/v2.1/token: issue a channel access token with a user-specified expiration (v2.1). The body may be any.
 func (c *Client) IssueChannelTokenByJWTWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewIssueChannelTokenByJWTRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, err, reqEditors)
 }
 
-// IssueChannelTokenByJWTWithFormdataBody Issue a channel access token with a user-specified expiration (v2.1)
+// IssueChannelTokenByJWTWithFormdataBody sends POST /oauth2/v2.1/token: issue a channel access token with a user-specified expiration (v2.1). The body is application/x-www-form-urlencoded.
 //
 // The token lives as long as the assertion's `token_exp` asks, 30 days at
 // most. A channel has at most 30 of them alive; the next one is refused.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type.
-//
-// Corresponds with POST /oauth2/v2.1/token (the `IssueChannelTokenByJWT` operationId).
 func (c *Client) IssueChannelTokenByJWTWithFormdataBody(ctx context.Context, body IssueChannelTokenByJWTFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewIssueChannelTokenByJWTRequestWithFormdataBody(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, err, reqEditors)
 }
 
-// GetsAllValidChannelAccessTokenKeyIds List the key IDs of live v2.1 tokens
+// GetsAllValidChannelAccessTokenKeyIDs sends GET /oauth2/v2.1/tokens/kid: list the key IDs of live v2.1 tokens.
 //
 // Names every token with a user-specified expiration that is still alive,
 // by the key ID that came with it when it was issued.
-//
-// Corresponds with GET /oauth2/v2.1/tokens/kid (the `GetsAllValidChannelAccessTokenKeyIds` operationId).
-func (c *Client) GetsAllValidChannelAccessTokenKeyIds(ctx context.Context, params *GetsAllValidChannelAccessTokenKeyIdsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
-	req, err := NewGetsAllValidChannelAccessTokenKeyIdsRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+func (c *Client) GetsAllValidChannelAccessTokenKeyIDs(ctx context.Context, params *GetsAllValidChannelAccessTokenKeyIDsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
+	req, err := NewGetsAllValidChannelAccessTokenKeyIDsRequest(c.Server, params)
+	return c.send(ctx, req, err, reqEditors)
 }
 
-// VerifyChannelTokenByJWT Verify a v2.1 channel access token
+// VerifyChannelTokenByJWT sends GET /oauth2/v2.1/verify: verify a v2.1 channel access token.
 //
 // Says whether a token with a user-specified expiration is alive, and for how long.
-//
-// Corresponds with GET /oauth2/v2.1/verify (the `VerifyChannelTokenByJWT` operationId).
 func (c *Client) VerifyChannelTokenByJWT(ctx context.Context, params *VerifyChannelTokenByJWTParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewVerifyChannelTokenByJWTRequest(c.Server, params)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, err, reqEditors)
 }
 
-// IssueStatelessChannelTokenWithBody Issue a stateless channel access token
-//
-// The token lives 15 minutes, cannot be revoked, and any number of them
-// may live at once. The caller proves itself with a JWT assertion or with
-// the channel secret, never with both.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /oauth2/v3/token (the `IssueStatelessChannelToken` operationId).
+// IssueStatelessChannelTokenWithBody sends POST /oauth2/v3/token: issue a stateless channel access token. The body may be any.
 func (c *Client) IssueStatelessChannelTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewIssueStatelessChannelTokenRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, err, reqEditors)
 }
 
-// IssueStatelessChannelTokenWithFormdataBody Issue a stateless channel access token
+// IssueStatelessChannelTokenWithFormdataBody sends POST /oauth2/v3/token: issue a stateless channel access token. The body is application/x-www-form-urlencoded.
 //
 // The token lives 15 minutes, cannot be revoked, and any number of them
 // may live at once. The caller proves itself with a JWT assertion or with
 // the channel secret, never with both.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type.
-//
-// Corresponds with POST /oauth2/v3/token (the `IssueStatelessChannelToken` operationId).
 func (c *Client) IssueStatelessChannelTokenWithFormdataBody(ctx context.Context, body IssueStatelessChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewIssueStatelessChannelTokenRequestWithFormdataBody(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, err, reqEditors)
 }
 
-// IssueChannelTokenWithBody Issue a short-lived channel access token
-//
-// The token lives 30 days. A channel has at most 30 of them alive; issuing
-// another one revokes the oldest.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /v2/oauth/accessToken (the `IssueChannelToken` operationId).
+// IssueChannelTokenWithBody sends POST /v2/oauth/accessToken: issue a short-lived channel access token. The body may be any.
 func (c *Client) IssueChannelTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewIssueChannelTokenRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, err, reqEditors)
 }
 
-// IssueChannelTokenWithFormdataBody Issue a short-lived channel access token
+// IssueChannelTokenWithFormdataBody sends POST /v2/oauth/accessToken: issue a short-lived channel access token. The body is application/x-www-form-urlencoded.
 //
 // The token lives 30 days. A channel has at most 30 of them alive; issuing
 // another one revokes the oldest.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type.
-//
-// Corresponds with POST /v2/oauth/accessToken (the `IssueChannelToken` operationId).
 func (c *Client) IssueChannelTokenWithFormdataBody(ctx context.Context, body IssueChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewIssueChannelTokenRequestWithFormdataBody(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, err, reqEditors)
 }
 
-// RevokeChannelTokenWithBody Revoke a short-lived or long-lived channel access token
-//
-// Ends an opaque token at once. The answer is 200 for an unknown token, too.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /v2/oauth/revoke (the `RevokeChannelToken` operationId).
+// RevokeChannelTokenWithBody sends POST /v2/oauth/revoke: revoke a short-lived or long-lived channel access token. The body may be any.
 func (c *Client) RevokeChannelTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeChannelTokenRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, err, reqEditors)
 }
 
-// RevokeChannelTokenWithFormdataBody Revoke a short-lived or long-lived channel access token
+// RevokeChannelTokenWithFormdataBody sends POST /v2/oauth/revoke: revoke a short-lived or long-lived channel access token. The body is application/x-www-form-urlencoded.
 //
 // Ends an opaque token at once. The answer is 200 for an unknown token, too.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type.
-//
-// Corresponds with POST /v2/oauth/revoke (the `RevokeChannelToken` operationId).
 func (c *Client) RevokeChannelTokenWithFormdataBody(ctx context.Context, body RevokeChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewRevokeChannelTokenRequestWithFormdataBody(c.Server, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, err, reqEditors)
 }
 
-// VerifyChannelTokenWithBody Verify a short-lived or long-lived channel access token
-//
-// Says whether an opaque token is alive, and for how long.
-//
-// Takes any type of body and a specified content type.
-//
-// Corresponds with POST /v2/oauth/verify (the `VerifyChannelToken` operationId).
+// VerifyChannelTokenWithBody sends POST /v2/oauth/verify: verify a short-lived or long-lived channel access token. The body may be any.
 func (c *Client) VerifyChannelTokenWithBody(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewVerifyChannelTokenRequestWithBody(c.Server, contentType, body)
-	if err != nil {
-		return nil, err
-	}
-	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
-	}
-	return c.Client.Do(req)
+	return c.send(ctx, req, err, reqEditors)
 }
 
-// VerifyChannelTokenWithFormdataBody Verify a short-lived or long-lived channel access token
+// VerifyChannelTokenWithFormdataBody sends POST /v2/oauth/verify: verify a short-lived or long-lived channel access token. The body is application/x-www-form-urlencoded.
 //
 // Says whether an opaque token is alive, and for how long.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type.
-//
-// Corresponds with POST /v2/oauth/verify (the `VerifyChannelToken` operationId).
 func (c *Client) VerifyChannelTokenWithFormdataBody(ctx context.Context, body VerifyChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewVerifyChannelTokenRequestWithFormdataBody(c.Server, body)
+	return c.send(ctx, req, err, reqEditors)
+}
+
+// NewRevokeChannelTokenByJWTRequestWithFormdataBody makes the request that [Client.RevokeChannelTokenByJWTWithFormdataBody] sends.
+func NewRevokeChannelTokenByJWTRequestWithFormdataBody(server string, body RevokeChannelTokenByJWTFormdataRequestBody) (*http.Request, error) {
+	text, err := formText(body)
+	if err != nil {
+		return nil, err
+	}
+	return NewRevokeChannelTokenByJWTRequestWithBody(server, "application/x-www-form-urlencoded", strings.NewReader(text))
+}
+
+// NewRevokeChannelTokenByJWTRequestWithBody makes the request that [Client.RevokeChannelTokenByJWTWithBody] sends.
+func NewRevokeChannelTokenByJWTRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	return newRequest(http.MethodPost, server, "/oauth2/v2.1/revoke", nil, contentType, body)
+}
+
+// NewIssueChannelTokenByJWTRequestWithFormdataBody makes the request that [Client.IssueChannelTokenByJWTWithFormdataBody] sends.
+func NewIssueChannelTokenByJWTRequestWithFormdataBody(server string, body IssueChannelTokenByJWTFormdataRequestBody) (*http.Request, error) {
+	text, err := formText(body)
+	if err != nil {
+		return nil, err
+	}
+	return NewIssueChannelTokenByJWTRequestWithBody(server, "application/x-www-form-urlencoded", strings.NewReader(text))
+}
+
+// NewIssueChannelTokenByJWTRequestWithBody makes the request that [Client.IssueChannelTokenByJWTWithBody] sends.
+func NewIssueChannelTokenByJWTRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	return newRequest(http.MethodPost, server, "/oauth2/v2.1/token", nil, contentType, body)
+}
+
+// NewGetsAllValidChannelAccessTokenKeyIDsRequest makes the request that [Client.GetsAllValidChannelAccessTokenKeyIDs] sends.
+func NewGetsAllValidChannelAccessTokenKeyIDsRequest(server string, params *GetsAllValidChannelAccessTokenKeyIDsParams) (*http.Request, error) {
+	var query []string
+	if params != nil {
+		{
+			text, err := runtime.StyleParamWithOptions("form", true, "client_assertion_type", params.ClientAssertionType, runtime.StyleParamOptions{Type: "string", Format: "", ParamLocation: runtime.ParamLocationQuery})
+			if err != nil {
+				return nil, err
+			}
+			query = append(query, text)
+		}
+		{
+			text, err := runtime.StyleParamWithOptions("form", true, "client_assertion", params.ClientAssertion, runtime.StyleParamOptions{Type: "string", Format: "", ParamLocation: runtime.ParamLocationQuery})
+			if err != nil {
+				return nil, err
+			}
+			query = append(query, text)
+		}
+	}
+	return newRequest(http.MethodGet, server, "/oauth2/v2.1/tokens/kid", query, "", nil)
+}
+
+// NewVerifyChannelTokenByJWTRequest makes the request that [Client.VerifyChannelTokenByJWT] sends.
+func NewVerifyChannelTokenByJWTRequest(server string, params *VerifyChannelTokenByJWTParams) (*http.Request, error) {
+	var query []string
+	if params != nil {
+		{
+			text, err := runtime.StyleParamWithOptions("form", true, "access_token", params.AccessToken, runtime.StyleParamOptions{Type: "string", Format: "", ParamLocation: runtime.ParamLocationQuery})
+			if err != nil {
+				return nil, err
+			}
+			query = append(query, text)
+		}
+	}
+	return newRequest(http.MethodGet, server, "/oauth2/v2.1/verify", query, "", nil)
+}
+
+// NewIssueStatelessChannelTokenRequestWithFormdataBody makes the request that [Client.IssueStatelessChannelTokenWithFormdataBody] sends.
+func NewIssueStatelessChannelTokenRequestWithFormdataBody(server string, body IssueStatelessChannelTokenFormdataRequestBody) (*http.Request, error) {
+	text, err := formText(body)
+	if err != nil {
+		return nil, err
+	}
+	return NewIssueStatelessChannelTokenRequestWithBody(server, "application/x-www-form-urlencoded", strings.NewReader(text))
+}
+
+// NewIssueStatelessChannelTokenRequestWithBody makes the request that [Client.IssueStatelessChannelTokenWithBody] sends.
+func NewIssueStatelessChannelTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	return newRequest(http.MethodPost, server, "/oauth2/v3/token", nil, contentType, body)
+}
+
+// NewIssueChannelTokenRequestWithFormdataBody makes the request that [Client.IssueChannelTokenWithFormdataBody] sends.
+func NewIssueChannelTokenRequestWithFormdataBody(server string, body IssueChannelTokenFormdataRequestBody) (*http.Request, error) {
+	text, err := formText(body)
+	if err != nil {
+		return nil, err
+	}
+	return NewIssueChannelTokenRequestWithBody(server, "application/x-www-form-urlencoded", strings.NewReader(text))
+}
+
+// NewIssueChannelTokenRequestWithBody makes the request that [Client.IssueChannelTokenWithBody] sends.
+func NewIssueChannelTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	return newRequest(http.MethodPost, server, "/v2/oauth/accessToken", nil, contentType, body)
+}
+
+// NewRevokeChannelTokenRequestWithFormdataBody makes the request that [Client.RevokeChannelTokenWithFormdataBody] sends.
+func NewRevokeChannelTokenRequestWithFormdataBody(server string, body RevokeChannelTokenFormdataRequestBody) (*http.Request, error) {
+	text, err := formText(body)
+	if err != nil {
+		return nil, err
+	}
+	return NewRevokeChannelTokenRequestWithBody(server, "application/x-www-form-urlencoded", strings.NewReader(text))
+}
+
+// NewRevokeChannelTokenRequestWithBody makes the request that [Client.RevokeChannelTokenWithBody] sends.
+func NewRevokeChannelTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	return newRequest(http.MethodPost, server, "/v2/oauth/revoke", nil, contentType, body)
+}
+
+// NewVerifyChannelTokenRequestWithFormdataBody makes the request that [Client.VerifyChannelTokenWithFormdataBody] sends.
+func NewVerifyChannelTokenRequestWithFormdataBody(server string, body VerifyChannelTokenFormdataRequestBody) (*http.Request, error) {
+	text, err := formText(body)
+	if err != nil {
+		return nil, err
+	}
+	return NewVerifyChannelTokenRequestWithBody(server, "application/x-www-form-urlencoded", strings.NewReader(text))
+}
+
+// NewVerifyChannelTokenRequestWithBody makes the request that [Client.VerifyChannelTokenWithBody] sends.
+func NewVerifyChannelTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
+	return newRequest(http.MethodPost, server, "/v2/oauth/verify", nil, contentType, body)
+}
+
+func (c *Client) send(ctx context.Context, req *http.Request, err error, editors []RequestEditorFn) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
 	req = req.WithContext(ctx)
-	if err := c.applyEditors(ctx, req, reqEditors); err != nil {
-		return nil, err
+	for _, list := range [][]RequestEditorFn{c.RequestEditors, editors} {
+		for _, edit := range list {
+			if err := edit(ctx, req); err != nil {
+				return nil, err
+			}
+		}
 	}
 	return c.Client.Do(req)
 }
 
-// NewRevokeChannelTokenByJWTRequestWithFormdataBody calls the generic RevokeChannelTokenByJWT builder with application/x-www-form-urlencoded body
-func NewRevokeChannelTokenByJWTRequestWithFormdataBody(server string, body RevokeChannelTokenByJWTFormdataRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	bodyStr, err := runtime.MarshalForm(body, nil)
+// newRequest makes a request for a path below a server.
+func newRequest(method, server, path string, query []string, contentType string, body io.Reader) (*http.Request, error) {
+	base, err := url.Parse(server)
 	if err != nil {
 		return nil, err
 	}
-	bodyReader = strings.NewReader(bodyStr.Encode())
-	return NewRevokeChannelTokenByJWTRequestWithBody(server, "application/x-www-form-urlencoded", bodyReader)
+	target, err := base.Parse("." + path)
+	if err != nil {
+		return nil, err
+	}
+	target.RawQuery = strings.Join(query, "&")
+	req, err := http.NewRequest(method, target.String(), body)
+	if err == nil && contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	return req, err
 }
 
-// NewRevokeChannelTokenByJWTRequestWithBody constructs an http.Request for the RevokeChannelTokenByJWT method, with any body, and a specified content type
-func NewRevokeChannelTokenByJWTRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/oauth2/v2.1/revoke")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
+func formText(value any) (string, error) {
+	form, err := runtime.MarshalForm(value, nil)
+	return form.Encode(), err
 }
 
-// NewIssueChannelTokenByJWTRequestWithFormdataBody calls the generic IssueChannelTokenByJWT builder with application/x-www-form-urlencoded body
-func NewIssueChannelTokenByJWTRequestWithFormdataBody(server string, body IssueChannelTokenByJWTFormdataRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	bodyStr, err := runtime.MarshalForm(body, nil)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = strings.NewReader(bodyStr.Encode())
-	return NewIssueChannelTokenByJWTRequestWithBody(server, "application/x-www-form-urlencoded", bodyReader)
+func jsonText(value any) (string, error) {
+	text, err := json.Marshal(value)
+	return string(text), err
 }
 
-// NewIssueChannelTokenByJWTRequestWithBody constructs an http.Request for the IssueChannelTokenByJWT method, with any body, and a specified content type
-func NewIssueChannelTokenByJWTRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/oauth2/v2.1/token")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewGetsAllValidChannelAccessTokenKeyIdsRequest constructs an http.Request for the GetsAllValidChannelAccessTokenKeyIds method
-func NewGetsAllValidChannelAccessTokenKeyIdsRequest(server string, params *GetsAllValidChannelAccessTokenKeyIdsParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/oauth2/v2.1/tokens/kid")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "client_assertion_type", params.ClientAssertionType, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-			return nil, err
-		} else {
-			for _, qp := range strings.Split(queryFrag, "&") {
-				rawQueryFragments = append(rawQueryFragments, qp)
-			}
-		}
-
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "client_assertion", params.ClientAssertion, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-			return nil, err
-		} else {
-			for _, qp := range strings.Split(queryFrag, "&") {
-				rawQueryFragments = append(rawQueryFragments, qp)
-			}
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewVerifyChannelTokenByJWTRequest constructs an http.Request for the VerifyChannelTokenByJWT method
-func NewVerifyChannelTokenByJWTRequest(server string, params *VerifyChannelTokenByJWTParams) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/oauth2/v2.1/verify")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	if params != nil {
-		// queryValues collects non-styled parameters (passthrough, JSON)
-		// that are safe to round-trip through url.Values.Encode().
-		queryValues := queryURL.Query()
-		// rawQueryFragments collects pre-encoded query fragments from
-		// styled parameters, preserving literal commas as delimiters
-		// per the OpenAPI spec (e.g. "color=blue,black,brown").
-		var rawQueryFragments []string
-
-		if queryFrag, err := runtime.StyleParamWithOptions("form", true, "access_token", params.AccessToken, runtime.StyleParamOptions{ParamLocation: runtime.ParamLocationQuery, Type: "string", Format: ""}); err != nil {
-			return nil, err
-		} else {
-			for _, qp := range strings.Split(queryFrag, "&") {
-				rawQueryFragments = append(rawQueryFragments, qp)
-			}
-		}
-
-		if encoded := queryValues.Encode(); encoded != "" {
-			rawQueryFragments = append(rawQueryFragments, encoded)
-		}
-		queryURL.RawQuery = strings.Join(rawQueryFragments, "&")
-	}
-
-	req, err := http.NewRequest(http.MethodGet, queryURL.String(), nil)
-	if err != nil {
-		return nil, err
-	}
-
-	return req, nil
-}
-
-// NewIssueStatelessChannelTokenRequestWithFormdataBody calls the generic IssueStatelessChannelToken builder with application/x-www-form-urlencoded body
-func NewIssueStatelessChannelTokenRequestWithFormdataBody(server string, body IssueStatelessChannelTokenFormdataRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	bodyStr, err := runtime.MarshalForm(body, nil)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = strings.NewReader(bodyStr.Encode())
-	return NewIssueStatelessChannelTokenRequestWithBody(server, "application/x-www-form-urlencoded", bodyReader)
-}
-
-// NewIssueStatelessChannelTokenRequestWithBody constructs an http.Request for the IssueStatelessChannelToken method, with any body, and a specified content type
-func NewIssueStatelessChannelTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/oauth2/v3/token")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewIssueChannelTokenRequestWithFormdataBody calls the generic IssueChannelToken builder with application/x-www-form-urlencoded body
-func NewIssueChannelTokenRequestWithFormdataBody(server string, body IssueChannelTokenFormdataRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	bodyStr, err := runtime.MarshalForm(body, nil)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = strings.NewReader(bodyStr.Encode())
-	return NewIssueChannelTokenRequestWithBody(server, "application/x-www-form-urlencoded", bodyReader)
-}
-
-// NewIssueChannelTokenRequestWithBody constructs an http.Request for the IssueChannelToken method, with any body, and a specified content type
-func NewIssueChannelTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v2/oauth/accessToken")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewRevokeChannelTokenRequestWithFormdataBody calls the generic RevokeChannelToken builder with application/x-www-form-urlencoded body
-func NewRevokeChannelTokenRequestWithFormdataBody(server string, body RevokeChannelTokenFormdataRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	bodyStr, err := runtime.MarshalForm(body, nil)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = strings.NewReader(bodyStr.Encode())
-	return NewRevokeChannelTokenRequestWithBody(server, "application/x-www-form-urlencoded", bodyReader)
-}
-
-// NewRevokeChannelTokenRequestWithBody constructs an http.Request for the RevokeChannelToken method, with any body, and a specified content type
-func NewRevokeChannelTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v2/oauth/revoke")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-// NewVerifyChannelTokenRequestWithFormdataBody calls the generic VerifyChannelToken builder with application/x-www-form-urlencoded body
-func NewVerifyChannelTokenRequestWithFormdataBody(server string, body VerifyChannelTokenFormdataRequestBody) (*http.Request, error) {
-	var bodyReader io.Reader
-	bodyStr, err := runtime.MarshalForm(body, nil)
-	if err != nil {
-		return nil, err
-	}
-	bodyReader = strings.NewReader(bodyStr.Encode())
-	return NewVerifyChannelTokenRequestWithBody(server, "application/x-www-form-urlencoded", bodyReader)
-}
-
-// NewVerifyChannelTokenRequestWithBody constructs an http.Request for the VerifyChannelToken method, with any body, and a specified content type
-func NewVerifyChannelTokenRequestWithBody(server string, contentType string, body io.Reader) (*http.Request, error) {
-	var err error
-
-	serverURL, err := url.Parse(server)
-	if err != nil {
-		return nil, err
-	}
-
-	operationPath := fmt.Sprintf("/v2/oauth/verify")
-	if operationPath[0] == '/' {
-		operationPath = "." + operationPath
-	}
-
-	queryURL, err := serverURL.Parse(operationPath)
-	if err != nil {
-		return nil, err
-	}
-
-	req, err := http.NewRequest(http.MethodPost, queryURL.String(), body)
-	if err != nil {
-		return nil, err
-	}
-
-	req.Header.Add("Content-Type", contentType)
-
-	return req, nil
-}
-
-func (c *Client) applyEditors(ctx context.Context, req *http.Request, additionalEditors []RequestEditorFn) error {
-	for _, r := range c.RequestEditors {
-		if err := r(ctx, req); err != nil {
-			return err
-		}
-	}
-	for _, r := range additionalEditors {
-		if err := r(ctx, req); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// ClientWithResponses builds on ClientInterface to offer response payloads
+// ClientWithResponses sends the requests of the document, and reads what comes back.
 type ClientWithResponses struct {
 	ClientInterface
 }
 
-// NewClientWithResponses creates a new ClientWithResponses, which wraps
-// Client with return type handling
+// NewClientWithResponses is [NewClient] for a client that reads what comes back.
 func NewClientWithResponses(server string, opts ...ClientOption) (*ClientWithResponses, error) {
 	client, err := NewClient(server, opts...)
 	if err != nil {
@@ -1043,1016 +563,457 @@ func NewClientWithResponses(server string, opts ...ClientOption) (*ClientWithRes
 	return &ClientWithResponses{client}, nil
 }
 
-// WithBaseURL overrides the baseURL.
+// WithBaseURL has the requests go to another server.
 func WithBaseURL(baseURL string) ClientOption {
 	return func(c *Client) error {
-		newBaseURL, err := url.Parse(baseURL)
-		if err != nil {
-			return err
-		}
-		c.Server = newBaseURL.String()
+		c.Server = baseURL
 		return nil
 	}
 }
 
-// ClientWithResponsesInterface is the interface specification for the client with responses above.
+// ClientWithResponsesInterface has the methods of [ClientWithResponses]. It gets
+// more of them in minor versions, with each operation that the document gets; do
+// not implement it without embedding it.
 type ClientWithResponsesInterface interface {
-
-	// RevokeChannelTokenByJWTWithBodyWithResponse Revoke a v2.1 channel access token
-	//
-	// Ends a token with a user-specified expiration at once. The answer is 200
-	// for a token that LINE does not know, or no longer, too.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /oauth2/v2.1/revoke (the `RevokeChannelTokenByJWT` operationId).
 	RevokeChannelTokenByJWTWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeChannelTokenByJWTResponse, error)
-
-	// RevokeChannelTokenByJWTWithFormdataBodyWithResponse Revoke a v2.1 channel access token
-	//
-	// Ends a token with a user-specified expiration at once. The answer is 200
-	// for a token that LINE does not know, or no longer, too.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /oauth2/v2.1/revoke (the `RevokeChannelTokenByJWT` operationId).
 	RevokeChannelTokenByJWTWithFormdataBodyWithResponse(ctx context.Context, body RevokeChannelTokenByJWTFormdataRequestBody, reqEditors ...RequestEditorFn) (*RevokeChannelTokenByJWTResponse, error)
-
-	// IssueChannelTokenByJWTWithBodyWithResponse Issue a channel access token with a user-specified expiration (v2.1)
-	//
-	// The token lives as long as the assertion's `token_exp` asks, 30 days at
-	// most. A channel has at most 30 of them alive; the next one is refused.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /oauth2/v2.1/token (the `IssueChannelTokenByJWT` operationId).
 	IssueChannelTokenByJWTWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssueChannelTokenByJWTResponse, error)
-
-	// IssueChannelTokenByJWTWithFormdataBodyWithResponse Issue a channel access token with a user-specified expiration (v2.1)
-	//
-	// The token lives as long as the assertion's `token_exp` asks, 30 days at
-	// most. A channel has at most 30 of them alive; the next one is refused.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /oauth2/v2.1/token (the `IssueChannelTokenByJWT` operationId).
 	IssueChannelTokenByJWTWithFormdataBodyWithResponse(ctx context.Context, body IssueChannelTokenByJWTFormdataRequestBody, reqEditors ...RequestEditorFn) (*IssueChannelTokenByJWTResponse, error)
-
-	// GetsAllValidChannelAccessTokenKeyIdsWithResponse List the key IDs of live v2.1 tokens
-	//
-	// Names every token with a user-specified expiration that is still alive,
-	// by the key ID that came with it when it was issued.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /oauth2/v2.1/tokens/kid (the `GetsAllValidChannelAccessTokenKeyIds` operationId).
-	GetsAllValidChannelAccessTokenKeyIdsWithResponse(ctx context.Context, params *GetsAllValidChannelAccessTokenKeyIdsParams, reqEditors ...RequestEditorFn) (*GetsAllValidChannelAccessTokenKeyIdsResponse, error)
-
-	// VerifyChannelTokenByJWTWithResponse Verify a v2.1 channel access token
-	//
-	// Says whether a token with a user-specified expiration is alive, and for how long.
-	//
-	// Returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with GET /oauth2/v2.1/verify (the `VerifyChannelTokenByJWT` operationId).
+	GetsAllValidChannelAccessTokenKeyIDsWithResponse(ctx context.Context, params *GetsAllValidChannelAccessTokenKeyIDsParams, reqEditors ...RequestEditorFn) (*GetsAllValidChannelAccessTokenKeyIDsResponse, error)
 	VerifyChannelTokenByJWTWithResponse(ctx context.Context, params *VerifyChannelTokenByJWTParams, reqEditors ...RequestEditorFn) (*VerifyChannelTokenByJWTResponse, error)
-
-	// IssueStatelessChannelTokenWithBodyWithResponse Issue a stateless channel access token
-	//
-	// The token lives 15 minutes, cannot be revoked, and any number of them
-	// may live at once. The caller proves itself with a JWT assertion or with
-	// the channel secret, never with both.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /oauth2/v3/token (the `IssueStatelessChannelToken` operationId).
 	IssueStatelessChannelTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssueStatelessChannelTokenResponse, error)
-
-	// IssueStatelessChannelTokenWithFormdataBodyWithResponse Issue a stateless channel access token
-	//
-	// The token lives 15 minutes, cannot be revoked, and any number of them
-	// may live at once. The caller proves itself with a JWT assertion or with
-	// the channel secret, never with both.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /oauth2/v3/token (the `IssueStatelessChannelToken` operationId).
 	IssueStatelessChannelTokenWithFormdataBodyWithResponse(ctx context.Context, body IssueStatelessChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*IssueStatelessChannelTokenResponse, error)
-
-	// IssueChannelTokenWithBodyWithResponse Issue a short-lived channel access token
-	//
-	// The token lives 30 days. A channel has at most 30 of them alive; issuing
-	// another one revokes the oldest.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /v2/oauth/accessToken (the `IssueChannelToken` operationId).
 	IssueChannelTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssueChannelTokenResponse, error)
-
-	// IssueChannelTokenWithFormdataBodyWithResponse Issue a short-lived channel access token
-	//
-	// The token lives 30 days. A channel has at most 30 of them alive; issuing
-	// another one revokes the oldest.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /v2/oauth/accessToken (the `IssueChannelToken` operationId).
 	IssueChannelTokenWithFormdataBodyWithResponse(ctx context.Context, body IssueChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*IssueChannelTokenResponse, error)
-
-	// RevokeChannelTokenWithBodyWithResponse Revoke a short-lived or long-lived channel access token
-	//
-	// Ends an opaque token at once. The answer is 200 for an unknown token, too.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /v2/oauth/revoke (the `RevokeChannelToken` operationId).
 	RevokeChannelTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeChannelTokenResponse, error)
-
-	// RevokeChannelTokenWithFormdataBodyWithResponse Revoke a short-lived or long-lived channel access token
-	//
-	// Ends an opaque token at once. The answer is 200 for an unknown token, too.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /v2/oauth/revoke (the `RevokeChannelToken` operationId).
 	RevokeChannelTokenWithFormdataBodyWithResponse(ctx context.Context, body RevokeChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*RevokeChannelTokenResponse, error)
-
-	// VerifyChannelTokenWithBodyWithResponse Verify a short-lived or long-lived channel access token
-	//
-	// Says whether an opaque token is alive, and for how long.
-	//
-	// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /v2/oauth/verify (the `VerifyChannelToken` operationId).
 	VerifyChannelTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifyChannelTokenResponse, error)
-
-	// VerifyChannelTokenWithFormdataBodyWithResponse Verify a short-lived or long-lived channel access token
-	//
-	// Says whether an opaque token is alive, and for how long.
-	//
-	// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-	//
-	// Corresponds with POST /v2/oauth/verify (the `VerifyChannelToken` operationId).
 	VerifyChannelTokenWithFormdataBodyWithResponse(ctx context.Context, body VerifyChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*VerifyChannelTokenResponse, error)
 }
 
+// ClientResponse is what all responses have.
+type ClientResponse struct {
+	// Body is the whole body.
+	Body []byte
+
+	// HTTPResponse is the response itself; its body was read.
+	HTTPResponse *http.Response
+}
+
+// GetBody returns the whole body.
+func (r ClientResponse) GetBody() []byte { return r.Body }
+
+// Status returns the status line, such as "200 OK".
+func (r ClientResponse) Status() string {
+	if r.HTTPResponse == nil {
+		return ""
+	}
+	return r.HTTPResponse.Status
+}
+
+// StatusCode returns the status, such as 200.
+func (r ClientResponse) StatusCode() int {
+	if r.HTTPResponse == nil {
+		return 0
+	}
+	return r.HTTPResponse.StatusCode
+}
+
+// ContentType returns the header Content-Type.
+func (r ClientResponse) ContentType() string {
+	if r.HTTPResponse == nil {
+		return ""
+	}
+	return r.HTTPResponse.Header.Get("Content-Type")
+}
+
+// read reads a response. Into returns where JSON of a status goes, given whether
+// the content is of a type; nil for nowhere.
+func (r *ClientResponse) read(rsp *http.Response, into func(status int, is func(contentType string, only bool) bool) any) (err error) {
+	defer func() { _ = rsp.Body.Close() }()
+	if r.Body, err = io.ReadAll(rsp.Body); err != nil {
+		return err
+	}
+	r.HTTPResponse = rsp
+	got, _, _ := mime.ParseMediaType(rsp.Header.Get("Content-Type"))
+	dest := into(rsp.StatusCode, func(contentType string, only bool) bool {
+		declared, _, _ := mime.ParseMediaType(contentType)
+		return strings.Contains(got, "json") && (only || declared == got)
+	})
+	if dest == nil {
+		return nil
+	}
+	return json.Unmarshal(r.Body, dest) // the JSON null leaves a nil pointer
+}
+
+// RevokeChannelTokenByJWTResponse is the response to [Client.RevokeChannelTokenByJWTWithBody].
 type RevokeChannelTokenByJWTResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSONDefault the response for an HTTP default `application/json` response
+	ClientResponse
+
+	// JSONDefault is the application/json of a response that is not a success, or nil.
 	JSONDefault *ErrorResponse
 }
 
-// GetJSONDefault returns the response for an HTTP default `application/json` response
-func (r RevokeChannelTokenByJWTResponse) GetJSONDefault() *ErrorResponse {
-	return r.JSONDefault
+// GetJSONDefault returns JSONDefault.
+func (r RevokeChannelTokenByJWTResponse) GetJSONDefault() *ErrorResponse { return r.JSONDefault }
+
+// RevokeChannelTokenByJWTWithBodyWithResponse is [Client.RevokeChannelTokenByJWTWithBody] with its response read.
+func (c *ClientWithResponses) RevokeChannelTokenByJWTWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeChannelTokenByJWTResponse, error) {
+	return parsed(ParseRevokeChannelTokenByJWTResponse)(c.RevokeChannelTokenByJWTWithBody(ctx, contentType, body, reqEditors...))
 }
 
-// GetBody returns the raw response body bytes
-func (r RevokeChannelTokenByJWTResponse) GetBody() []byte {
-	return r.Body
+// RevokeChannelTokenByJWTWithFormdataBodyWithResponse is [Client.RevokeChannelTokenByJWTWithFormdataBody] with its response read.
+func (c *ClientWithResponses) RevokeChannelTokenByJWTWithFormdataBodyWithResponse(ctx context.Context, body RevokeChannelTokenByJWTFormdataRequestBody, reqEditors ...RequestEditorFn) (*RevokeChannelTokenByJWTResponse, error) {
+	return parsed(ParseRevokeChannelTokenByJWTResponse)(c.RevokeChannelTokenByJWTWithFormdataBody(ctx, body, reqEditors...))
 }
 
-// Status returns HTTPResponse.Status
-func (r RevokeChannelTokenByJWTResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
+// ParseRevokeChannelTokenByJWTResponse reads a response to RevokeChannelTokenByJWT, and closes its body.
+func ParseRevokeChannelTokenByJWTResponse(rsp *http.Response) (*RevokeChannelTokenByJWTResponse, error) {
+	response := new(RevokeChannelTokenByJWTResponse)
+	err := response.read(rsp, func(status int, is func(string, bool) bool) any {
+		switch {
+		case status == 200:
+			return nil
+		case is("application/json", true):
+			return &response.JSONDefault
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return http.StatusText(0)
+	return response, nil
 }
 
-// StatusCode returns HTTPResponse.StatusCode
-func (r RevokeChannelTokenByJWTResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r RevokeChannelTokenByJWTResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
+// IssueChannelTokenByJWTResponse is the response to [Client.IssueChannelTokenByJWTWithBody].
 type IssueChannelTokenByJWTResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
+	ClientResponse
+
+	// JSON200 is the application/json of status 200, or nil.
 	JSON200 *IssueChannelAccessTokenResponse
-	// JSONDefault the response for an HTTP default `application/json` response
+
+	// JSONDefault is the application/json of a response that is not a success, or nil.
 	JSONDefault *ErrorResponse
 }
 
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
+// GetJSON200 returns JSON200.
 func (r IssueChannelTokenByJWTResponse) GetJSON200() *IssueChannelAccessTokenResponse {
 	return r.JSON200
 }
 
-// GetJSONDefault returns the response for an HTTP default `application/json` response
-func (r IssueChannelTokenByJWTResponse) GetJSONDefault() *ErrorResponse {
-	return r.JSONDefault
+// GetJSONDefault returns JSONDefault.
+func (r IssueChannelTokenByJWTResponse) GetJSONDefault() *ErrorResponse { return r.JSONDefault }
+
+// IssueChannelTokenByJWTWithBodyWithResponse is [Client.IssueChannelTokenByJWTWithBody] with its response read.
+func (c *ClientWithResponses) IssueChannelTokenByJWTWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssueChannelTokenByJWTResponse, error) {
+	return parsed(ParseIssueChannelTokenByJWTResponse)(c.IssueChannelTokenByJWTWithBody(ctx, contentType, body, reqEditors...))
 }
 
-// GetBody returns the raw response body bytes
-func (r IssueChannelTokenByJWTResponse) GetBody() []byte {
-	return r.Body
+// IssueChannelTokenByJWTWithFormdataBodyWithResponse is [Client.IssueChannelTokenByJWTWithFormdataBody] with its response read.
+func (c *ClientWithResponses) IssueChannelTokenByJWTWithFormdataBodyWithResponse(ctx context.Context, body IssueChannelTokenByJWTFormdataRequestBody, reqEditors ...RequestEditorFn) (*IssueChannelTokenByJWTResponse, error) {
+	return parsed(ParseIssueChannelTokenByJWTResponse)(c.IssueChannelTokenByJWTWithFormdataBody(ctx, body, reqEditors...))
 }
 
-// Status returns HTTPResponse.Status
-func (r IssueChannelTokenByJWTResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
+// ParseIssueChannelTokenByJWTResponse reads a response to IssueChannelTokenByJWT, and closes its body.
+func ParseIssueChannelTokenByJWTResponse(rsp *http.Response) (*IssueChannelTokenByJWTResponse, error) {
+	response := new(IssueChannelTokenByJWTResponse)
+	err := response.read(rsp, func(status int, is func(string, bool) bool) any {
+		switch {
+		case status == 200 && is("application/json", true):
+			return &response.JSON200
+		case status == 200:
+			return nil
+		case is("application/json", true):
+			return &response.JSONDefault
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return http.StatusText(0)
+	return response, nil
 }
 
-// StatusCode returns HTTPResponse.StatusCode
-func (r IssueChannelTokenByJWTResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
+// GetsAllValidChannelAccessTokenKeyIDsResponse is the response to [Client.GetsAllValidChannelAccessTokenKeyIDs].
+type GetsAllValidChannelAccessTokenKeyIDsResponse struct {
+	ClientResponse
 
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r IssueChannelTokenByJWTResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
+	// JSON200 is the application/json of status 200, or nil.
+	JSON200 *ChannelAccessTokenKeyIDsResponse
 
-type GetsAllValidChannelAccessTokenKeyIdsResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *ChannelAccessTokenKeyIdsResponse
-	// JSONDefault the response for an HTTP default `application/json` response
+	// JSONDefault is the application/json of a response that is not a success, or nil.
 	JSONDefault *ErrorResponse
 }
 
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r GetsAllValidChannelAccessTokenKeyIdsResponse) GetJSON200() *ChannelAccessTokenKeyIdsResponse {
+// GetJSON200 returns JSON200.
+func (r GetsAllValidChannelAccessTokenKeyIDsResponse) GetJSON200() *ChannelAccessTokenKeyIDsResponse {
 	return r.JSON200
 }
 
-// GetJSONDefault returns the response for an HTTP default `application/json` response
-func (r GetsAllValidChannelAccessTokenKeyIdsResponse) GetJSONDefault() *ErrorResponse {
+// GetJSONDefault returns JSONDefault.
+func (r GetsAllValidChannelAccessTokenKeyIDsResponse) GetJSONDefault() *ErrorResponse {
 	return r.JSONDefault
 }
 
-// GetBody returns the raw response body bytes
-func (r GetsAllValidChannelAccessTokenKeyIdsResponse) GetBody() []byte {
-	return r.Body
+// GetsAllValidChannelAccessTokenKeyIDsWithResponse is [Client.GetsAllValidChannelAccessTokenKeyIDs] with its response read.
+func (c *ClientWithResponses) GetsAllValidChannelAccessTokenKeyIDsWithResponse(ctx context.Context, params *GetsAllValidChannelAccessTokenKeyIDsParams, reqEditors ...RequestEditorFn) (*GetsAllValidChannelAccessTokenKeyIDsResponse, error) {
+	return parsed(ParseGetsAllValidChannelAccessTokenKeyIDsResponse)(c.GetsAllValidChannelAccessTokenKeyIDs(ctx, params, reqEditors...))
 }
 
-// Status returns HTTPResponse.Status
-func (r GetsAllValidChannelAccessTokenKeyIdsResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
+// ParseGetsAllValidChannelAccessTokenKeyIDsResponse reads a response to GetsAllValidChannelAccessTokenKeyIDs, and closes its body.
+func ParseGetsAllValidChannelAccessTokenKeyIDsResponse(rsp *http.Response) (*GetsAllValidChannelAccessTokenKeyIDsResponse, error) {
+	response := new(GetsAllValidChannelAccessTokenKeyIDsResponse)
+	err := response.read(rsp, func(status int, is func(string, bool) bool) any {
+		switch {
+		case status == 200 && is("application/json", true):
+			return &response.JSON200
+		case status == 200:
+			return nil
+		case is("application/json", true):
+			return &response.JSONDefault
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return http.StatusText(0)
+	return response, nil
 }
 
-// StatusCode returns HTTPResponse.StatusCode
-func (r GetsAllValidChannelAccessTokenKeyIdsResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r GetsAllValidChannelAccessTokenKeyIdsResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
+// VerifyChannelTokenByJWTResponse is the response to [Client.VerifyChannelTokenByJWT].
 type VerifyChannelTokenByJWTResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
+	ClientResponse
+
+	// JSON200 is the application/json of status 200, or nil.
 	JSON200 *VerifyChannelAccessTokenResponse
-	// JSONDefault the response for an HTTP default `application/json` response
+
+	// JSONDefault is the application/json of a response that is not a success, or nil.
 	JSONDefault *ErrorResponse
 }
 
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
+// GetJSON200 returns JSON200.
 func (r VerifyChannelTokenByJWTResponse) GetJSON200() *VerifyChannelAccessTokenResponse {
 	return r.JSON200
 }
 
-// GetJSONDefault returns the response for an HTTP default `application/json` response
-func (r VerifyChannelTokenByJWTResponse) GetJSONDefault() *ErrorResponse {
-	return r.JSONDefault
+// GetJSONDefault returns JSONDefault.
+func (r VerifyChannelTokenByJWTResponse) GetJSONDefault() *ErrorResponse { return r.JSONDefault }
+
+// VerifyChannelTokenByJWTWithResponse is [Client.VerifyChannelTokenByJWT] with its response read.
+func (c *ClientWithResponses) VerifyChannelTokenByJWTWithResponse(ctx context.Context, params *VerifyChannelTokenByJWTParams, reqEditors ...RequestEditorFn) (*VerifyChannelTokenByJWTResponse, error) {
+	return parsed(ParseVerifyChannelTokenByJWTResponse)(c.VerifyChannelTokenByJWT(ctx, params, reqEditors...))
 }
 
-// GetBody returns the raw response body bytes
-func (r VerifyChannelTokenByJWTResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r VerifyChannelTokenByJWTResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
+// ParseVerifyChannelTokenByJWTResponse reads a response to VerifyChannelTokenByJWT, and closes its body.
+func ParseVerifyChannelTokenByJWTResponse(rsp *http.Response) (*VerifyChannelTokenByJWTResponse, error) {
+	response := new(VerifyChannelTokenByJWTResponse)
+	err := response.read(rsp, func(status int, is func(string, bool) bool) any {
+		switch {
+		case status == 200 && is("application/json", true):
+			return &response.JSON200
+		case status == 200:
+			return nil
+		case is("application/json", true):
+			return &response.JSONDefault
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return http.StatusText(0)
+	return response, nil
 }
 
-// StatusCode returns HTTPResponse.StatusCode
-func (r VerifyChannelTokenByJWTResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r VerifyChannelTokenByJWTResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
+// IssueStatelessChannelTokenResponse is the response to [Client.IssueStatelessChannelTokenWithBody].
 type IssueStatelessChannelTokenResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
+	ClientResponse
+
+	// JSON200 is the application/json of status 200, or nil.
 	JSON200 *IssueStatelessChannelAccessTokenResponse
-	// JSONDefault the response for an HTTP default `application/json` response
+
+	// JSONDefault is the application/json of a response that is not a success, or nil.
 	JSONDefault *ErrorResponse
 }
 
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
+// GetJSON200 returns JSON200.
 func (r IssueStatelessChannelTokenResponse) GetJSON200() *IssueStatelessChannelAccessTokenResponse {
 	return r.JSON200
 }
 
-// GetJSONDefault returns the response for an HTTP default `application/json` response
-func (r IssueStatelessChannelTokenResponse) GetJSONDefault() *ErrorResponse {
-	return r.JSONDefault
+// GetJSONDefault returns JSONDefault.
+func (r IssueStatelessChannelTokenResponse) GetJSONDefault() *ErrorResponse { return r.JSONDefault }
+
+// IssueStatelessChannelTokenWithBodyWithResponse is [Client.IssueStatelessChannelTokenWithBody] with its response read.
+func (c *ClientWithResponses) IssueStatelessChannelTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssueStatelessChannelTokenResponse, error) {
+	return parsed(ParseIssueStatelessChannelTokenResponse)(c.IssueStatelessChannelTokenWithBody(ctx, contentType, body, reqEditors...))
 }
 
-// GetBody returns the raw response body bytes
-func (r IssueStatelessChannelTokenResponse) GetBody() []byte {
-	return r.Body
+// IssueStatelessChannelTokenWithFormdataBodyWithResponse is [Client.IssueStatelessChannelTokenWithFormdataBody] with its response read.
+func (c *ClientWithResponses) IssueStatelessChannelTokenWithFormdataBodyWithResponse(ctx context.Context, body IssueStatelessChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*IssueStatelessChannelTokenResponse, error) {
+	return parsed(ParseIssueStatelessChannelTokenResponse)(c.IssueStatelessChannelTokenWithFormdataBody(ctx, body, reqEditors...))
 }
 
-// Status returns HTTPResponse.Status
-func (r IssueStatelessChannelTokenResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
+// ParseIssueStatelessChannelTokenResponse reads a response to IssueStatelessChannelToken, and closes its body.
+func ParseIssueStatelessChannelTokenResponse(rsp *http.Response) (*IssueStatelessChannelTokenResponse, error) {
+	response := new(IssueStatelessChannelTokenResponse)
+	err := response.read(rsp, func(status int, is func(string, bool) bool) any {
+		switch {
+		case status == 200 && is("application/json", true):
+			return &response.JSON200
+		case status == 200:
+			return nil
+		case is("application/json", true):
+			return &response.JSONDefault
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return http.StatusText(0)
+	return response, nil
 }
 
-// StatusCode returns HTTPResponse.StatusCode
-func (r IssueStatelessChannelTokenResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r IssueStatelessChannelTokenResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
+// IssueChannelTokenResponse is the response to [Client.IssueChannelTokenWithBody].
 type IssueChannelTokenResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
+	ClientResponse
+
+	// JSON200 is the application/json of status 200, or nil.
 	JSON200 *IssueShortLivedChannelAccessTokenResponse
-	// JSON400 the response for an HTTP 400 `application/json` response
-	JSON400 *ErrorResponse
-	// JSONDefault the response for an HTTP default `application/json` response
+
+	// JSONDefault is the application/json of a response that is not a success, or nil.
 	JSONDefault *ErrorResponse
 }
 
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
+// GetJSON200 returns JSON200.
 func (r IssueChannelTokenResponse) GetJSON200() *IssueShortLivedChannelAccessTokenResponse {
 	return r.JSON200
 }
 
-// GetJSON400 returns the response for an HTTP 400 `application/json` response
-func (r IssueChannelTokenResponse) GetJSON400() *ErrorResponse {
-	return r.JSON400
-}
+// GetJSONDefault returns JSONDefault.
+func (r IssueChannelTokenResponse) GetJSONDefault() *ErrorResponse { return r.JSONDefault }
 
-// GetJSONDefault returns the response for an HTTP default `application/json` response
-func (r IssueChannelTokenResponse) GetJSONDefault() *ErrorResponse {
-	return r.JSONDefault
-}
-
-// GetBody returns the raw response body bytes
-func (r IssueChannelTokenResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r IssueChannelTokenResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r IssueChannelTokenResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r IssueChannelTokenResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type RevokeChannelTokenResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSONDefault the response for an HTTP default `application/json` response
-	JSONDefault *ErrorResponse
-}
-
-// GetJSONDefault returns the response for an HTTP default `application/json` response
-func (r RevokeChannelTokenResponse) GetJSONDefault() *ErrorResponse {
-	return r.JSONDefault
-}
-
-// GetBody returns the raw response body bytes
-func (r RevokeChannelTokenResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r RevokeChannelTokenResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r RevokeChannelTokenResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r RevokeChannelTokenResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-type VerifyChannelTokenResponse struct {
-	Body         []byte
-	HTTPResponse *http.Response
-	// JSON200 the response for an HTTP 200 `application/json` response
-	JSON200 *VerifyChannelAccessTokenResponse
-	// JSONDefault the response for an HTTP default `application/json` response
-	JSONDefault *ErrorResponse
-}
-
-// GetJSON200 returns the response for an HTTP 200 `application/json` response
-func (r VerifyChannelTokenResponse) GetJSON200() *VerifyChannelAccessTokenResponse {
-	return r.JSON200
-}
-
-// GetJSONDefault returns the response for an HTTP default `application/json` response
-func (r VerifyChannelTokenResponse) GetJSONDefault() *ErrorResponse {
-	return r.JSONDefault
-}
-
-// GetBody returns the raw response body bytes
-func (r VerifyChannelTokenResponse) GetBody() []byte {
-	return r.Body
-}
-
-// Status returns HTTPResponse.Status
-func (r VerifyChannelTokenResponse) Status() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Status
-	}
-	return http.StatusText(0)
-}
-
-// StatusCode returns HTTPResponse.StatusCode
-func (r VerifyChannelTokenResponse) StatusCode() int {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.StatusCode
-	}
-	return 0
-}
-
-// ContentType is a convenience method to retrieve the Content-Type value from the HTTP response headers
-func (r VerifyChannelTokenResponse) ContentType() string {
-	if r.HTTPResponse != nil {
-		return r.HTTPResponse.Header.Get("Content-Type")
-	}
-	return ""
-}
-
-// RevokeChannelTokenByJWTWithBodyWithResponse Revoke a v2.1 channel access token
-//
-// Ends a token with a user-specified expiration at once. The answer is 200
-// for a token that LINE does not know, or no longer, too.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /oauth2/v2.1/revoke (the `RevokeChannelTokenByJWT` operationId).
-func (c *ClientWithResponses) RevokeChannelTokenByJWTWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeChannelTokenByJWTResponse, error) {
-	rsp, err := c.RevokeChannelTokenByJWTWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseRevokeChannelTokenByJWTResponse(rsp)
-}
-
-// RevokeChannelTokenByJWTWithFormdataBodyWithResponse Revoke a v2.1 channel access token
-//
-// Ends a token with a user-specified expiration at once. The answer is 200
-// for a token that LINE does not know, or no longer, too.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /oauth2/v2.1/revoke (the `RevokeChannelTokenByJWT` operationId).
-func (c *ClientWithResponses) RevokeChannelTokenByJWTWithFormdataBodyWithResponse(ctx context.Context, body RevokeChannelTokenByJWTFormdataRequestBody, reqEditors ...RequestEditorFn) (*RevokeChannelTokenByJWTResponse, error) {
-	rsp, err := c.RevokeChannelTokenByJWTWithFormdataBody(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseRevokeChannelTokenByJWTResponse(rsp)
-}
-
-// IssueChannelTokenByJWTWithBodyWithResponse Issue a channel access token with a user-specified expiration (v2.1)
-//
-// The token lives as long as the assertion's `token_exp` asks, 30 days at
-// most. A channel has at most 30 of them alive; the next one is refused.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /oauth2/v2.1/token (the `IssueChannelTokenByJWT` operationId).
-func (c *ClientWithResponses) IssueChannelTokenByJWTWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssueChannelTokenByJWTResponse, error) {
-	rsp, err := c.IssueChannelTokenByJWTWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseIssueChannelTokenByJWTResponse(rsp)
-}
-
-// IssueChannelTokenByJWTWithFormdataBodyWithResponse Issue a channel access token with a user-specified expiration (v2.1)
-//
-// The token lives as long as the assertion's `token_exp` asks, 30 days at
-// most. A channel has at most 30 of them alive; the next one is refused.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /oauth2/v2.1/token (the `IssueChannelTokenByJWT` operationId).
-func (c *ClientWithResponses) IssueChannelTokenByJWTWithFormdataBodyWithResponse(ctx context.Context, body IssueChannelTokenByJWTFormdataRequestBody, reqEditors ...RequestEditorFn) (*IssueChannelTokenByJWTResponse, error) {
-	rsp, err := c.IssueChannelTokenByJWTWithFormdataBody(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseIssueChannelTokenByJWTResponse(rsp)
-}
-
-// GetsAllValidChannelAccessTokenKeyIdsWithResponse List the key IDs of live v2.1 tokens
-//
-// Names every token with a user-specified expiration that is still alive,
-// by the key ID that came with it when it was issued.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /oauth2/v2.1/tokens/kid (the `GetsAllValidChannelAccessTokenKeyIds` operationId).
-func (c *ClientWithResponses) GetsAllValidChannelAccessTokenKeyIdsWithResponse(ctx context.Context, params *GetsAllValidChannelAccessTokenKeyIdsParams, reqEditors ...RequestEditorFn) (*GetsAllValidChannelAccessTokenKeyIdsResponse, error) {
-	rsp, err := c.GetsAllValidChannelAccessTokenKeyIds(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseGetsAllValidChannelAccessTokenKeyIdsResponse(rsp)
-}
-
-// VerifyChannelTokenByJWTWithResponse Verify a v2.1 channel access token
-//
-// Says whether a token with a user-specified expiration is alive, and for how long.
-//
-// Returns a wrapper object for the known response body format(s).
-//
-// Corresponds with GET /oauth2/v2.1/verify (the `VerifyChannelTokenByJWT` operationId).
-func (c *ClientWithResponses) VerifyChannelTokenByJWTWithResponse(ctx context.Context, params *VerifyChannelTokenByJWTParams, reqEditors ...RequestEditorFn) (*VerifyChannelTokenByJWTResponse, error) {
-	rsp, err := c.VerifyChannelTokenByJWT(ctx, params, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseVerifyChannelTokenByJWTResponse(rsp)
-}
-
-// IssueStatelessChannelTokenWithBodyWithResponse Issue a stateless channel access token
-//
-// The token lives 15 minutes, cannot be revoked, and any number of them
-// may live at once. The caller proves itself with a JWT assertion or with
-// the channel secret, never with both.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /oauth2/v3/token (the `IssueStatelessChannelToken` operationId).
-func (c *ClientWithResponses) IssueStatelessChannelTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssueStatelessChannelTokenResponse, error) {
-	rsp, err := c.IssueStatelessChannelTokenWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseIssueStatelessChannelTokenResponse(rsp)
-}
-
-// IssueStatelessChannelTokenWithFormdataBodyWithResponse Issue a stateless channel access token
-//
-// The token lives 15 minutes, cannot be revoked, and any number of them
-// may live at once. The caller proves itself with a JWT assertion or with
-// the channel secret, never with both.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /oauth2/v3/token (the `IssueStatelessChannelToken` operationId).
-func (c *ClientWithResponses) IssueStatelessChannelTokenWithFormdataBodyWithResponse(ctx context.Context, body IssueStatelessChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*IssueStatelessChannelTokenResponse, error) {
-	rsp, err := c.IssueStatelessChannelTokenWithFormdataBody(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseIssueStatelessChannelTokenResponse(rsp)
-}
-
-// IssueChannelTokenWithBodyWithResponse Issue a short-lived channel access token
-//
-// The token lives 30 days. A channel has at most 30 of them alive; issuing
-// another one revokes the oldest.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /v2/oauth/accessToken (the `IssueChannelToken` operationId).
+// IssueChannelTokenWithBodyWithResponse is [Client.IssueChannelTokenWithBody] with its response read.
 func (c *ClientWithResponses) IssueChannelTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*IssueChannelTokenResponse, error) {
-	rsp, err := c.IssueChannelTokenWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseIssueChannelTokenResponse(rsp)
+	return parsed(ParseIssueChannelTokenResponse)(c.IssueChannelTokenWithBody(ctx, contentType, body, reqEditors...))
 }
 
-// IssueChannelTokenWithFormdataBodyWithResponse Issue a short-lived channel access token
-//
-// The token lives 30 days. A channel has at most 30 of them alive; issuing
-// another one revokes the oldest.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /v2/oauth/accessToken (the `IssueChannelToken` operationId).
+// IssueChannelTokenWithFormdataBodyWithResponse is [Client.IssueChannelTokenWithFormdataBody] with its response read.
 func (c *ClientWithResponses) IssueChannelTokenWithFormdataBodyWithResponse(ctx context.Context, body IssueChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*IssueChannelTokenResponse, error) {
-	rsp, err := c.IssueChannelTokenWithFormdataBody(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseIssueChannelTokenResponse(rsp)
+	return parsed(ParseIssueChannelTokenResponse)(c.IssueChannelTokenWithFormdataBody(ctx, body, reqEditors...))
 }
 
-// RevokeChannelTokenWithBodyWithResponse Revoke a short-lived or long-lived channel access token
-//
-// Ends an opaque token at once. The answer is 200 for an unknown token, too.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /v2/oauth/revoke (the `RevokeChannelToken` operationId).
-func (c *ClientWithResponses) RevokeChannelTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeChannelTokenResponse, error) {
-	rsp, err := c.RevokeChannelTokenWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseRevokeChannelTokenResponse(rsp)
-}
-
-// RevokeChannelTokenWithFormdataBodyWithResponse Revoke a short-lived or long-lived channel access token
-//
-// Ends an opaque token at once. The answer is 200 for an unknown token, too.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /v2/oauth/revoke (the `RevokeChannelToken` operationId).
-func (c *ClientWithResponses) RevokeChannelTokenWithFormdataBodyWithResponse(ctx context.Context, body RevokeChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*RevokeChannelTokenResponse, error) {
-	rsp, err := c.RevokeChannelTokenWithFormdataBody(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseRevokeChannelTokenResponse(rsp)
-}
-
-// VerifyChannelTokenWithBodyWithResponse Verify a short-lived or long-lived channel access token
-//
-// Says whether an opaque token is alive, and for how long.
-//
-// Takes any type of body and a specified content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /v2/oauth/verify (the `VerifyChannelToken` operationId).
-func (c *ClientWithResponses) VerifyChannelTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifyChannelTokenResponse, error) {
-	rsp, err := c.VerifyChannelTokenWithBody(ctx, contentType, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseVerifyChannelTokenResponse(rsp)
-}
-
-// VerifyChannelTokenWithFormdataBodyWithResponse Verify a short-lived or long-lived channel access token
-//
-// Says whether an opaque token is alive, and for how long.
-//
-// Takes a body of the `application/x-www-form-urlencoded` content type, and returns a wrapper object for the known response body format(s).
-//
-// Corresponds with POST /v2/oauth/verify (the `VerifyChannelToken` operationId).
-func (c *ClientWithResponses) VerifyChannelTokenWithFormdataBodyWithResponse(ctx context.Context, body VerifyChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*VerifyChannelTokenResponse, error) {
-	rsp, err := c.VerifyChannelTokenWithFormdataBody(ctx, body, reqEditors...)
-	if err != nil {
-		return nil, err
-	}
-	return ParseVerifyChannelTokenResponse(rsp)
-}
-
-// ParseRevokeChannelTokenByJWTResponse parses an HTTP response from a RevokeChannelTokenByJWTWithResponse call
-func ParseRevokeChannelTokenByJWTResponse(rsp *http.Response) (*RevokeChannelTokenByJWTResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &RevokeChannelTokenByJWTResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		break // No content-type
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest ErrorResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSONDefault = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseIssueChannelTokenByJWTResponse parses an HTTP response from a IssueChannelTokenByJWTWithResponse call
-func ParseIssueChannelTokenByJWTResponse(rsp *http.Response) (*IssueChannelTokenByJWTResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &IssueChannelTokenByJWTResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest IssueChannelAccessTokenResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest ErrorResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSONDefault = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseGetsAllValidChannelAccessTokenKeyIdsResponse parses an HTTP response from a GetsAllValidChannelAccessTokenKeyIdsWithResponse call
-func ParseGetsAllValidChannelAccessTokenKeyIdsResponse(rsp *http.Response) (*GetsAllValidChannelAccessTokenKeyIdsResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &GetsAllValidChannelAccessTokenKeyIdsResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest ChannelAccessTokenKeyIdsResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest ErrorResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSONDefault = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseVerifyChannelTokenByJWTResponse parses an HTTP response from a VerifyChannelTokenByJWTWithResponse call
-func ParseVerifyChannelTokenByJWTResponse(rsp *http.Response) (*VerifyChannelTokenByJWTResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &VerifyChannelTokenByJWTResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest VerifyChannelAccessTokenResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest ErrorResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSONDefault = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseIssueStatelessChannelTokenResponse parses an HTTP response from a IssueStatelessChannelTokenWithResponse call
-func ParseIssueStatelessChannelTokenResponse(rsp *http.Response) (*IssueStatelessChannelTokenResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
-	if err != nil {
-		return nil, err
-	}
-
-	response := &IssueStatelessChannelTokenResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest IssueStatelessChannelAccessTokenResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest ErrorResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSONDefault = &dest
-
-	}
-
-	return response, nil
-}
-
-// ParseIssueChannelTokenResponse parses an HTTP response from a IssueChannelTokenWithResponse call
+// ParseIssueChannelTokenResponse reads a response to IssueChannelToken, and closes its body.
 func ParseIssueChannelTokenResponse(rsp *http.Response) (*IssueChannelTokenResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
+	response := new(IssueChannelTokenResponse)
+	err := response.read(rsp, func(status int, is func(string, bool) bool) any {
+		switch {
+		case status == 200 && is("application/json", true):
+			return &response.JSON200
+		case status == 200:
+			return nil
+		case is("application/json", true):
+			return &response.JSONDefault
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-
-	response := &IssueChannelTokenResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest IssueShortLivedChannelAccessTokenResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 400:
-		var dest ErrorResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON400 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest ErrorResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSONDefault = &dest
-
-	}
-
 	return response, nil
 }
 
-// ParseRevokeChannelTokenResponse parses an HTTP response from a RevokeChannelTokenWithResponse call
+// RevokeChannelTokenResponse is the response to [Client.RevokeChannelTokenWithBody].
+type RevokeChannelTokenResponse struct {
+	ClientResponse
+
+	// JSONDefault is the application/json of a response that is not a success, or nil.
+	JSONDefault *ErrorResponse
+}
+
+// GetJSONDefault returns JSONDefault.
+func (r RevokeChannelTokenResponse) GetJSONDefault() *ErrorResponse { return r.JSONDefault }
+
+// RevokeChannelTokenWithBodyWithResponse is [Client.RevokeChannelTokenWithBody] with its response read.
+func (c *ClientWithResponses) RevokeChannelTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*RevokeChannelTokenResponse, error) {
+	return parsed(ParseRevokeChannelTokenResponse)(c.RevokeChannelTokenWithBody(ctx, contentType, body, reqEditors...))
+}
+
+// RevokeChannelTokenWithFormdataBodyWithResponse is [Client.RevokeChannelTokenWithFormdataBody] with its response read.
+func (c *ClientWithResponses) RevokeChannelTokenWithFormdataBodyWithResponse(ctx context.Context, body RevokeChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*RevokeChannelTokenResponse, error) {
+	return parsed(ParseRevokeChannelTokenResponse)(c.RevokeChannelTokenWithFormdataBody(ctx, body, reqEditors...))
+}
+
+// ParseRevokeChannelTokenResponse reads a response to RevokeChannelToken, and closes its body.
 func ParseRevokeChannelTokenResponse(rsp *http.Response) (*RevokeChannelTokenResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
+	response := new(RevokeChannelTokenResponse)
+	err := response.read(rsp, func(status int, is func(string, bool) bool) any {
+		switch {
+		case status == 200:
+			return nil
+		case is("application/json", true):
+			return &response.JSONDefault
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-
-	response := &RevokeChannelTokenResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case rsp.StatusCode == 200:
-		break // No content-type
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest ErrorResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSONDefault = &dest
-
-	}
-
 	return response, nil
 }
 
-// ParseVerifyChannelTokenResponse parses an HTTP response from a VerifyChannelTokenWithResponse call
+// VerifyChannelTokenResponse is the response to [Client.VerifyChannelTokenWithBody].
+type VerifyChannelTokenResponse struct {
+	ClientResponse
+
+	// JSON200 is the application/json of status 200, or nil.
+	JSON200 *VerifyChannelAccessTokenResponse
+
+	// JSONDefault is the application/json of a response that is not a success, or nil.
+	JSONDefault *ErrorResponse
+}
+
+// GetJSON200 returns JSON200.
+func (r VerifyChannelTokenResponse) GetJSON200() *VerifyChannelAccessTokenResponse { return r.JSON200 }
+
+// GetJSONDefault returns JSONDefault.
+func (r VerifyChannelTokenResponse) GetJSONDefault() *ErrorResponse { return r.JSONDefault }
+
+// VerifyChannelTokenWithBodyWithResponse is [Client.VerifyChannelTokenWithBody] with its response read.
+func (c *ClientWithResponses) VerifyChannelTokenWithBodyWithResponse(ctx context.Context, contentType string, body io.Reader, reqEditors ...RequestEditorFn) (*VerifyChannelTokenResponse, error) {
+	return parsed(ParseVerifyChannelTokenResponse)(c.VerifyChannelTokenWithBody(ctx, contentType, body, reqEditors...))
+}
+
+// VerifyChannelTokenWithFormdataBodyWithResponse is [Client.VerifyChannelTokenWithFormdataBody] with its response read.
+func (c *ClientWithResponses) VerifyChannelTokenWithFormdataBodyWithResponse(ctx context.Context, body VerifyChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*VerifyChannelTokenResponse, error) {
+	return parsed(ParseVerifyChannelTokenResponse)(c.VerifyChannelTokenWithFormdataBody(ctx, body, reqEditors...))
+}
+
+// ParseVerifyChannelTokenResponse reads a response to VerifyChannelToken, and closes its body.
 func ParseVerifyChannelTokenResponse(rsp *http.Response) (*VerifyChannelTokenResponse, error) {
-	bodyBytes, err := io.ReadAll(rsp.Body)
-	defer func() { _ = rsp.Body.Close() }()
+	response := new(VerifyChannelTokenResponse)
+	err := response.read(rsp, func(status int, is func(string, bool) bool) any {
+		switch {
+		case status == 200 && is("application/json", true):
+			return &response.JSON200
+		case status == 200:
+			return nil
+		case is("application/json", true):
+			return &response.JSONDefault
+		}
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
-
-	response := &VerifyChannelTokenResponse{
-		Body:         bodyBytes,
-		HTTPResponse: rsp,
-	}
-
-	switch {
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && rsp.StatusCode == 200:
-		var dest VerifyChannelAccessTokenResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSON200 = &dest
-
-	case strings.Contains(rsp.Header.Get("Content-Type"), "json") && true:
-		var dest ErrorResponse
-		if err := json.Unmarshal(bodyBytes, &dest); err != nil {
-			return nil, err
-		}
-		response.JSONDefault = &dest
-
-	}
-
 	return response, nil
+}
+
+// parsed has a parser read a response that came without an error.
+func parsed[R any](parse func(*http.Response) (*R, error)) func(*http.Response, error) (*R, error) {
+	return func(rsp *http.Response, err error) (*R, error) {
+		if err != nil {
+			return nil, err
+		}
+		return parse(rsp)
+	}
 }

@@ -56,16 +56,21 @@ type errNoCode struct{ why string }
 
 func (e *errNoCode) Error() string { return e.why }
 
+// beside are the files that a configuration names.
+var beside = regexp.MustCompile(`\bapi/[\w./-]+`)
+
 // all returns everything that code is generated from.
 func (s source) all() string {
-	var all strings.Builder
-	all.Write(s.text)
-	for _, name := range append(slices.Clip(configurations), "api/overlay.yml") {
-		text, _ := s.read(name) // what is missing is told when it is needed
-		all.WriteString("\x00")
-		all.Write(text)
+	all := []string{string(s.text)}
+	for _, name := range configurations {
+		config, _ := s.read(name) // what is missing is told when it is needed
+		all = append(all, string(config))
+		for _, file := range beside.FindAllString(string(config), -1) {
+			text, _ := s.read(file)
+			all = append(all, string(text))
+		}
 	}
-	return all.String()
+	return strings.Join(all, "\x00")
 }
 
 // compile returns package gen as a document makes it, after a look at whether all
@@ -113,6 +118,16 @@ func (j *judge) generate(s source, configuration string) (code string, doc *open
 		return "", nil, fmt.Errorf("%s: %w", configuration, err)
 	}
 	config.OutputOptions.SkipFmt = true
+	for name, template := range config.OutputOptions.UserTemplates {
+		if strings.Contains(template, "\n") {
+			continue // it is the text itself
+		}
+		text, err := s.read(template)
+		if err != nil {
+			return "", nil, err
+		}
+		config.OutputOptions.UserTemplates[name] = string(text) + "\n"
+	}
 	dir, err := os.MkdirTemp("", "generate")
 	if err != nil {
 		return "", nil, err
