@@ -17,37 +17,58 @@ import (
 )
 
 // others are the modules that clones do without, unless all is set: api-diff would
-
 // compile them, with all that they import.
-
 var others = []string{"bench", "internal/interop", "internal/man", "store/redisstore/internal/fleet"}
 
 // A clone is a copy of the repository elsewhere, with one commit.
-
 type clone struct {
 	dir string
 	env []string
 }
 
+// first is the clone that others are cloned from.
+var first struct {
+	sync.Once
+	clone
+}
+
 func newClone(t *testing.T) clone {
 	t.Helper()
-	c := clone{dir: checkout(t)}
-	for _, module := range others {
-		if *all {
-			break
-		}
-		if err := os.RemoveAll(filepath.Join(c.dir, module)); err != nil {
+	skipCopies(t)
+	first.Do(func() {
+		dir, err := os.MkdirTemp("", "clone") //nolint:usetesting // for all tests; TestMain removes it
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	c.git(t, "init", "-q", "-b", "main")
-	c.git(t, "add", "-A")
-	c.git(t, "commit", "-q", "-m", "base")
+		first.clone = clone{dir: dir}
+		copyTree(t, dir)
+		for _, module := range others {
+			if *all {
+				break
+			}
+			if err := os.RemoveAll(filepath.Join(dir, module)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first.git(t, "init", "-q", "-b", "main")
+		first.git(t, "add", "-A")
+		first.git(t, "-c", "core.looseCompression=0", "commit", "-q", "-m", "base")
+	})
+	c := clone{dir: filepath.Join(t.TempDir(), "clone")}
+	first.git(t, "clone", "-q", "--local", "--origin", "first", first.dir, c.dir)
+	c.git(t, "remote", "remove", "first")
 	return c
 }
 
-// An answer is what a command prints, and its exit code.
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if first.dir != "" {
+		_ = os.RemoveAll(first.dir) // a temporary folder
+	}
+	os.Exit(code)
+}
 
+// An answer is what a command prints, and its exit code.
 type answer struct {
 	command        string
 	stdout, stderr string
@@ -59,7 +80,6 @@ func (a answer) String() string {
 }
 
 // run runs a command in the clone, in another language and time zone.
-
 func (c clone) run(t *testing.T, args ...string) answer {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -79,7 +99,6 @@ func (c clone) run(t *testing.T, args ...string) answer {
 }
 
 // contract runs the command behind a target, for its exit code.
-
 func (c clone) contract(t *testing.T, args ...string) answer {
 	t.Helper()
 	c.dir = filepath.Join(c.dir, "internal", "tools")
@@ -92,9 +111,7 @@ var builtTool struct {
 }
 
 // contractTool returns the program that "go tool contract" runs. Go looks for
-
 // changes before each run, and takes longer for it than most runs.
-
 func contractTool(t *testing.T) string {
 	t.Helper()
 	builtTool.Do(func() {
@@ -155,16 +172,13 @@ func (c clone) replace(t *testing.T, name, old, replacement string) {
 }
 
 // edit changes the document of the clone. As a JSON value it has the same form
-
 // wherever its schemas stand.
-
 func (c clone) edit(t *testing.T, changes ...func(object map[string]any)) {
 	t.Helper()
 	c.write(t, document, newer(t, changes...))
 }
 
 // newer returns our document with changes to its objects.
-
 func newer(t *testing.T, changes ...func(object map[string]any)) string {
 	t.Helper()
 	doc, err := util.LoadSwagger(contract)
@@ -212,11 +226,9 @@ func properties(object map[string]any, has string) map[string]any {
 }
 
 // newField is what no document has already, and newName what it is in Go.
-
 const newField, newName = "added_by_a_test", "AddedByATest"
 
 // addField gives the answer that has kids another field.
-
 func addField(object map[string]any) {
 	if properties := properties(object, "kids"); properties != nil {
 		properties[newField] = map[string]any{"type": "integer"}
@@ -224,7 +236,6 @@ func addField(object map[string]any) {
 }
 
 // renameField calls the field kids otherwise.
-
 func renameField(object map[string]any) {
 	if properties := properties(object, "kids"); properties != nil {
 		properties["key_ids"] = properties["kids"]
@@ -234,7 +245,6 @@ func renameField(object map[string]any) {
 }
 
 // renameOnWire calls the field kids otherwise, but not in Go.
-
 func renameOnWire(object map[string]any) {
 	if properties := properties(object, "kids"); properties != nil {
 		properties["kids"].(map[string]any)["x-go-name"] = "Kids"
@@ -243,7 +253,6 @@ func renameOnWire(object map[string]any) {
 }
 
 // renameParameter calls a query parameter otherwise, but not in Go.
-
 func renameParameter(object map[string]any) {
 	if object["name"] == "client_assertion" {
 		object["name"], object["x-go-name"] = "assertion", "ClientAssertion"
@@ -264,28 +273,10 @@ func addOperation(object map[string]any) {
 	}
 }
 
-func renameSchema(object map[string]any) {
-	const old, name = "VerifyChannelAccessTokenResponse", "Verification"
-	if object["$ref"] == "#/components/schemas/"+old {
-		object["$ref"] = "#/components/schemas/" + name
-	}
-	if schema, ok := object[old]; ok {
-		object[name] = schema
-		delete(object, old)
-	}
-}
-
 func renamePath(object map[string]any) {
 	if object["/oauth2/v3/token"] != nil {
 		object["/oauth2/v4/token"] = object["/oauth2/v3/token"]
 		delete(object, "/oauth2/v3/token")
-	}
-}
-
-func addUnusedSchema(object map[string]any) {
-	if object["VerifyChannelAccessTokenResponse"] != nil {
-		object["Unused"] = map[string]any{"type": "object", "properties": map[string]any{"too": map[string]any{"$ref": "#/components/schemas/UnusedToo"}}}
-		object["UnusedToo"] = map[string]any{"type": "string"}
 	}
 }
 
@@ -299,7 +290,6 @@ func cosmetic(object map[string]any) {
 }
 
 // servers gives the document these servers.
-
 func servers(urls ...string) func(map[string]any) {
 	return func(object map[string]any) {
 		if object["openapi"] == nil {
@@ -313,16 +303,7 @@ func servers(urls ...string) func(map[string]any) {
 	}
 }
 
-// moveVerify serves one operation elsewhere.
-
-func moveVerify(object map[string]any) {
-	if object["operationId"] == "verifyChannelToken" {
-		object["servers"] = []any{map[string]any{"url": "https://other.example"}}
-	}
-}
-
 // says fails the test unless a command ended and said so.
-
 func says(t *testing.T, a answer, code int, want ...string) {
 	t.Helper()
 	if a.code != code {
@@ -344,16 +325,7 @@ func replaceValue(object map[string]any, name, value string) {
 	}
 }
 
-func renameOperation(object map[string]any) {
-	if object["operationId"] == "verifyChannelToken" {
-		object["operationId"] = "checkChannelToken"
-	}
-}
-
 // What the README shows is what the commands print. With -all, the update runs
-
 // make test, as it does unless it is told otherwise, and Go APIs are compared.
-
 // A revision, a file name or a version may be anything, but is never run.
-
 // A job that may write runs nothing that a document or a test could have made.

@@ -27,17 +27,29 @@ func takesLong(t *testing.T) {
 // them does not run these tests once more.
 const nested = "LINEOAUTH_NESTED_TEST"
 
-// checkout copies what git knows of this repository into a new folder.
-func checkout(t *testing.T) string {
+// skipCopies skips a test that copies the repository where that would be in vain.
+func skipCopies(t *testing.T) {
 	t.Helper()
 	if testing.Short() || os.Getenv(nested) != "" {
 		t.Skip("a copy of the repository is not copied again")
 	}
+}
+
+// checkout copies what git knows of this repository into a new folder.
+func checkout(t *testing.T) string {
+	t.Helper()
+	skipCopies(t)
+	dir := t.TempDir()
+	copyTree(t, dir)
+	return dir
+}
+
+func copyTree(t *testing.T, dir string) {
+	t.Helper()
 	files, err := testproc.Command(t, "git", "-C", "..", "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
 	if err != nil {
 		t.Fatalf("this test needs a git checkout: %v", err)
 	}
-	dir := t.TempDir()
 	for name := range strings.SplitSeq(strings.TrimSuffix(string(files), "\x00"), "\x00") {
 		text, err := os.ReadFile(filepath.Join("..", name))
 		if os.IsNotExist(err) {
@@ -58,7 +70,6 @@ func checkout(t *testing.T) string {
 			t.Fatal(err)
 		}
 	}
-	return dir
 }
 
 // Whatever LINE may do to its document without breaking callers, the code is
@@ -72,9 +83,9 @@ func TestVariantsOfTheContract(t *testing.T) {
 	)
 	for _, name := range []string{components, cosmetic, inline} {
 		t.Run(name, func(t *testing.T) {
-			packages := "./api ./gen ./lineoauthtest"
+			packages, vetted := "./api ./gen ./lineoauthtest", "."
 			if *all {
-				packages += " ."
+				packages, vetted = packages+" .", "./..."
 			}
 			if name != components {
 				takesLong(t)
@@ -149,7 +160,7 @@ func TestVariantsOfTheContract(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "api", contract), text, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			for _, command := range []string{"go generate ./...", "go vet ./...", "go test -short -skip=^(Example|TestFleet|TestStore) " + packages} {
+			for _, command := range []string{"go generate ./...", "go vet " + vetted, "go test -short -skip=^(Example|TestFleet|TestStore) " + packages} {
 				if a := (clone{dir: dir}).run(t, strings.Fields(command)...); a.code != 0 {
 					t.Fatalf("%s:\n%s", command, a)
 				}

@@ -99,7 +99,7 @@ var parsers = map[string]errorParser{
 
 func errorOf[R interface{ GetJSONDefault() *gen.ErrorResponse }](parse func(*http.Response) (R, error)) errorParser {
 	return func(status int, contentType, body string) (*gen.ErrorResponse, error) {
-		r, err := parse(response(status, contentType, body))
+		r, err := read(parse, status, contentType, body)
 		if err != nil {
 			return nil, err
 		}
@@ -131,8 +131,13 @@ func TestEveryOperationReadsBothErrorShapes(t *testing.T) {
 	}
 }
 
-func response(status int, contentType, body string) *http.Response {
-	return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {contentType}}, Body: io.NopCloser(strings.NewReader(body))}
+// read has a parser read a response.
+func read[R any](parse func(*http.Response) (R, error), status int, contentType, body string) (R, error) {
+	return parse(&http.Response{
+		StatusCode: status,
+		Header:     http.Header{"Content-Type": {contentType}},
+		Body:       io.NopCloser(strings.NewReader(body)),
+	})
 }
 
 // A success without content is none.
@@ -140,7 +145,7 @@ func TestSuccessHasContent(t *testing.T) {
 	for body, want := range map[string]*gen.VerifyChannelAccessTokenResponse{
 		"null": nil, " null\n": nil, `{"client_id":"1","expires_in":2}`: {ClientID: "1", ExpiresIn: 2},
 	} {
-		got, err := gen.ParseVerifyChannelTokenResponse(response(200, "application/json;charset=UTF-8", body))
+		got, err := read(gen.ParseVerifyChannelTokenResponse, 200, "application/json;charset=UTF-8", body)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -151,12 +156,12 @@ func TestSuccessHasContent(t *testing.T) {
 			t.Errorf("%+v", got)
 		}
 	}
-	got, err := gen.ParseRevokeChannelTokenResponse(response(200, "application/json", "{}"))
+	got, err := read(gen.ParseRevokeChannelTokenResponse, 200, "application/json", "{}")
 	if err != nil || got.JSONDefault != nil {
 		t.Errorf("a success is read as an error: %+v, %v", got, err)
 	}
 	for contentType, fails := range map[string]bool{"application/json": true, "text/html": false, "": false} {
-		if _, err := gen.ParseVerifyChannelTokenResponse(response(200, contentType, "<html>")); (err != nil) != fails {
+		if _, err := read(gen.ParseVerifyChannelTokenResponse, 200, contentType, "<html>"); (err != nil) != fails {
 			t.Errorf("%q: %v", contentType, err)
 		}
 	}
@@ -192,7 +197,10 @@ func TestRequestEditors(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := errors.New("stop")
-	_, err = client.RevokeChannelTokenWithFormdataBody(t.Context(), gen.RevokeChannelTokenFormdataRequestBody{}, edit("call", stop))
+	rsp, err := client.RevokeChannelTokenWithFormdataBody(t.Context(), gen.RevokeChannelTokenFormdataRequestBody{}, edit("call", stop))
+	if err == nil {
+		_ = rsp.Body.Close()
+	}
 	if !errors.Is(err, stop) || !slices.Equal(order, []string{"client", "call"}) {
 		t.Errorf("%v, %v", order, err)
 	}

@@ -163,7 +163,7 @@ func (j *judge) generate(s source, configuration string) (code string, doc *open
 		why, _, _ := strings.Cut(err.Error(), "\n") // the rest says it again
 		return "", nil, &errNoCode{"what code is generated from is not there or not valid; fix api/overlay.yml if it is meant: " + why}
 	}
-	code, err = codegen.Generate(doc, config.Configuration.UpdateDefaults())
+	code, err = codegen.Generate(doc, config.UpdateDefaults())
 	if err != nil {
 		return "", nil, &errNoCode{err.Error()}
 	}
