@@ -42,7 +42,7 @@ func TestAPIDiff(t *testing.T) {
 			"## On the wire", "GET /oauth2/v2.1/tokens/kid removed the required property `kids`",
 			"Incompatible changes:\n- ChannelAccessTokenKeyIDsResponse.Kids: removed", "KeyIDs: added",
 			"## Places in this repository that no longer compile\n\n- client.go:", "\n- examples/echobot/kids.go:5:", "\n- gen/kids_test.go:5:", "\n- lineoauthtest/kids.go:5:",
-			"**major**; while the major is 0, **minor**", "mend the places above")
+			"**major**; while the major is 0, **minor**", "fix the places above")
 		c.reset(t)
 	})
 	t.Run("only the wire", func(t *testing.T) {
@@ -52,8 +52,8 @@ func TestAPIDiff(t *testing.T) {
 		says(t, apiDiff(t, renameOnWire, renameParameter, servers("https://two.example")), 0,
 			"## On the wire", "GET /oauth2/v2.1/tokens/kid removed the required property `kids`", "`client_assertion`",
 			"servers removed the server `https://api.line.me`",
-			"- ChannelAccessTokenKeyIDsResponse.Kids: tag changed from `json:\"kids\"` to `json:\"key_ids\"`",
-			"IssueStatelessChannelTokenFormdataBody.ClientSecret: tag changed", "**major**")
+			"- ChannelAccessTokenKeyIDsResponse.Kids: the tag json is \"key_ids\", which was \"kids\"",
+			"IssueStatelessChannelTokenFormdataBody.ClientSecret: the tag form is \"secret\"", "**major**")
 		c.reset(t)
 	})
 	t.Run("packages", func(t *testing.T) {

@@ -32,7 +32,7 @@ func TestCheckTarget(t *testing.T) {
 	}
 	c.write(t, "gen/old.gen.go", "package gen\n")
 	a := c.run(t, "internal/tools/check")
-	says(t, a, 1, "generates:\n"+emulator+"\nMend it: make generate", "Nothing generates these any more:\ngen/old.gen.go\nMend it: rm -- gen/old.gen.go")
+	says(t, a, 1, "generates:\n"+emulator+"\nFix it: make generate", "Nothing generates these any more:\ngen/old.gen.go\nFix it: rm -- gen/old.gen.go")
 	c.reset(t)
 
 	c.edit(t, renamePath)

@@ -53,14 +53,39 @@ func (r repository) apiDiff(ctx context.Context, base string) error {
 	broken := r.broken(ctx)
 
 	printf(os.Stdout, "# Go API changes since %s\n", base)
-	major, minor := false, len(wire) > 0
-	if slices.ContainsFunc(wire, func(c change) bool { return c.wire }) {
-		major = true
-		printf(os.Stdout, "\n## On the wire\n\nWhatever Go compiles, callers break:\n")
-		for _, c := range wire {
-			if c.wire {
-				printf(os.Stdout, "- %s\n", c)
-			}
+	major := printWire(wire)
+	breaking, changed := printPackages(before, after)
+	if len(broken) > 0 {
+		printf(os.Stdout, "\n## Places in this repository that no longer compile\n\n- %s\n", strings.Join(broken, "\n- "))
+	}
+	printVersion(major || breaking, changed || len(wire) > 0)
+	if len(broken) > 0 {
+		return errors.New("not everything compiles; fix the places above, then ask again")
+	}
+	return nil
+}
+
+// printWire prints what breaks callers of the wire, and reports whether anything does.
+func printWire(wire []change) (breaks bool) {
+	for _, c := range wire {
+		if !c.wire {
+			continue
+		}
+		if !breaks {
+			printf(os.Stdout, "\n## On the wire\n\nWhatever Go compiles, callers break:\n")
+		}
+		breaks = true
+		printf(os.Stdout, "- %s\n", c)
+	}
+	return breaks
+}
+
+// printPackages prints what changed in packages, and reports whether anything
+// breaks Go programs, and whether there is anything.
+func printPackages(before, after map[string]*packages.Package) (breaks, changed bool) {
+	list := func(title string, changes []string) {
+		if len(changes) > 0 {
+			printf(os.Stdout, "\n%s:\n- %s\n", title, strings.Join(changes, "\n- "))
 		}
 	}
 	all := maps.Clone(before)
@@ -70,34 +95,27 @@ func (r repository) apiDiff(ctx context.Context, base string) error {
 		if len(incompatible)+len(compatible) > 0 {
 			printf(os.Stdout, "\n## %s\n", path)
 		}
-		list := func(title string, changes []string) {
-			if len(changes) > 0 {
-				printf(os.Stdout, "\n%s:\n- %s\n", title, strings.Join(changes, "\n- "))
-			}
-		}
 		list("Incompatible changes", incompatible)
 		list("Compatible changes", compatible)
-		major, minor = major || len(incompatible) > 0, minor || len(compatible) > 0
+		breaks, changed = breaks || len(incompatible) > 0, changed || len(compatible) > 0
 	}
-	if len(broken) > 0 {
-		printf(os.Stdout, "\n## Places in this repository that no longer compile\n\n- %s\n", strings.Join(broken, "\n- "))
-	}
+	return breaks, changed
+}
+
+// printVersion prints which version changes ask for.
+func printVersion(major, minor bool) {
 	printf(os.Stdout, "\n")
 	switch {
 	case major:
 		printf(os.Stdout, "Go programs that use what is incompatible, or rely on what changed on the wire, no longer\n"+
-			"compile or work. The next version: **major**; while the major is 0, **minor**. Take the\n"+
-			"change back, or mend what no longer compiles and tell in CHANGELOG.md, under Unreleased,\n"+
+			"compile or work. The next version: **major**; while the major is 0, **minor**. Revert the\n"+
+			"change, or fix what no longer compiles and tell in CHANGELOG.md, under Unreleased,\n"+
 			"what callers do about it.\n")
 	case minor:
 		printf(os.Stdout, "Every Go program still compiles. The next version: **minor**; while the major is 0, **patch**.\n")
 	default:
 		printf(os.Stdout, "Nothing that Go programs can see changed. The next version: **patch**.\n")
 	}
-	if len(broken) > 0 {
-		return errors.New("not everything compiles; mend the places above, then ask again")
-	}
-	return nil
 }
 
 // export writes the files of a commit into a new folder.
@@ -232,14 +250,14 @@ func packageChanges(older, newer *packages.Package) (incompatible, compatible []
 
 // wireSince compares the document with that of a commit.
 func (r repository) wireSince(ctx context.Context, base, commit string) ([]change, error) {
-	older, err := r.git(ctx, "show", commit+":"+document)
+	older, err := r.documentAt(ctx, base, commit)
 	if err != nil {
-		return nil, fmt.Errorf("%s has no %s", base, document)
+		return nil, err
 	}
 	newer, err := os.ReadFile(filepath.Join(string(r), document))
 	if err != nil {
 		return nil, err
 	}
-	changes, err := wireChanges(ctx, base, []byte(older), document, newer)
+	changes, err := wireChanges(ctx, base, older, document, newer)
 	return sorted(changes), err
 }

@@ -66,7 +66,7 @@ func TestCorpus(t *testing.T) {
 			if len(c.Set)+len(c.Remove)+len(c.Move) == 0 {
 				t.Error("it changes nothing")
 			}
-			changes, err := j.compare(source{"older", older, r.readHere}, source{"newer", newer, r.readHere})
+			changes, err := j.compare(source{name: "older", text: older, read: r.readHere}, source{name: "newer", text: newer, read: r.readHere})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -34,6 +34,9 @@ type source struct {
 	name string // of the document, for errors
 	text []byte
 	read func(path string) ([]byte, error) // the files beside it
+
+	// lenient forgives an overlay that is for another document.
+	lenient bool
 }
 
 // A judge compiles documents in this process, and keeps what it compiled and the
@@ -76,7 +79,7 @@ func (s source) all() string {
 // compile returns package gen as a document makes it, after a look at whether all
 // that it generates compiles.
 func (j *judge) compile(s source) (*types.Package, error) {
-	all := s.all()
+	all := fmt.Sprint(s.lenient, s.all())
 	j.mu.Lock()
 	known := j.compiled[all]
 	j.mu.Unlock()
@@ -103,19 +106,20 @@ func (j *judge) compile(s source) (*types.Package, error) {
 	return gen, nil
 }
 
-// generate does what go generate does, in this process and without formatting. It
-// also returns the document as the overlay leaves it.
-func (j *judge) generate(s source, configuration string) (code string, doc *openapi3.T, err error) {
-	text, err := s.read(configuration)
+// A configuration is a file of the generator's.
+type configuration struct {
+	codegen.Configuration `yaml:",inline"`
+	Output                string `yaml:"output"`
+}
+
+// configure reads a configuration, with the texts of its templates.
+func (s source) configure(name string) (config configuration, err error) {
+	text, err := s.read(name)
 	if err != nil {
-		return "", nil, err
-	}
-	var config struct {
-		codegen.Configuration `yaml:",inline"`
-		Output                string `yaml:"output"`
+		return config, err
 	}
 	if err := yaml.Unmarshal(text, &config); err != nil {
-		return "", nil, fmt.Errorf("%s: %w", configuration, err)
+		return config, fmt.Errorf("%s: %w", name, err)
 	}
 	config.OutputOptions.SkipFmt = true
 	for name, template := range config.OutputOptions.UserTemplates {
@@ -124,9 +128,19 @@ func (j *judge) generate(s source, configuration string) (code string, doc *open
 		}
 		text, err := s.read(template)
 		if err != nil {
-			return "", nil, err
+			return config, err
 		}
 		config.OutputOptions.UserTemplates[name] = string(text) + "\n"
+	}
+	return config, nil
+}
+
+// generate does what go generate does, in this process and without formatting. It
+// also returns the document as the overlay leaves it.
+func (j *judge) generate(s source, name string) (code string, doc *openapi3.T, err error) {
+	config, err := s.configure(name)
+	if err != nil {
+		return "", nil, err
 	}
 	dir, err := os.MkdirTemp("", "generate")
 	if err != nil {
@@ -137,7 +151,7 @@ func (j *judge) generate(s source, configuration string) (code string, doc *open
 	if err := os.WriteFile(document, s.text, 0o600); err != nil {
 		return "", nil, err
 	}
-	overlay := util.LoadSwaggerWithOverlayOpts{Strict: true, AllowRemoteRefsFrom: []string{}}
+	overlay := util.LoadSwaggerWithOverlayOpts{Strict: !s.lenient, AllowRemoteRefsFrom: []string{}}
 	if path := config.OutputOptions.Overlay.Path; path != "" {
 		text, err := s.read(path)
 		if err != nil {
@@ -290,43 +304,42 @@ func goChanges(older, newer *types.Package) (changes []goChange) {
 }
 
 // tagChanges tells of fields that keep their Go name and are others on the wire,
-// which apidiff leaves out. Whether an empty one is left out is no break.
+// or have a tag less, which apidiff leaves out. That an empty one is left out is no
+// break.
 func tagChanges(older, newer *types.Package) (changes []goChange) {
 	for _, name := range older.Scope().Names() {
 		before, after := tags(older, name), tags(newer, name)
 		for _, field := range slices.Sorted(maps.Keys(before)) {
-			was, is := wireName(before[field]), wireName(after[field])
-			if was != "" && is != "" && was != is {
-				changes = append(changes, goChange{fmt.Sprintf("%s.%s: `%s` on the wire, which was `%s`", name, field, is, was), true})
+			is, ok := after[field]
+			for _, format := range []string{"form", "json"} {
+				was, now := wireName(before[field], format), wireName(is, format)
+				if format == "json" && (wireName(before[field], "form") != "" || strings.HasSuffix(name, "Params")) {
+					continue // nothing reads it
+				}
+				if ok && was != "" && was != now {
+					changes = append(changes, goChange{fmt.Sprintf("%s.%s: the tag %s is %q, which was %q", name, field, format, now, was), true})
+				}
 			}
 		}
 	}
 	return changes
 }
 
-// tags are those of a struct's fields. Parameters that are no part of a query
-// have none that anything reads.
+// tags are those of a struct's fields.
 func tags(pkg *types.Package, name string) map[string]reflect.StructTag {
 	found := make(map[string]reflect.StructTag)
 	if object, ok := pkg.Scope().Lookup(name).(*types.TypeName); ok && object.Exported() {
 		if structure, ok := object.Type().Underlying().(*types.Struct); ok {
 			for i := range structure.NumFields() {
-				tag := reflect.StructTag(structure.Tag(i))
-				if tag.Get("form") != "" || !strings.HasSuffix(name, "Params") {
-					found[structure.Field(i).Name()] = tag
-				}
+				found[structure.Field(i).Name()] = reflect.StructTag(structure.Tag(i))
 			}
 		}
 	}
 	return found
 }
 
-// wireName is what a tag calls its field, in a form or else in JSON.
-func wireName(tag reflect.StructTag) string {
-	for _, format := range []string{"form", "json"} {
-		if name, _, _ := strings.Cut(tag.Get(format), ","); name != "" {
-			return name
-		}
-	}
-	return ""
+// wireName is what a tag calls its field in a format.
+func wireName(tag reflect.StructTag, format string) string {
+	name, _, _ := strings.Cut(tag.Get(format), ",")
+	return name
 }

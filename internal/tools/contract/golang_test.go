@@ -58,7 +58,7 @@ func TestDeprecated(t *testing.T) {
 		"paths /v2/oauth/revoke post deprecated": true, "paths /oauth2/v2.1/verify get deprecated": true,
 		"paths /v2/oauth/revoke post x-deprecated-reason": "use another",
 	}})
-	code, _, err := r.judge(t.Context()).generate(source{"it", text, r.readHere}, "api/client.yml")
+	code, _, err := r.judge(t.Context()).generate(source{name: "it", text: text, read: r.readHere}, "api/client.yml")
 	if err != nil {
 		t.Fatal(err)
 	}

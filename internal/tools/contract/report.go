@@ -54,7 +54,7 @@ func (r repository) here() (source, error) {
 	if errors.Is(err, os.ErrNotExist) {
 		return source{}, fmt.Errorf("there is no %s; if it was renamed, rename it in generate.go, the Makefile and internal/tools/contract/main.go, too", document)
 	}
-	return source{document, text, r.readHere}, err
+	return source{name: document, text: text, read: r.readHere}, err
 }
 
 func (r repository) readHere(path string) ([]byte, error) {
@@ -66,7 +66,7 @@ func (r repository) readHere(path string) ([]byte, error) {
 func (r repository) base(ctx context.Context, base string) (s source, isFile bool, err error) {
 	if info, err := os.Stat(base); err == nil && !info.IsDir() {
 		text, err := readFile(base)
-		return source{base, text, r.readHere}, true, err
+		return source{name: base, text: text, read: r.readHere}, true, err
 	}
 	commit, err := r.commit(ctx, base)
 	if err != nil {
@@ -75,27 +75,31 @@ func (r repository) base(ctx context.Context, base string) (s source, isFile boo
 	if commit, err = r.forkPoint(ctx, base, commit); err != nil {
 		return source{}, false, err
 	}
-	show := func(path string) ([]byte, error) {
-		text, err := r.git(ctx, "show", commit+":"+path)
-		return []byte(text), err
-	}
-	text, err := show(document)
+	text, err := r.documentAt(ctx, base, commit)
 	if err != nil {
-		old, renamed := r.renamedFrom(ctx, commit)
-		if !renamed {
-			return source{}, false, fmt.Errorf("%s has no %s; if it had another name there: git show %s:<its path> >older.yml, then give older.yml in place of %s", base, document, quote(base), quote(base))
-		}
-		if text, err = show(old); err != nil {
-			return source{}, false, err
-		}
+		return source{}, false, err
 	}
 	read := func(path string) ([]byte, error) {
-		if text, err := show(path); err == nil {
-			return text, nil
+		if text, err := r.git(ctx, "show", commit+":"+path); err == nil {
+			return []byte(text), nil
 		}
 		return r.readHere(path)
 	}
-	return source{base, text, read}, false, nil
+	return source{name: base, text: text, read: read}, false, nil
+}
+
+// documentAt returns the document of a commit, also under the name that it had.
+func (r repository) documentAt(ctx context.Context, base, commit string) ([]byte, error) {
+	text, err := r.git(ctx, "show", commit+":"+document)
+	if err == nil {
+		return []byte(text), nil
+	}
+	old, renamed := r.renamedFrom(ctx, commit)
+	if !renamed {
+		return nil, fmt.Errorf("%s has no %s; if it had another name there: git show %s:<its path> >older.yml, then give older.yml in place of %s", base, document, quote(base), quote(base))
+	}
+	text, err = r.git(ctx, "show", commit+":"+old)
+	return []byte(text), err
 }
 
 // forkPoint returns the commit from which a branch and HEAD went on.

@@ -36,7 +36,7 @@ func (r repository) update(ctx context.Context, from string, text []byte, w io.W
 	if dirty != "" {
 		return fmt.Errorf("these files would be written, and have changes that are not committed:\n%scommit them, or put them aside with git stash --include-untracked", dirty)
 	}
-	newer := source{from, text, r.readHere}
+	newer := source{name: from, text: text, read: r.readHere}
 	j := r.judge(ctx)
 	changes, err := j.compare(older, newer)
 	if err != nil {
@@ -90,7 +90,7 @@ func (r repository) undo(ctx context.Context, what string) error {
 	for i, name := range names {
 		names[i] = quote(name)
 	}
-	printf(os.Stderr, "spec-update: %s; to take the update back: git checkout -- %s\n", what, strings.Join(names, " "))
+	printf(os.Stderr, "spec-update: %s; to revert the update: git checkout -- %s\n", what, strings.Join(names, " "))
 	return errBroken
 }
 
@@ -171,7 +171,7 @@ func (r repository) specProposal(ctx context.Context, from string) error {
 	if err != nil {
 		return err
 	}
-	changes, err := r.judge(ctx).compare(older, source{from, text, older.read})
+	changes, err := r.judge(ctx).compare(older, source{name: from, text: text, read: older.read})
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
+	"go/types"
 	"maps"
 	"slices"
 	"strings"
@@ -65,18 +65,15 @@ func (j *judge) compare(older, newer source) ([]change, error) {
 	if err != nil {
 		return nil, err
 	}
-	before, err := j.compile(older)
-	if err != nil {
-		return nil, fmt.Errorf("%s cannot be compared for Go programs: %w", older.name, err)
-	}
-	after, err := j.compile(newer)
-	if none := new(errNoCode); errors.As(err, &none) {
-		changes = append(changes, change{where: "package gen", what: "no longer generates",
-			golang: []goChange{{strings.TrimSpace(err.Error()), true}}})
-		return sorted(changes), nil
-	}
+	before, after, none, err := j.compileBoth(older, newer)
 	if err != nil {
 		return nil, err
+	}
+	if none != nil && before != nil {
+		changes = append(changes, change{where: "package gen", what: "no longer generates", golang: []goChange{{none.Error(), true}}})
+	}
+	if before == nil || after == nil {
+		return sorted(changes), nil
 	}
 	places, err := newPlaces(j.ctx, older, newer)
 	if err != nil {
@@ -86,6 +83,27 @@ func (j *judge) compare(older, newer source) ([]change, error) {
 		changes = places.attach(changes, g)
 	}
 	return sorted(changes), nil
+}
+
+// compileBoth compiles what is compared: before is nil if the older document never
+// generated, so that there is no Go program that could break, and none tells why
+// the newer one does not. An overlay for other documents, such as LINE's of another
+// year, is for neither.
+func (j *judge) compileBoth(older, newer source) (before, after *types.Package, none error, err error) {
+	before, err = j.compile(older)
+	noCode := new(errNoCode)
+	if errors.As(err, &noCode) {
+		older.lenient, newer.lenient = true, true
+		before, err = j.compile(older)
+	}
+	if err != nil && !errors.As(err, &noCode) {
+		return nil, nil, nil, err
+	}
+	after, err = j.compile(newer)
+	if errors.As(err, &noCode) {
+		return before, nil, err, nil
+	}
+	return before, after, nil, err
 }
 
 func sorted(changes []change) []change {
