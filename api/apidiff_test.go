@@ -51,7 +51,7 @@ func TestAPIDiff(t *testing.T) {
 		c.replace(t, "api/overlay.yml", "client_secret: {type: string}", "secret: {type: string, x-go-name: ClientSecret}")
 		says(t, apiDiff(t, renameOnWire, renameParameter, servers("https://two.example")), 0,
 			"## On the wire", "GET /oauth2/v2.1/tokens/kid removed the required property `kids`", "`client_assertion`",
-			"servers removed the server `https://api.line.me`",
+			"is now `https://two.example` in place of `https://api.line.me`",
 			"- ChannelAccessTokenKeyIDsResponse.Kids: the tag json is \"key_ids\", which was \"kids\"",
 			"IssueStatelessChannelTokenFormdataBody.ClientSecret: the tag form is \"secret\"", "**major**")
 		c.reset(t)

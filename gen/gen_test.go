@@ -142,15 +142,13 @@ func read[R any](parse func(*http.Response) (R, error), status int, contentType,
 
 // A success without content is none.
 func TestSuccessHasContent(t *testing.T) {
-	for body, want := range map[string]*gen.VerifyChannelAccessTokenResponse{
-		"null": nil, " null\n": nil, `{"client_id":"1","expires_in":2}`: {ClientID: "1", ExpiresIn: 2},
-	} {
+	for body, clientID := range map[string]string{"null": "", " null\n": "", `{"client_id":"1","expires_in":2}`: "1"} {
 		got, err := read(gen.ParseVerifyChannelTokenResponse, 200, "application/json;charset=UTF-8", body)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(want, got.JSON200); diff != "" || got.JSONDefault != nil {
-			t.Errorf("%s (-want +got):\n%s", body, diff)
+		if got.JSONDefault != nil || (got.JSON200 == nil) != (clientID == "") || got.JSON200 != nil && got.JSON200.ClientID != clientID {
+			t.Errorf("%s: %+v", body, got)
 		}
 		if string(got.Body) != body || got.StatusCode() != 200 || got.ContentType() != "application/json;charset=UTF-8" {
 			t.Errorf("%+v", got)
