@@ -31,8 +31,7 @@ func (a *app) proxyCommand() *cobra.Command {
 		Short: "Run a proxy that puts a valid token on requests to LINE's Messaging API",
 		Long: `Run a reverse proxy in front of LINE's Messaging API in the foreground, until
 SIGINT or SIGTERM. It puts a valid token on every request, whatever token that came
-with, and passes it on to api.line.me, or to api-data.line.me where LINE has the
-path there. So a bot in any language needs no token of its own: give LINE's SDK the
+with, and passes it on to LINE, to the host that has the path. So a bot in any language needs no token of its own: give LINE's SDK the
 proxy as its base URL, and anything for a token. Once the proxy listens, it prints
 one line of JSON that says where.
 
