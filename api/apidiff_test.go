@@ -34,6 +34,7 @@ func TestAPIDiff(t *testing.T) {
 		c.reset(t)
 	})
 	t.Run("a renamed field", func(t *testing.T) {
+		takesLong(t)
 		const use = "var kids = gen.ChannelAccessTokenKeyIDsResponse{}.Kids\n"
 		for name, pkg := range map[string]string{"gen/kids_test.go": "gen_test", "lineoauthtest/kids.go": "lineoauthtest", "examples/echobot/kids.go": "main"} {
 			c.write(t, name, "package "+pkg+"\n\nimport \"github.com/lineoauth/lineoauth/gen\"\n\n"+use)

@@ -8,6 +8,7 @@ import (
 )
 
 func TestProposal(t *testing.T) {
+	takesLong(t)
 	t.Parallel()
 	c := newClone(t)
 	// A remote to push to, and a gh that writes down what it is asked.

@@ -7,6 +7,7 @@ import (
 )
 
 func TestRelease(t *testing.T) {
+	takesLong(t)
 	t.Parallel()
 	c := newClone(t)
 	c.write(t, "CHANGELOG.md", "# Changelog\n\n## [Unreleased]\n\n## [1.2.3] - 2026-12-01\n\n### Added\n\n- Something.\n\n"+
