@@ -480,23 +480,32 @@ func (c *Client) checkToken(accessToken string) error {
 
 type need func(Config) string
 
+// credential describes one that is missing, by the names of its field and of its
+// variables.
+func (cfg Config) credential(what, field, variables string) string {
+	if cfg.fromEnv {
+		return what + " (" + variables + ")"
+	}
+	return what + " (" + field + ", " + variables + ")"
+}
+
 func needChannelID(cfg Config) string {
 	if cfg.ChannelID == "" {
-		return "the channel ID (ChannelID, " + EnvChannelID + ")"
+		return cfg.credential("the channel ID", "ChannelID", EnvChannelID)
 	}
 	return ""
 }
 
 func needSecret(cfg Config) string {
 	if cfg.ChannelSecret.IsZero() {
-		return "the channel secret (ChannelSecret, " + EnvChannelSecret + ")"
+		return cfg.credential("the channel secret", "ChannelSecret", EnvChannelSecret+" or "+EnvChannelSecretFile)
 	}
 	return ""
 }
 
 func needKey(cfg Config) string {
 	if cfg.Key == nil {
-		return "the private key (Key, " + EnvPrivateKey + " or " + EnvPrivateKeyFile + ")"
+		return cfg.credential("the private key", "Key", EnvPrivateKey+" or "+EnvPrivateKeyFile)
 	}
 	return ""
 }
@@ -510,7 +519,7 @@ func needSecretOrKey(cfg Config) string {
 
 func needKeyID(cfg Config) string {
 	if cfg.KeyID == "" && (cfg.Key == nil || cfg.Key.ID() == "") {
-		return "the key ID (KeyID, " + EnvKeyID + ")"
+		return cfg.credential("the key ID", "KeyID", EnvKeyID)
 	}
 	return ""
 }

@@ -93,85 +93,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the clock. nil means [time.Now].
 	Now func() time.Time
-}
 
-// The environment variables that [ConfigFromEnv] reads.
-const (
-	EnvChannelID      = "LINE_CHANNEL_ID"
-	EnvChannelSecret  = "LINE_CHANNEL_SECRET"
-	EnvPrivateKey     = "LINE_PRIVATE_KEY"
-	EnvPrivateKeyFile = "LINE_PRIVATE_KEY_FILE"
-	EnvKeyID          = "LINE_KEY_ID"
-	EnvBaseURL        = "LINE_OAUTH_BASE_URL"
-)
-
-// ConfigFromEnv reads a configuration from environment variables; getenv is
-// usually [os.Getenv].
-//
-//   - LINE_CHANNEL_ID: the channel ID
-//   - LINE_CHANNEL_SECRET: the channel secret
-//   - LINE_PRIVATE_KEY: the private key itself, in any form that [ParseKey] reads
-//   - LINE_PRIVATE_KEY_FILE: or the path of a file that holds it
-//   - LINE_KEY_ID: its key ID; optional when a JWK carries it
-//   - LINE_OAUTH_BASE_URL: the base URL, when it is not LINE's own
-//
-// The channel ID and either a key or a secret must be there. One error names
-// every variable that is missing and tells what is wrong with the key; it
-// matches [ErrInvalid], and [ErrMissingCredentials] when nothing worse is the
-// matter. The configuration holds what was found even then. What it holds is
-// checked by [New].
-func ConfigFromEnv(getenv func(string) string) (Config, error) {
-	cfg := Config{
-		ChannelID:     getenv(EnvChannelID),
-		ChannelSecret: NewSecret(getenv(EnvChannelSecret)),
-		KeyID:         getenv(EnvKeyID),
-		BaseURL:       getenv(EnvBaseURL),
-	}
-	key, keyErr := keyFromEnv(getenv)
-	cfg.Key = key
-
-	var missing []string
-	if cfg.ChannelID == "" {
-		missing = append(missing, EnvChannelID)
-	}
-	if cfg.Key == nil && keyErr == nil && cfg.ChannelSecret.IsZero() {
-		missing = append(missing, EnvChannelSecret+" or "+EnvPrivateKey+" or "+EnvPrivateKeyFile)
-	}
-	if cfg.Key != nil && cfg.KeyID == "" && cfg.Key.ID() == "" {
-		missing = append(missing, EnvKeyID)
-	}
-	names := strings.Join(missing, ", and ")
-	switch {
-	case keyErr != nil && names != "":
-		return cfg, fmt.Errorf("lineoauth: %w: %w; and set %s", ErrInvalid, keyErr, names)
-	case keyErr != nil:
-		return cfg, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, keyErr)
-	case names != "":
-		return cfg, fmt.Errorf("lineoauth: %w: %w: set %s", ErrInvalid, ErrMissingCredentials, names)
-	}
-	return cfg, nil
-}
-
-func keyFromEnv(getenv func(string) string) (*Key, error) {
-	text, path := getenv(EnvPrivateKey), getenv(EnvPrivateKeyFile)
-	source := EnvPrivateKey
-	switch {
-	case text != "" && path != "":
-		return nil, fmt.Errorf("%s and %s are both set; unset one", EnvPrivateKey, EnvPrivateKeyFile)
-	case text == "" && path == "":
-		return nil, nil
-	case path != "":
-		data, err := assertion.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("cannot read the file of %s: %w", EnvPrivateKeyFile, err)
-		}
-		text, source = string(data), EnvPrivateKeyFile
-	}
-	key, err := assertion.Parse([]byte(text))
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", source, err)
-	}
-	return newKey(key), nil
+	fromEnv bool // so that errors name variables
 }
 
 // validate returns the configuration with its defaults filled in.
@@ -195,12 +118,12 @@ func (cfg Config) validate() (Config, error) {
 		cfg.Now = time.Now
 	}
 	cfg.OperationURLs = maps.Clone(cfg.OperationURLs)
-	errs := []error{checkBaseURL("BaseURL", cfg.BaseURL, cfg.AllowPlainHTTP), checkTLS(cfg.Transport)}
+	errs := []error{cfg.checkBaseURL(cfg.name("BaseURL", EnvBaseURL), cfg.BaseURL), checkTLS("Transport", cfg.Transport)}
 	for op, base := range cfg.OperationURLs {
 		if !slices.Contains(Operations(), op) {
 			errs = append(errs, fmt.Errorf("OperationURLs: unknown operation %q", op))
 		}
-		errs = append(errs, checkBaseURL("OperationURLs["+string(op)+"]", base, cfg.AllowPlainHTTP))
+		errs = append(errs, cfg.checkBaseURL("OperationURLs["+string(op)+"]", base))
 	}
 	if strings.ContainsFunc(cfg.Authorization.Reveal(), unicode.IsControl) {
 		errs = append(errs, errors.New("the Authorization holds a line break or another control character"))
@@ -239,22 +162,31 @@ func join(errs []error) error {
 	return err
 }
 
+// name is how a setting is called where its value comes from.
+func (cfg Config) name(field, variable string) string {
+	if cfg.fromEnv {
+		return variable
+	}
+	return field
+}
+
 // checkBaseURL does not show the URL in its errors: it may hold a password.
-func checkBaseURL(name, base string, plainHTTP bool) error {
+func (cfg Config) checkBaseURL(name, base string) error {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("%s is no absolute https URL, such as %s", name, gen.DefaultServerURL)
 	case u.User != nil || strings.ContainsAny(base, "?#"):
 		return errors.New(name + " holds a user name, a query or a fragment; leave them out (Authorization is for a gateway's credentials)")
-	case u.Scheme == "http" && !plainHTTP && !isLoopback(u.Hostname()):
-		return fmt.Errorf("%s is plain http toward %s; secrets travel over https, except to loopback", name, u.Hostname())
+	case u.Scheme == "http" && !cfg.AllowPlainHTTP && !isLoopback(u.Hostname()):
+		return fmt.Errorf("%s is plain http toward %s; secrets travel over https, except to loopback; use https, or %s", name, u.Hostname(),
+			cfg.name("set AllowPlainHTTP ("+EnvAllowPlainHTTP+")", "set "+EnvAllowPlainHTTP+"=1")+" if nobody on the way can read them")
 	}
 	return nil
 }
 
 // checkTLS refuses a transport that does not know whom it talks to.
-func checkTLS(transport http.RoundTripper) error {
+func checkTLS(name string, transport http.RoundTripper) error {
 	t, ok := transport.(*http.Transport)
 	if !ok {
 		return nil
@@ -264,14 +196,16 @@ func checkTLS(transport http.RoundTripper) error {
 	case cfg == nil:
 		return nil
 	case cfg.InsecureSkipVerify && cfg.VerifyConnection == nil && cfg.VerifyPeerCertificate == nil:
-		return errors.New("Transport skips the verification of certificates, so that anyone could read the secrets; set RootCAs instead")
+		return errors.New(name + " skips the verification of certificates, so that anyone could read the secrets; set RootCAs instead")
 	case cfg.MinVersion != 0 && cfg.MinVersion < tls.VersionTLS12:
-		return errors.New("Transport allows less than TLS 1.2; leave MinVersion at 0")
+		return errors.New(name + " allows less than TLS 1.2; leave MinVersion at 0")
 	}
 	return nil
 }
 
+// isLoopback reports whether a URL's host is this machine, by its name or an
+// address. Other names could resolve to anywhere.
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return lower(strings.TrimSuffix(host, ".")) == "localhost" || ip != nil && ip.IsLoopback()
 }

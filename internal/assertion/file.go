@@ -7,24 +7,59 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
+	"unicode"
 )
 
-// ReadFile reads a file that may hold a key, as far as a key can reach.
+// pipeWait is how long a pipe that is named in place of a file may take.
+const pipeWait = time.Second
+
+// ReadFile reads a file that may hold a key, as far as a key can reach. It does
+// not wait forever for a pipe that nobody writes to.
 func ReadFile(path string) ([]byte, error) {
-	f, err := os.Open(path) //nolint:gosec // the user names the file
+	f, err := os.OpenFile(path, os.O_RDONLY|nonBlocking, 0) //nolint:gosec // the user names the file
 	if err != nil {
 		return nil, FileError(path, err)
 	}
 	defer func() { _ = f.Close() }()
-	data, err := io.ReadAll(io.LimitReader(f, maxKeySize+1))
+	r := io.Reader(f)
+	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
+		until := time.Now().Add(pipeWait)
+		_ = f.SetReadDeadline(until) // where that cannot be, reads do not block
+		r = &pipe{file: f, until: until, named: info.Mode()&fs.ModeNamedPipe != 0}
+	}
+	data, err := io.ReadAll(io.LimitReader(r, maxKeySize+1))
 	if err != nil {
 		return nil, FileError(path, err)
 	}
 	return data, nil
 }
 
+// pipe reads what does not block, until a time.
+type pipe struct {
+	file  *os.File
+	until time.Time
+	named bool // which ends, too, as long as nobody has it open for writing
+	began bool
+}
+
+func (p *pipe) Read(b []byte) (int, error) {
+	for {
+		n, err := p.file.Read(b)
+		p.began = p.began || n > 0
+		early := errors.Is(err, io.EOF) && p.named && !p.began
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded), (early || wouldBlock(err)) && !time.Now().Before(p.until):
+			return n, fmt.Errorf("nobody wrote to the pipe within %v, or closed it", pipeWait)
+		case n > 0 || !early && !wouldBlock(err):
+			return n, err
+		}
+		time.Sleep(pipeWait / 100)
+	}
+}
+
 // FileError says what is the matter with a file, but does not repeat a path
-// that may be the key itself, put where its path belongs.
+// that may be a key or another secret, put where its path belongs.
 func FileError(path string, err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) {
@@ -34,8 +69,37 @@ func FileError(path string, err error) error {
 	if errors.As(err, &link) {
 		err = link.Err
 	}
-	if len(path) > 255 || strings.ContainsAny(path, "\n\r{") || strings.Contains(path, "-----") || strings.Contains(path, `\n`) {
+	switch {
+	case LooksLikeKey(path):
 		return fmt.Errorf("what is given is no path but looks like a key (%w)", err)
+	case looksLikeSecret(path):
+		return fmt.Errorf("what is given, which is not shown as it may be a secret: %w; give the path of a file", err)
 	}
 	return fmt.Errorf("%s: %w", path, err)
+}
+
+// LooksLikeKey reports whether a path is more likely the key itself.
+func LooksLikeKey(path string) bool {
+	return len(path) > 255 || strings.ContainsAny(path, "\n\r{") || strings.Contains(path, "-----") || strings.Contains(path, `\n`)
+}
+
+// looksLikeSecret reports whether a path may be a channel secret or a token: one
+// word with digits, or with a part in which letters and digits take turns.
+func looksLikeSecret(path string) bool {
+	if !strings.ContainsAny(path, `/\.`) && (len(path) > 16 || strings.ContainsAny(path, "0123456789")) {
+		return true
+	}
+	for part := range strings.FieldsFuncSeq(path, func(r rune) bool { return strings.ContainsRune(`/\.`, r) }) {
+		turns, digit := 0, false
+		for _, r := range part {
+			if unicode.IsDigit(r) != digit {
+				digit = !digit
+				turns++
+			}
+		}
+		if len(part) >= 16 && turns > 4 {
+			return true
+		}
+	}
+	return false
 }

@@ -109,15 +109,7 @@ func Parse(data []byte) (*Key, error) {
 	return nil, errors.New("the private key is neither a JWK nor PEM; " + wanted)
 }
 
-func normalize(data []byte) []byte {
-	data = bytes.TrimSpace(bytes.TrimPrefix(data, []byte("\ufeff")))
-	for _, quote := range []byte{'"', '\''} {
-		if n := len(data); n >= 2 && data[0] == quote && data[n-1] == quote {
-			data = bytes.TrimSpace(data[1 : n-1])
-		}
-	}
-	return data
-}
+func normalize(data []byte) []byte { return []byte(Trim(Decode(data))) }
 
 func looksLikeKey(text []byte) bool {
 	return bytes.HasPrefix(text, []byte("{")) || bytes.Contains(text, []byte("-----BEGIN "))

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/internal/env"
 	"github.com/lineoauth/lineoauth/store"
 )
 
@@ -164,12 +166,14 @@ without LINE.
 
 Credentials come from the environment:
 
-    LINE_CHANNEL_ID        channel ID
-    LINE_CHANNEL_SECRET    channel secret
-    LINE_PRIVATE_KEY       private key: JWK or PEM, also with literal \n, also base64
-    LINE_PRIVATE_KEY_FILE  or the path of a file that holds it
-    LINE_KEY_ID            key ID, when the key's JWK does not carry it
-    LINE_OAUTH_BASE_URL    base URL, when it is not LINE's own
+    LINE_CHANNEL_ID              channel ID
+    LINE_CHANNEL_SECRET          channel secret
+    LINE_CHANNEL_SECRET_FILE     or the path of a file that holds it
+    LINE_PRIVATE_KEY             private key: JWK or PEM, also with literal \n, also base64
+    LINE_PRIVATE_KEY_FILE        or the path of a file that holds it
+    LINE_KEY_ID                  key ID, when the key's JWK does not carry it
+    LINE_OAUTH_BASE_URL          base URL, when it is not LINE's own
+    LINE_OAUTH_ALLOW_PLAIN_HTTP  1 allows plain http toward hosts other than this one
 
 Exit codes: 0 done, 1 the call failed, 2 wrong usage or configuration,
 3 the verified token is not valid, 130 interrupted.`
@@ -250,34 +254,57 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 		return nil, err
 	}
 	setting := f.setting(a.getenv)
-	if path := setting(lineoauth.EnvPrivateKeyFile); path != "" {
-		a.warnOfReaders(path)
-	}
+	a.warnOfReaders("private key", setting(lineoauth.EnvPrivateKeyFile))
+	a.warnOfReaders("channel secret", setting(lineoauth.EnvChannelSecretFile))
 	cfg, err := lineoauth.ConfigFromEnv(setting)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("%w; name a file there is, and that you may read", err)
+		err = fmt.Errorf("%w; name a file there is, and that you may read", err)
 	}
 	if err != nil && !errors.Is(err, lineoauth.ErrMissingCredentials) {
-		return nil, err
+		return nil, f.named(err)
+	}
+	if cfg.AllowPlainHTTP {
+		a.warn(fmt.Errorf("%s is set: over plain http, whoever is on the way can read tokens and secrets", lineoauth.EnvAllowPlainHTTP))
 	}
 	cfg.Timeout = f.timeout
 	for _, c := range change {
 		c(&cfg)
 	}
 	client, err := lineoauth.New(cfg)
-	if err != nil && strings.Contains(err.Error(), "BaseURL") {
-		err = fmt.Errorf("%w; it comes from %s or --base-url", err, lineoauth.EnvBaseURL)
-	}
-	return client, err
+	return client, f.named(err)
 }
 
-// warnOfReaders says so if others than its owner can read a private key's file.
-func (a *app) warnOfReaders(path string) {
+var variable = regexp.MustCompile(`\bLINE_[A-Z_]+`)
+
+// named has an error name the flags that were given in place of the variables.
+func (f *clientFlags) named(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &namedError{err, variable.ReplaceAllStringFunc(err.Error(), f.nameOf)}
+}
+
+// namedError is an error with another text.
+type namedError struct {
+	error
+	text string
+}
+
+func (e *namedError) Error() string { return e.text }
+func (e *namedError) Unwrap() error { return e.error }
+
+// warnOfReaders says so if others than its owner can read a secret's file, whose
+// path is as the user gave it.
+func (a *app) warnOfReaders(secret, given string) {
+	path, err := env.Path("", given)
+	if path == "" || err != nil {
+		return
+	}
 	info, err := os.Stat(path)
 	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
 		return
 	}
-	a.warn(fmt.Errorf("others can read or change the private key in %q; make its mode 0600", path))
+	a.warn(fmt.Errorf("others can read or change the %s in %q; make its mode 0600", secret, path))
 }
 
 // warn reports what does not keep a command from its work.

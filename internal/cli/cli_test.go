@@ -124,7 +124,8 @@ func TestREADME(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		lineoauth.EnvChannelID, lineoauth.EnvChannelSecret, lineoauth.EnvPrivateKey, lineoauth.EnvPrivateKeyFile, lineoauth.EnvKeyID, lineoauth.EnvBaseURL,
+		lineoauth.EnvChannelID, lineoauth.EnvChannelSecret, lineoauth.EnvChannelSecretFile, lineoauth.EnvPrivateKey, lineoauth.EnvPrivateKeyFile, lineoauth.EnvKeyID, lineoauth.EnvBaseURL,
+		lineoauth.EnvAllowPlainHTTP,
 	} {
 		if !strings.Contains(string(readme), "\n| `"+name+"` |") {
 			t.Errorf("no row for %s", name)

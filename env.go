@@ -1,0 +1,95 @@
+package lineoauth
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lineoauth/lineoauth/internal/assertion"
+	"github.com/lineoauth/lineoauth/internal/env"
+)
+
+// The environment variables that [ConfigFromEnv] reads.
+const (
+	EnvChannelID         = "LINE_CHANNEL_ID"
+	EnvChannelSecret     = "LINE_CHANNEL_SECRET"
+	EnvChannelSecretFile = "LINE_CHANNEL_SECRET_FILE"
+	EnvPrivateKey        = "LINE_PRIVATE_KEY"
+	EnvPrivateKeyFile    = "LINE_PRIVATE_KEY_FILE"
+	EnvKeyID             = "LINE_KEY_ID"
+	EnvBaseURL           = "LINE_OAUTH_BASE_URL"
+	EnvAllowPlainHTTP    = "LINE_OAUTH_ALLOW_PLAIN_HTTP"
+)
+
+// ConfigFromEnv reads a configuration from environment variables; getenv is
+// usually [os.Getenv].
+//
+//   - LINE_CHANNEL_ID: the channel ID
+//   - LINE_CHANNEL_SECRET: the channel secret
+//   - LINE_CHANNEL_SECRET_FILE: or the path of a file that holds it
+//   - LINE_PRIVATE_KEY: the private key itself, in any form that [ParseKey] reads
+//   - LINE_PRIVATE_KEY_FILE: or the path of a file that holds it
+//   - LINE_KEY_ID: its key ID; optional when a JWK carries it
+//   - LINE_OAUTH_BASE_URL: the base URL, when it is not LINE's own
+//   - LINE_OAUTH_ALLOW_PLAIN_HTTP: 1 or true allows plain http toward any host
+//
+// White space, a byte order mark and one pair of quotes around a value are taken
+// off, in files, too. What then has a space or a control character inside is
+// refused.
+//
+// The channel ID and either a key or a secret must be there. One error names
+// every variable that is missing, and each that is wrong and why; it
+// matches [ErrInvalid], and [ErrMissingCredentials] when nothing worse is the
+// matter. The configuration holds what was found even then. What it holds is
+// checked by [New].
+func ConfigFromEnv(getenv func(string) string) (Config, error) {
+	r := env.Reader{Getenv: getenv}
+	cfg := Config{
+		ChannelID:      r.Value(EnvChannelID),
+		ChannelSecret:  NewSecret(r.ValueOrFile(EnvChannelSecret, EnvChannelSecretFile)),
+		KeyID:          r.Value(EnvKeyID),
+		BaseURL:        r.Value(EnvBaseURL),
+		AllowPlainHTTP: r.Bool(EnvAllowPlainHTTP),
+		fromEnv:        true,
+	}
+	if text, from := r.TextOrFile(EnvPrivateKey, EnvPrivateKeyFile); text != "" {
+		key, err := assertion.Parse([]byte(text))
+		if err != nil {
+			r.Errs = append(r.Errs, fmt.Errorf("%s: %w", from, err))
+		} else {
+			cfg.Key = newKey(key)
+		}
+	}
+	wrong, missing := join(r.Errs), cfg.missing(getenv)
+	switch {
+	case wrong != nil && missing != "":
+		return cfg, fmt.Errorf("lineoauth: %w: %w; and set %s", ErrInvalid, wrong, missing)
+	case wrong != nil:
+		return cfg, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, wrong)
+	case missing != "":
+		return cfg, fmt.Errorf("lineoauth: %w: %w: set %s", ErrInvalid, ErrMissingCredentials, missing)
+	}
+	return cfg, nil
+}
+
+// missing names the variables that have to be set, and are not.
+func (cfg Config) missing(getenv func(string) string) string {
+	unset := func(names ...string) bool {
+		for _, name := range names {
+			if env.Trim(getenv(name)) != "" {
+				return false
+			}
+		}
+		return true
+	}
+	var missing []string
+	if unset(EnvChannelID) {
+		missing = append(missing, EnvChannelID)
+	}
+	if unset(EnvChannelSecret, EnvChannelSecretFile, EnvPrivateKey, EnvPrivateKeyFile) {
+		missing = append(missing, EnvChannelSecret+" or "+EnvPrivateKey+" or "+EnvPrivateKeyFile)
+	}
+	if cfg.Key != nil && unset(EnvKeyID) && cfg.Key.ID() == "" {
+		missing = append(missing, EnvKeyID)
+	}
+	return strings.Join(missing, ", and ")
+}

@@ -1,0 +1,173 @@
+// Package env reads settings from environment variables and from the files that
+// these name, as shells, containers and editors leave them there: with a line
+// break, a byte order mark or quotes around the value.
+package env
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/lineoauth/lineoauth/internal/assertion"
+)
+
+// Trim takes off what stands around a value: white space, invisible characters
+// such as a byte order mark, and one pair of quotes.
+func Trim(text string) string { return assertion.Trim(text) }
+
+// Value returns the value of a variable without what stands around it. The error
+// names the variable, and does not show the value, which may be a secret.
+func Value(name, text string) (string, error) {
+	value := Trim(text)
+	if wrong := flaw(value, true); wrong != "" {
+		return "", fmt.Errorf("%s has %s; copy the value again", name, wrong)
+	}
+	return value, nil
+}
+
+// Path is Value for a path, which may have spaces inside.
+func Path(name, text string) (string, error) {
+	value := Trim(text)
+	wrong := flaw(value, false)
+	switch {
+	case wrong != "" && assertion.LooksLikeKey(value):
+		return "", fmt.Errorf("%s: what is given is no path but looks like a key; give the path of a file that holds it", name)
+	case wrong != "":
+		return "", fmt.Errorf("%s has %s; give the path of a file", name, wrong)
+	}
+	return value, nil
+}
+
+// flaw says what a value has inside that does not belong there. Only a word has
+// no spaces.
+func flaw(value string, word bool) string {
+	if !utf8.ValidString(value) {
+		return "bytes inside that are not UTF-8"
+	}
+	for _, r := range value {
+		switch {
+		case r == '\n' || r == '\r':
+			return "a line break inside"
+		case unicode.IsControl(r):
+			return fmt.Sprintf("the control character %U inside", r)
+		case word && unicode.Is(unicode.Cf, r):
+			return fmt.Sprintf("the invisible character %U inside", r)
+		case word && unicode.IsSpace(r):
+			return "a space inside"
+		}
+	}
+	if assertion.HalfQuoted(value) {
+		return "a quotation mark at one end"
+	}
+	return ""
+}
+
+// Bool reads a switch: 1 or true turns it on; 0, false and nothing leave it off.
+func Bool(name, text string) (bool, error) {
+	switch value := Trim(text); {
+	case value == "1" || isTrue(value):
+		return true, nil
+	case value == "" || value == "0" || len(value) == len("false") && strings.EqualFold(value, "false"):
+		return false, nil
+	}
+	return false, fmt.Errorf("%s is neither true nor false; set it to 1 or true, or unset it", name)
+}
+
+// isTrue is strict: EqualFold alone would take letters that only look like these.
+func isTrue(value string) bool { return len(value) == len("true") && strings.EqualFold(value, "true") }
+
+// File returns the value in a file that a variable names.
+func File(name, path string) (string, error) {
+	text, err := ReadFile(name, path)
+	if err != nil {
+		return "", err
+	}
+	value, err := Value("the file of "+name, text)
+	if err == nil && value == "" {
+		err = fmt.Errorf("the file of %s is empty; write the value into it", name)
+	}
+	return value, err
+}
+
+// ReadFile returns the text of a file that a variable names, which may be UTF-16
+// with a byte order mark.
+func ReadFile(name, path string) (string, error) {
+	data, err := assertion.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("cannot read the file of %s: %w", name, err)
+	}
+	return assertion.Decode(data), nil
+}
+
+// Reader reads several variables, and collects what is wrong with them.
+type Reader struct {
+	Getenv func(string) string
+	Errs   []error
+}
+
+func (r *Reader) failed(err error) {
+	if err != nil {
+		r.Errs = append(r.Errs, err)
+	}
+}
+
+// Value reads a variable.
+func (r *Reader) Value(name string) string {
+	value, err := Value(name, r.Getenv(name))
+	r.failed(err)
+	return value
+}
+
+// Bool reads a switch.
+func (r *Reader) Bool(name string) bool {
+	on, err := Bool(name, r.Getenv(name))
+	r.failed(err)
+	return on
+}
+
+// ValueOrFile reads a variable, or the file that another one names.
+func (r *Reader) ValueOrFile(name, fileName string) string {
+	path, both := r.path(name, fileName)
+	switch {
+	case both:
+		return ""
+	case path == "":
+		return r.Value(name)
+	}
+	value, err := File(fileName, path)
+	r.failed(err)
+	return value
+}
+
+// TextOrFile is ValueOrFile for a text of several lines. It also returns which of
+// the variables has it.
+func (r *Reader) TextOrFile(name, fileName string) (text, from string) {
+	path, both := r.path(name, fileName)
+	if both {
+		return "", ""
+	}
+	if path == "" {
+		return Trim(r.Getenv(name)), name
+	}
+	text, err := ReadFile(fileName, path)
+	r.failed(err)
+	if err == nil && Trim(text) == "" {
+		r.failed(fmt.Errorf("the file of %s is empty; write the value into it", fileName))
+		text = ""
+	}
+	return text, fileName
+}
+
+// path returns the path of a variable's file, if that is set, and reports whether
+// both of them are.
+func (r *Reader) path(name, fileName string) (path string, both bool) {
+	path, err := Path(fileName, r.Getenv(fileName))
+	if (path != "" || err != nil) && Trim(r.Getenv(name)) != "" {
+		r.failed(errors.New(name + " and " + fileName + " are both set; unset one"))
+		return "", true
+	}
+	r.failed(err)
+	return path, false
+}
