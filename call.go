@@ -401,7 +401,7 @@ func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresI
 		return nil, a.strange(errors.New("the answer's access_token or key_id has letters that a Bearer token cannot have"))
 	case expiresIn <= 0:
 		return nil, a.strange(fmt.Errorf("the answer says expires_in %d, which is not in the future", expiresIn))
-	case tokenType != "" && !strings.EqualFold(tokenType, bearer):
+	case tokenType != "" && lower(tokenType) != "bearer":
 		return nil, a.strange(errors.New("the answer's token_type is not Bearer"))
 	}
 	if kind == V21 && keyID == "" {

@@ -41,8 +41,9 @@ type shared struct {
 	api  *gen.Client
 	apis map[Operation]*gen.Client // from OperationURLs
 
-	host  string // of the base URL, in its plainest form
-	clock *clock.Clock
+	origins []origin // that get tokens, unless a Transport says otherwise
+	base    atomic.Pointer[judged]
+	clock   *clock.Clock
 
 	signed atomic.Pointer[signedAssertion]
 	skew   atomic.Int64 // how far LINE's clock is ahead of ours, in nanoseconds
@@ -65,7 +66,7 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	base, _ := url.Parse(cfg.BaseURL) // which validate has done, too
-	s := &shared{cfg: cfg, api: newAPI(cfg, cfg.BaseURL), host: plainHost(base), clock: clock.New(cfg.Now)}
+	s := &shared{cfg: cfg, api: newAPI(cfg, cfg.BaseURL), origins: ownOrigins(base), clock: clock.New(cfg.Now)}
 	if len(cfg.OperationURLs) > 0 {
 		s.apis = make(map[Operation]*gen.Client)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -178,6 +177,8 @@ func (cfg Config) checkBaseURL(name, base string) error {
 		return fmt.Errorf("%s is no absolute https URL, such as %s", name, gen.DefaultServerURL)
 	case u.User != nil || strings.ContainsAny(base, "?#"):
 		return errors.New(name + " holds a user name, a query or a fragment; leave them out (Authorization is for a gateway's credentials)")
+	case !isASCII(u.Host):
+		return errors.New(name + " has a host with letters beyond ASCII; write it as DNS has it, with xn--")
 	case u.Scheme == "http" && !cfg.AllowPlainHTTP && !isLoopback(u.Hostname()):
 		return fmt.Errorf("%s is plain http toward %s; secrets travel over https, except to loopback; use https, or %s", name, u.Hostname(),
 			cfg.name("set AllowPlainHTTP ("+EnvAllowPlainHTTP+")", "set "+EnvAllowPlainHTTP+"=1")+" if nobody on the way can read them")
@@ -201,11 +202,4 @@ func checkTLS(name string, transport http.RoundTripper) error {
 		return errors.New(name + " allows less than TLS 1.2; leave MinVersion at 0")
 	}
 	return nil
-}
-
-// isLoopback reports whether a URL's host is this machine, by its name or an
-// address. Other names could resolve to anywhere.
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return lower(strings.TrimSuffix(host, ".")) == "localhost" || ip != nil && ip.IsLoopback()
 }

@@ -118,7 +118,7 @@ func usableAs(kind Kind) func(*store.Token) bool {
 }
 
 func usable(t *store.Token, kind Kind) bool {
-	return Kind(t.Kind) == kind && isToken(t.AccessToken) && (t.KeyID == "" || isToken(t.KeyID)) && strings.EqualFold(t.TokenType, "Bearer")
+	return Kind(t.Kind) == kind && isToken(t.AccessToken) && (t.KeyID == "" || isToken(t.KeyID)) && lower(t.TokenType) == "bearer"
 }
 
 // sharing returns what processes share of a token in a store.

@@ -6,14 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
-
-	"github.com/lineoauth/lineoauth/gen"
 )
-
-// contentHost is where LINE's Messaging API has what users sent; the other
-// host is the OpenAPI document's.
-const contentHost = "api-data.line.me"
 
 // Transport is an [http.RoundTripper] that puts a valid token on every request to
 // LINE:
@@ -32,16 +25,18 @@ type Transport struct {
 	// Source gives the tokens. It must be set.
 	Source *Source
 	// Base carries the requests. nil means the Transport of the source's client,
-	// with its RootCAs and proxy.
+	// with its RootCAs and proxy. An [http.Transport] is refused where
+	// [Config.Transport] would be. Do not change it after its first use.
 	Base http.RoundTripper
-	// Hosts are the hosts, with their port if it is not the scheme's default, whose
-	// requests get a token. nil means the host of the client's BaseURL, and LINE's
-	// host for content if BaseURL is LINE's.
+	// Hosts are the hosts, in ASCII, with their port if it is not the scheme's default,
+	// whose requests get a token. nil means the scheme, host and port of the client's
+	// BaseURL, and LINE's host for content if BaseURL is LINE's.
 	Hosts []string
 }
 
 // RoundTrip sends one request. If there is no token, it sends none, and the error
-// is that of [Source.Token]. Without a Source, the error matches [ErrInvalid].
+// is that of [Source.Token]. Without a Source, or with a Base that is refused, the
+// error matches [ErrInvalid].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.Source == nil {
 		closeBody(req)
@@ -52,6 +47,10 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("lineoauth: %w: the request has no URL or no Header", ErrInvalid)
 	}
 	base := t.base()
+	if err := t.Source.line.client.checkBase(base); err != nil {
+		closeBody(req)
+		return nil, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
+	}
 	if !t.serves(req.URL) {
 		return base.RoundTrip(req)
 	}
@@ -93,27 +92,18 @@ func (t *Transport) base() http.RoundTripper {
 
 // serves reports whether a URL is LINE's.
 func (t *Transport) serves(u *url.URL) bool {
-	if u.Scheme != "https" && !t.Source.line.client.cfg.AllowPlainHTTP && !isLoopback(u.Hostname()) {
+	client := t.Source.line.client
+	to, ok := originOf(u)
+	if !ok || to.scheme == "http" && !client.cfg.AllowPlainHTTP && !isLoopback(to.host) {
 		return false
 	}
-	host := plainHost(u)
-	if t.Hosts != nil {
-		return slices.ContainsFunc(t.Hosts, func(own string) bool { return strings.EqualFold(own, host) })
+	if t.Hosts == nil {
+		return slices.Contains(client.origins, to)
 	}
-	own := t.Source.line.client.host
-	return host == own || host == contentHost && "https://"+own == gen.DefaultServerURL
-}
-
-// plainHost is a URL's host in small letters, without the scheme's own port.
-func plainHost(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	switch u.Scheme {
-	case "https":
-		return strings.TrimSuffix(host, ":443")
-	case "http":
-		return strings.TrimSuffix(host, ":80")
-	}
-	return host
+	return slices.ContainsFunc(t.Hosts, func(host string) bool {
+		own, ok := originOf(&url.URL{Scheme: to.scheme, Host: host})
+		return ok && own == to
+	})
 }
 
 // CloseIdleConnections closes the idle connections of Base, for

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/internal/assertion"
 	"github.com/lineoauth/lineoauth/internal/env"
 	"github.com/lineoauth/lineoauth/store"
 )
@@ -319,9 +320,9 @@ func (a *app) token(arg string) (string, error) {
 		if err != nil {
 			return "", usagef("cannot read standard input (%w); pipe the token into it, or give it as the argument", err)
 		}
-		arg = string(data)
+		arg = assertion.Decode(data)
 	}
-	token := strings.TrimSpace(arg)
+	token := env.Trim(arg)
 	if token == "" {
 		return "", usagef("the token is empty; give one as the argument, or - and pipe it into standard input")
 	}
