@@ -37,9 +37,13 @@ func newKey(key *assertion.Key) *Key {
 // one:
 //
 //   - a JWK as JSON, from the jwx tool, JWCrypto or a browser's WebCrypto, with
-//     or without its "kid", also wrapped as {"privateKey": …, "publicKey": …};
-//   - PEM, PKCS #8 or PKCS #1, also with \r\n or a literal \n for its line breaks;
+//     or without its "kid" and its primes, also wrapped as {"privateKey": …,
+//     "publicKey": …}, and a JWK Set with one key that LINE would take;
+//   - PEM, PKCS #8 or PKCS #1, or what is between its first and last line;
 //   - base64 of either, as a whole.
+//
+// Line breaks may be gone, or have become blanks, "n" or a literal \n, also twice
+// escaped; lines may be indented, the text quoted, or UTF-16 as PowerShell writes it.
 //
 // The error says what was found and what is needed, holds nothing of the key,
 // and matches [ErrInvalid]. The key's size is checked by [New].

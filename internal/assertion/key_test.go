@@ -165,7 +165,7 @@ func TestParseRefuses(t *testing.T) {
 		"Ed25519":               {pkcs8(t, ed), "the key is Ed25519"},
 		"EC JWK":                {`{"kty":"EC","crv":"P-256","x":"AA","y":"AA","d":"AA"}`, `JWK of type "EC"`},
 		"public JWK":            {`{"kty":"RSA","n":"AQAB","e":"AQAB"}`, `public key (it has no "d")`},
-		"JWK Set":               {`{"keys":[` + good + `]}`, "JWK Set"},
+		"JWK Set":               {`{"keys":[` + good + `,` + good + `]}`, "JWK Set"},
 		"pair without a key":    {`{"privateKey":"no"}`, `"privateKey" of the pair is not a JWK`},
 		"pair with two kids":    {`{"privateKey":` + jwk(private, `,"kid":"a"`) + `,"publicKey":{"kid":"b"}}`, `two key IDs: the private key says "a", the public key "b"`},
 		"JSON that is no key":   {`{"type":"service_account"}`, `no "kty"`},
@@ -311,6 +311,12 @@ func FuzzParse(f *testing.F) {
 		`{"keys":[]}`, `{"kty":"RSA","d":null}`, `"'{}'"`, "-----BEGIN A-----\n-----END A-----",
 	} {
 		f.Add([]byte(seed))
+	}
+	for _, form := range forms(f) {
+		for _, damage := range []string{"none", "blanks", "n", "escaped twice", "UTF-16LE"} {
+			f.Add([]byte(damages[damage](form)))
+		}
+		f.Add([]byte(damages["no line breaks"](form[:len(form)*2/3])))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		key, err := assertion.Parse(data)

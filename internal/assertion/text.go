@@ -1,28 +1,44 @@
 package assertion
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strings"
 	"unicode"
 	"unicode/utf16"
 )
 
-// Decode returns text as UTF-8. PowerShell writes UTF-16, with a byte order mark.
+// Decode returns text as UTF-8. PowerShell writes UTF-16, with a byte order mark or
+// without; then every other byte of such text is 0.
 func Decode(data []byte) string {
 	var order binary.ByteOrder
 	switch {
-	case len(data) >= 2 && data[0] == 0xff && data[1] == 0xfe:
+	case bytes.HasPrefix(data, []byte{0xff, 0xfe}):
+		order, data = binary.LittleEndian, data[2:]
+	case bytes.HasPrefix(data, []byte{0xfe, 0xff}):
+		order, data = binary.BigEndian, data[2:]
+	case everyOther(data, 1):
 		order = binary.LittleEndian
-	case len(data) >= 2 && data[0] == 0xfe && data[1] == 0xff:
+	case everyOther(data, 0):
 		order = binary.BigEndian
 	default:
 		return string(data)
 	}
 	var units []uint16
-	for data = data[2:]; len(data) >= 2; data = data[2:] {
+	for ; len(data) >= 2; data = data[2:] {
 		units = append(units, order.Uint16(data))
 	}
 	return string(utf16.Decode(units))
+}
+
+// everyOther reports whether every other byte is 0, and no byte between.
+func everyOther(data []byte, from int) bool {
+	for i, b := range data {
+		if (b == 0) != (i%2 == from) {
+			return false
+		}
+	}
+	return len(data) > 1
 }
 
 // quotes are the pairs in which a value is pasted.

@@ -1,0 +1,248 @@
+package assertion
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/big"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode"
+
+	"github.com/go-jose/go-jose/v4"
+)
+
+// jwk is what go-jose does not look at, or folds together.
+type jwk struct {
+	Kty    string          `json:"kty"`
+	Use    string          `json:"use"`
+	Alg    string          `json:"alg"`
+	Kid    string          `json:"kid"`
+	KeyOps []string        `json:"key_ops"`
+	D      json.RawMessage `json:"d"`
+
+	Keys       *[]json.RawMessage `json:"keys"`
+	PrivateKey json.RawMessage    `json:"privateKey"`
+	PublicKey  *struct {
+		Kid string `json:"kid"`
+	} `json:"publicKey"`
+}
+
+var errDamagedJWK = errors.New("the JWK is damaged: a part of the key is missing or not base64url; copy the whole of it")
+
+func parseJWK(text []byte) (*Key, error) {
+	var outer jwk
+	err := json.Unmarshal(text, &outer)
+	if syntax := new(json.SyntaxError); errors.As(err, &syntax) {
+		text = repairJSON(text)
+		outer = jwk{}
+		err = json.Unmarshal(text, &outer)
+	}
+	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
+		return nil, fmt.Errorf("the JWK's %q is not of the type that it must have; %s", wrong.Field, wanted)
+	} else if err != nil {
+		return nil, errors.New("the private key begins like a JWK but is not complete JSON; copy the whole of it")
+	}
+	if outer.Keys != nil {
+		return parseSet(*outer.Keys)
+	}
+	inner := outer
+	if outer.PrivateKey != nil {
+		text, inner = outer.PrivateKey, jwk{}
+		if err := json.Unmarshal(text, &inner); err != nil {
+			return nil, errors.New(`the "privateKey" of the pair is not a JWK; ` + wanted)
+		}
+	}
+	if err := inner.check(); err != nil {
+		return nil, err
+	}
+	private, err := parseRSA(text)
+	if err != nil {
+		return nil, err
+	}
+	id := inner.Kid
+	if outer.PublicKey != nil && outer.PublicKey.Kid != "" {
+		if id != "" && id != outer.PublicKey.Kid {
+			return nil, fmt.Errorf("the pair holds two key IDs: the private key says %q, the public key %q; remove the wrong one", short(id), short(outer.PublicKey.Kid))
+		}
+		id = outer.PublicKey.Kid
+	}
+	return NewKey(private, id)
+}
+
+// check refuses a JWK that is none for signing by RS256.
+func (j jwk) check() error {
+	switch {
+	case j.Kty == "":
+		return errors.New(`the private key is JSON but no JWK (it has no "kty"); ` + wanted)
+	case j.Kty != "RSA":
+		return fmt.Errorf("the key is a JWK of type %q; %s", short(j.Kty), wanted)
+	case j.D == nil:
+		return errors.New(`the JWK is a public key (it has no "d"); keep that for LINE's console, and give the private one here`)
+	case j.Use != "" && j.Use != "sig":
+		return fmt.Errorf(`the JWK is for "use": %q; make one for signing ("sig")`, short(j.Use))
+	case j.KeyOps != nil && !slices.Contains(j.KeyOps, "sign"):
+		return errors.New(`the JWK's "key_ops" do not allow "sign"; make one that may sign`)
+	case j.Alg != "" && j.Alg != "RS256":
+		return fmt.Errorf("the JWK is for %q; LINE takes RS256", short(j.Alg))
+	}
+	return nil
+}
+
+// parseSet returns the one key of a JWK Set that LINE would take.
+func parseSet(keys []json.RawMessage) (*Key, error) {
+	var usable, fitting []*Key
+	var private error // what is wrong with a private key of the set
+	for _, text := range keys {
+		var one jwk
+		if json.Unmarshal(text, &one) != nil || one.Keys != nil {
+			continue
+		}
+		key, err := parseJWK(text)
+		switch {
+		case err == nil:
+			usable = append(usable, key)
+			if key.Check() == nil {
+				fitting = append(fitting, key)
+			}
+		case one.D != nil && one.Kty == "RSA" && private == nil:
+			private = err
+		}
+	}
+	if len(usable) > 1 && len(fitting) == 1 {
+		usable = fitting
+	}
+	switch {
+	case len(usable) == 1:
+		return usable[0], nil
+	case len(usable) > 1:
+		return nil, fmt.Errorf("the private key is a JWK Set with %d keys that could sign; give the one whose public key is registered with LINE", len(usable))
+	case private != nil:
+		return nil, fmt.Errorf("the private key is a JWK Set without a usable key: %w", private)
+	}
+	return nil, errors.New("the private key is a JWK Set that has no private RSA key; " + wanted)
+}
+
+// parseRSA reads the numbers of an RSA key. Those of a JWK may be n, e and d alone
+// (RFC 7518, section 6.3.2): the primes follow from them.
+func parseRSA(text []byte) (*rsa.PrivateKey, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil {
+		return nil, errDamagedJWK
+	}
+	if fields["p"] == nil && fields["q"] == nil {
+		p, q, err := primes(number(fields["n"]), number(fields["e"]), number(fields["d"]))
+		if err != nil {
+			return nil, err
+		}
+		for _, name := range []string{"dp", "dq", "qi"} {
+			delete(fields, name)
+		}
+		fields["p"], fields["q"] = encoded(p), encoded(q)
+		if text, err = json.Marshal(fields); err != nil {
+			return nil, errDamagedJWK
+		}
+	}
+	var key jose.JSONWebKey
+	if err := key.UnmarshalJSON(text); err != nil {
+		return nil, errDamagedJWK
+	}
+	private, ok := key.Key.(*rsa.PrivateKey)
+	if !ok {
+		return nil, errDamagedJWK
+	}
+	return private, nil
+}
+
+// number reads a JWK's number, or returns nil.
+func number(text json.RawMessage) *big.Int {
+	var s string
+	if json.Unmarshal(text, &s) != nil {
+		return nil
+	}
+	data, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(s, "="))
+	if err != nil || len(data) == 0 {
+		return nil
+	}
+	return new(big.Int).SetBytes(data)
+}
+
+func encoded(n *big.Int) json.RawMessage {
+	return json.RawMessage(`"` + base64.RawURLEncoding.EncodeToString(n.Bytes()) + `"`)
+}
+
+// primes finds the two prime factors of n, which takes a few attempts (NIST SP
+// 800-56B, appendix C).
+func primes(n, e, d *big.Int) (p, q *big.Int, err error) {
+	if n == nil || e == nil || d == nil {
+		return nil, nil, errDamagedJWK
+	}
+	foreign := errors.New(`the JWK is damaged: its "n", "e" and "d" do not belong together; copy the whole of one key`)
+	one := big.NewInt(1)
+	k := new(big.Int).Mul(d, e)
+	k.Sub(k, one)
+	if n.BitLen() > maxBits || d.Cmp(n) >= 0 || e.BitLen() > 64 || n.Bit(0) == 0 || k.Sign() <= 0 || k.Bit(0) != 0 {
+		return nil, nil, foreign
+	}
+	twos := k.TrailingZeroBits()
+	odd := new(big.Int).Rsh(k, twos)
+	last := new(big.Int).Sub(n, one)
+	for range 100 {
+		g, err := rand.Int(rand.Reader, last)
+		if err != nil {
+			return nil, nil, err
+		}
+		y := g.Exp(g.Add(g, one), odd, n)
+		for range twos {
+			square := new(big.Int).Exp(y, big.NewInt(2), n)
+			if square.Cmp(one) != 0 {
+				y = square
+				continue
+			}
+			if y.Cmp(one) != 0 && y.Cmp(last) != 0 { // a root of 1 that is not 1 or -1
+				p = new(big.Int).GCD(nil, nil, y.Sub(y, one), n)
+				return p, new(big.Int).Div(n, p), nil
+			}
+			break
+		}
+	}
+	return nil, nil, foreign
+}
+
+// maxBits bounds the work on a key that is too large for LINE anyway.
+const maxBits = 8192
+
+var (
+	escapedQuote = regexp.MustCompile(`\\+"`)
+	typographic  = strings.NewReplacer("“", `"`, "”", `"`, "„", `"`)
+)
+
+// repairJSON undoes what escaping, wrapping and word processors do to a JWK, whose
+// strings have neither spaces nor backslashes.
+func repairJSON(text []byte) []byte {
+	s := typographic.Replace(escapedQuote.ReplaceAllString(string(text), `"`))
+	s = escaped.ReplaceAllString(s, "")
+	if !strings.Contains(s, `"`) {
+		s = strings.ReplaceAll(s, "'", `"`)
+	}
+	var b bytes.Buffer
+	inside := false
+	for i, r := range s {
+		switch {
+		case unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r):
+			continue
+		case r == '"':
+			inside = !inside
+		// A line break that lost its backslash.
+		case !inside && r == 'n' && !strings.HasPrefix(s[i:], "null"), !inside && r == 'r' && !strings.HasPrefix(s[max(i-1, 0):], "true"):
+			continue
+		}
+		b.WriteRune(r)
+	}
+	return b.Bytes()
+}
