@@ -465,7 +465,7 @@ func (cl call) cleanError(err error) error {
 		text = clean(ue.Err.Error(), cl.redactor())
 		err = ue.Err
 	}
-	return &cleanError{text, err}
+	return &cleanError{text, func() error { return err }}
 }
 
 // redactor takes what the request carries out of a text, plain and as it

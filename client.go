@@ -148,7 +148,7 @@ func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAsser
 		return nil, err
 	}
 	// A KMS signs once for all callers.
-	signing, begun := c.cfg.Key.signing(), c.clock.Now()
+	signing, begun := c.cfg.Key.in(), c.clock.Now()
 	call := fmt.Sprintf("%p %d %d", c.shared, validFor, skew)
 	signed := signing.group.DoChan(call, func() (any, error) {
 		signing.running.Add(1)
@@ -181,7 +181,7 @@ func (c *Client) forgetAssertion() { c.signed.Store(nil) }
 
 func (c *Client) signAnew(validFor, skew time.Duration) (*signedAssertion, error) {
 	now, at := c.cfg.Now(), c.clock.Now()
-	text, err := c.cfg.Key.key.Sign(assertion.Claims{
+	text, err := c.cfg.Key.in().Sign(assertion.Claims{
 		ChannelID: c.cfg.ChannelID,
 		Audience:  audience,
 		KeyID:     c.cfg.KeyID,

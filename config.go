@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -96,6 +97,40 @@ type Config struct {
 	fromEnv bool // so that errors name variables
 }
 
+// Equal reports whether two configurations have the same settings, for go-cmp.
+// Functions are the same if their code is.
+func (cfg Config) Equal(other Config) bool {
+	same := cfg.ChannelID == other.ChannelID &&
+		cfg.ChannelSecret == other.ChannelSecret &&
+		cfg.Key.Equal(other.Key) &&
+		cfg.KeyID == other.KeyID &&
+		cfg.AssertionLifetime == other.AssertionLifetime &&
+		cfg.BaseURL == other.BaseURL &&
+		maps.Equal(cfg.OperationURLs, other.OperationURLs) &&
+		cfg.AllowPlainHTTP == other.AllowPlainHTTP &&
+		cfg.Authorization == other.Authorization &&
+		cfg.Timeout == other.Timeout &&
+		cfg.MaxTries == other.MaxTries &&
+		cfg.DisallowUnknownFields == other.DisallowUnknownFields &&
+		cfg.SkipChecks == other.SkipChecks &&
+		cfg.Logger == other.Logger
+	return same && sameCode(cfg.OnEvent, other.OnEvent) && sameCode(cfg.Now, other.Now) && sameTransport(cfg.Transport, other.Transport)
+}
+
+func sameCode(f, g any) bool { return reflect.ValueOf(f).Pointer() == reflect.ValueOf(g).Pointer() }
+
+// sameTransport is == also for types that have none.
+func sameTransport(a, b http.RoundTripper) bool {
+	t := reflect.TypeOf(a)
+	switch {
+	case t != reflect.TypeOf(b):
+		return false
+	case t == nil || reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable():
+		return a == b
+	}
+	return t.Kind() == reflect.Func && sameCode(a, b)
+}
+
 // validate returns the configuration with its defaults filled in.
 func (cfg Config) validate() (Config, error) {
 	if cfg.BaseURL == "" {
@@ -127,18 +162,18 @@ func (cfg Config) validate() (Config, error) {
 	if strings.ContainsFunc(cfg.Authorization.Reveal(), unicode.IsControl) {
 		errs = append(errs, errors.New("the Authorization holds a line break or another control character"))
 	}
-	if cfg.Key != nil && cfg.Key.key == nil {
+	if cfg.Key != nil && cfg.Key.in == nil {
 		return cfg, fmt.Errorf("lineoauth: %w: Key is empty; make it by ParseKey or NewKey", ErrInvalid)
 	}
 	if cfg.Key != nil && cfg.KeyID != "" {
-		errs = append(errs, cfg.Key.key.CheckID(cfg.KeyID))
+		errs = append(errs, cfg.Key.in().CheckID(cfg.KeyID))
 	}
 	if !cfg.SkipChecks {
 		if cfg.ChannelID != "" {
 			errs = append(errs, assertion.CheckChannelID(cfg.ChannelID))
 		}
 		if cfg.Key != nil {
-			errs = append(errs, cfg.Key.key.Check())
+			errs = append(errs, cfg.Key.in().Check())
 		}
 		errs = append(errs, assertion.CheckExpiresIn(cfg.AssertionLifetime))
 	}

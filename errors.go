@@ -194,23 +194,23 @@ func clean(s string, secrets *strings.Replacer) string {
 // of what it hides is not.
 type cleanError struct {
 	text string
-	err  error
+	err  func() error // a function, for what prints values to find nothing in there
 }
 
 func (e *cleanError) Error() string        { return e.text }
 func (e *cleanError) GoString() string     { return e.text }
-func (e *cleanError) Is(target error) bool { return errors.Is(e.err, target) }
+func (e *cleanError) Is(target error) bool { return errors.Is(e.err(), target) }
 func (e *cleanError) As(target any) bool {
 	// Callers ask for this one to look at it, and it may be any type, with any text.
 	if t, ok := target.(*net.Error); ok {
 		var found net.Error
-		if !errors.As(e.err, &found) {
+		if !errors.As(e.err(), &found) {
 			return false
 		}
 		*t = &cleanNetError{e, found.Timeout()}
 		return true
 	}
-	return errors.As(e.err, target)
+	return errors.As(e.err(), target)
 }
 
 type cleanNetError struct {

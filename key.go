@@ -18,19 +18,19 @@ import (
 //
 // https://developers.line.biz/en/docs/messaging-api/generate-json-web-token/
 type Key struct {
-	key     *assertion.Key
-	signing func() *signing // a function, for fmt to walk no live data
+	in func() *keyring // a function, for what prints values to find nothing in there
 }
 
-// signing is the signatures that are under way.
-type signing struct {
+// keyring is a key, and the signatures with it that are under way.
+type keyring struct {
+	*assertion.Key
 	group   singleflight.Group // one signature for all callers
 	running atomic.Int32
 }
 
 func newKey(key *assertion.Key) *Key {
-	s := new(signing)
-	return &Key{key, func() *signing { return s }}
+	k := &keyring{Key: key}
+	return &Key{func() *keyring { return k }}
 }
 
 // ParseKey reads a private key in any form in which LINE's developers come by
@@ -68,32 +68,44 @@ func NewKey(signer crypto.Signer, keyID string) (*Key, error) {
 
 // ID returns the key ID (kid) that came with the key, or "".
 func (k *Key) ID() string {
-	if k.key == nil {
+	if k.in == nil {
 		return ""
 	}
-	return k.key.ID()
+	return k.in().ID()
 }
 
 // Public returns the public key.
 func (k *Key) Public() *rsa.PublicKey {
-	if k.key == nil {
+	if k.in == nil {
 		return nil
 	}
-	return k.key.Public()
+	return k.in().Public()
+}
+
+// Equal reports whether two keys are the same by their public keys and IDs, for
+// go-cmp.
+func (k *Key) Equal(other *Key) bool {
+	switch {
+	case k == nil || other == nil:
+		return k == other
+	case k.in == nil || other.in == nil:
+		return k.in == nil && other.in == nil
+	}
+	return k.Public().Equal(other.Public()) && k.ID() == other.ID()
 }
 
 // Sign returns the signature of a digest, as the Sign of a [crypto.Signer] does. It
 // is for tests of what LINE refuses: [Client.Assertion] signs what LINE accepts.
 func (k *Key) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if k.key == nil {
+	if k.in == nil {
 		return nil, fmt.Errorf("lineoauth: %w: the Key is empty; make it by ParseKey or NewKey", ErrInvalid)
 	}
-	return k.key.SignDigest(random, digest, opts)
+	return k.in().SignDigest(random, digest, opts)
 }
 
 // String names the key by its size and ID.
 func (k *Key) String() string {
-	if k == nil || k.key == nil {
+	if k == nil || k.in == nil {
 		return "no key"
 	}
 	return fmt.Sprintf("RSA-%d key %q", k.Public().N.BitLen(), k.ID())

@@ -89,15 +89,15 @@ func toStore(t *Token, left time.Duration) *store.Token {
 	}
 }
 
-// fromStore allocates nothing: it is on the way of every call for a token.
 func fromStore(s *store.Token) (t Token) {
-	t.set(s)
+	t.set(s, NewSecret(s.AccessToken))
 	return t
 }
 
-// set is fromStore without a copy of the whole.
-func (t *Token) set(s *store.Token) {
-	t.AccessToken = Secret{&s.AccessToken}
+// set is fromStore for a token whose text was hidden before. It copies and
+// allocates nothing: it is on the way of every call for a token.
+func (t *Token) set(s *store.Token, text Secret) {
+	t.AccessToken = text
 	t.TokenType = s.TokenType
 	t.Kind = Kind(s.Kind)
 	t.KeyID = s.KeyID

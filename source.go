@@ -112,7 +112,7 @@ func (c *Client) Source(cfg SourceConfig) (*Source, error) {
 	if cfg.Store != nil {
 		shared.Key = c.storeKey(cfg.Kind)
 	}
-	s.life = life.New(life.Config{Fleet: shared, Keeper: &s.settings, Now: c.cfg.Now, Told: s.told})
+	s.life = life.New(life.Config{Fleet: shared, Keeper: &s.settings, Now: c.cfg.Now, Told: s.told, Hide: processKey().seal})
 	return s, nil
 }
 
@@ -160,8 +160,17 @@ func (s *Source) Token(ctx context.Context) (t Token, err error) {
 	if err != nil {
 		return t, s.failure(ctx, err)
 	}
-	t.set(&have.Value.Token)
+	t.set(&have.Value.Token, Secret{have.Value.Hidden})
 	return t, nil
+}
+
+// text is Token for the wire.
+func (s *Source) text(ctx context.Context) (string, error) {
+	have, err := s.life.Get(ctx)
+	if err != nil {
+		return "", s.failure(ctx, err)
+	}
+	return have.Value.AccessToken, nil
 }
 
 // FreshToken returns a token that is valid for at least d, for a caller that
@@ -179,7 +188,9 @@ func (s *Source) FreshToken(ctx context.Context, d time.Duration) (Token, error)
 	if err != nil {
 		return Token{}, s.failure(ctx, err)
 	}
-	return fromStore(&have.Value.Token), nil
+	var t Token
+	t.set(&have.Value.Token, Secret{have.Value.Hidden})
+	return t, nil
 }
 
 // lifetime is how long a new token is valid.

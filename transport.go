@@ -54,7 +54,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !t.serves(req.URL) {
 		return base.RoundTrip(req)
 	}
-	token, err := t.Source.Token(req.Context())
+	token, err := t.Source.text(req.Context())
 	if err != nil {
 		closeBody(req)
 		return nil, err
@@ -64,7 +64,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return rsp, err
 	}
 	// If LINE cannot be asked, its 401 says more than the reason for that.
-	replaced, _ := t.Source.Invalidate(req.Context(), token.AccessToken.Reveal())
+	replaced, _ := t.Source.Invalidate(req.Context(), token)
 	if !replaced {
 		return rsp, nil
 	}
@@ -72,7 +72,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !ok {
 		return rsp, nil
 	}
-	next, err := t.Source.Token(req.Context())
+	next, err := t.Source.text(req.Context())
 	if err != nil {
 		_ = body.Close()
 		return rsp, nil // likewise
@@ -117,10 +117,10 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
-func withToken(req *http.Request, token Token, body io.ReadCloser) *http.Request {
+func withToken(req *http.Request, token string, body io.ReadCloser) *http.Request {
 	req = req.Clone(req.Context())
 	req.Body = body
-	req.Header.Set("Authorization", "Bearer "+token.AccessToken.Reveal())
+	req.Header.Set("Authorization", "Bearer "+token)
 	return req
 }
 

@@ -27,6 +27,8 @@ type Config struct {
 	Now func() time.Time
 	// Told is called with each event, in their order.
 	Told func(context.Context, Event)
+	// Hide makes what callers get of an access token; nil leaves it empty.
+	Hide func(accessToken string) string
 }
 
 // EventKind is what happened.
@@ -53,11 +55,15 @@ type Event struct {
 // Token is a token in use.
 type Token struct {
 	store.Token
+	Hidden string      // what Config.Hide makes of its text
 	shared atomic.Bool // others may have it from the store
 }
 
 // Held is a token, and until when it is valid.
 type Held = keeper.Held[*Token]
+
+// retired is a token, out of reach of what prints values.
+type retired func() *store.Token
 
 // Counts is how often things happened.
 type Counts struct{ Issued, Adopted, Failures, StoreFailures, Dropped, Waits uint64 }
@@ -67,6 +73,7 @@ type Life struct {
 	settings *keeper.Settings
 	now      func() time.Time
 	tell     func(context.Context, Event)
+	hide     func(string) string
 	fleet    *fleet.Fleet
 	keeper   *keeper.Keeper[*Token]
 	works    sync.WaitGroup // besides those of the keeper
@@ -79,13 +86,13 @@ type Life struct {
 	closed   bool
 	judgment *judgment // nil until a token is refused
 	counts   [Dropped + 1]uint32
-	retired  []*store.Token // in use nowhere, and perhaps still valid
+	retired  []retired // in use nowhere, and perhaps still valid
 }
 
 // New returns a life that has not begun: no request is made until a token is
 // asked for.
 func New(cfg Config) *Life {
-	l := &Life{settings: cfg.Keeper, now: cfg.Now, tell: cfg.Told}
+	l := &Life{settings: cfg.Keeper, now: cfg.Now, tell: cfg.Told, hide: cfg.Hide}
 	if cfg.Fleet.Limited {
 		cfg.Fleet.Late = l.retire
 	}
@@ -144,6 +151,9 @@ func (l *Life) Renew(ctx context.Context, a keeper.Attempt[*Token]) keeper.Resul
 	}
 	left := o.Expires.Sub(l.settings.Clock.Now())
 	r.New, r.Value, r.Expires = true, &Token{Token: *o.Token}, o.Expires
+	if l.hide != nil {
+		r.Value.Hidden = l.hide(o.Token.AccessToken)
+	}
 	if !o.Issued { // whoever issued it has another clock
 		r.Value.IssuedAt = l.now().Add(left - time.Duration(o.Token.ExpiresIn)*time.Second).Round(0)
 	}
@@ -208,7 +218,7 @@ func (l *Life) retire(token *store.Token) {
 	if len(l.retired) == maxRetired {
 		l.retired = l.retired[1:]
 	}
-	l.retired = append(l.retired, token)
+	l.retired = append(l.retired, func() *store.Token { return token })
 }
 
 // watch begins to watch the store.
@@ -305,10 +315,11 @@ func (l *Life) Revoke(ctx context.Context, revoke func(context.Context, *store.T
 	l.keeper.Finish(ctx)
 	l.Close()
 	l.mu.Lock()
-	retired := slices.Clone(l.retired)
+	all := slices.Clone(l.retired)
 	l.mu.Unlock()
 	var failed error
-	for _, token := range retired {
+	for _, r := range all {
+		token := r()
 		// A save may have been done although its answer was lost.
 		stored, err := l.fleet.Has(ctx, token)
 		if err == nil && !stored {
@@ -319,7 +330,7 @@ func (l *Life) Revoke(ctx context.Context, revoke func(context.Context, *store.T
 			continue
 		}
 		l.mu.Lock()
-		l.retired = slices.DeleteFunc(l.retired, func(t *store.Token) bool { return t == token })
+		l.retired = slices.DeleteFunc(l.retired, func(r retired) bool { return r() == token })
 		l.mu.Unlock()
 	}
 	return failed

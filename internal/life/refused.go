@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -22,7 +23,7 @@ type judgment struct {
 	group singleflight.Group
 
 	// Under Life.mu:
-	held     *keeper.Held[*Token] // the token that LINE was asked about last
+	held     atomic.Pointer[Held] // the token that LINE was asked about last, out of reach of what prints values
 	verdicts int                  // in a row, none of them that it is not valid
 	at       clock.Instant        // of the last
 	doubt    error                // why LINE could not be asked then
@@ -97,8 +98,8 @@ func (l *Life) begin(h *keeper.Held[*Token], now clock.Instant, cancel context.C
 		return nil, false, nil
 	}
 	j := l.judgment
-	if j.held != h {
-		j.held, j.verdicts, j.doubt = h, 0, nil
+	if j.held.Swap(h) != h {
+		j.verdicts, j.doubt = 0, nil
 	}
 	if (j.verdicts > 1 || j.doubt != nil) && now.Sub(j.at) < verdictStands {
 		return nil, true, j.doubt
