@@ -437,7 +437,7 @@ func withAssertion[T any](ctx context.Context, c *Client, validFor time.Duration
 		return none, err
 	}
 	result, err := call(a.text.Reveal())
-	if err == nil || !c.outdated(a, err) {
+	if err == nil || !c.outdated(ctx, a, err) {
 		return result, err
 	}
 	if a, err = c.sign(ctx, validFor); err != nil {
@@ -452,7 +452,7 @@ const minSkew = 5 * time.Second
 // outdated reports whether LINE refused an assertion for its exp because it
 // expired on the way, or because the clock that it was signed by is off; then
 // it takes note of by how much.
-func (c *Client) outdated(a *signedAssertion, err error) bool {
+func (c *Client) outdated(ctx context.Context, a *signedAssertion, err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {
 		return false
@@ -466,10 +466,24 @@ func (c *Client) outdated(a *signedAssertion, err error) bool {
 	skew := e.serverTime.Sub(now)
 	off := !e.serverTime.IsZero() && (skew-a.skew).Abs() >= minSkew
 	if aboutExp && off {
-		c.skew.Store(int64(skew))
+		off = c.follow(ctx, skew)
 	}
 	c.signed.CompareAndSwap(a, nil) // it will not become better
 	return aboutExp && (off || c.clock.Now() >= a.expires)
+}
+
+// follow has assertions signed by LINE's clock from now on, unless that is further
+// ahead or behind than the configuration allows.
+func (c *Client) follow(ctx context.Context, skew time.Duration) bool {
+	event := Event{Kind: EventClockSkew, Skew: skew}
+	if skew.Abs()-minSkew > c.cfg.MaxClockSkew {
+		event.Err = fmt.Errorf("lineoauth: the Date of LINE's answer is %v off this machine's clock, which is more than MaxClockSkew allows (%v); set the clock right",
+			skew, max(c.cfg.MaxClockSkew, 0))
+	} else {
+		c.skew.Store(int64(skew))
+	}
+	c.emit(ctx, event)
+	return event.Err == nil
 }
 
 func (c *Client) checkToken(accessToken string) error {

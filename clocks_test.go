@@ -20,6 +20,7 @@ import (
 func ahead(d time.Duration) func(*lineoauth.Config) {
 	return func(cfg *lineoauth.Config) {
 		cfg.Now = func() time.Time { return time.Now().Add(d) }
+		cfg.MaxClockSkew = 24 * time.Hour
 	}
 }
 
@@ -90,6 +91,7 @@ func TestClockIsSetBack(t *testing.T) {
 				}
 				source := newSource(t, srv, cfg, func(cfg *lineoauth.Config) {
 					cfg.Now = func() time.Time { return time.Now().Add(time.Duration(step.Load())) }
+					cfg.MaxClockSkew = 10 * time.Hour
 				})
 				get(t, source)
 				time.Sleep(time.Minute)

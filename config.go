@@ -20,8 +20,9 @@ import (
 
 // What holds when [Config] does not say otherwise.
 const (
-	DefaultTimeout  = 10 * time.Second
-	DefaultMaxTries = 3
+	DefaultTimeout      = 10 * time.Second
+	DefaultMaxTries     = 3
+	DefaultMaxClockSkew = time.Hour
 )
 
 // Config is what a [Client] is made from. Its zero value makes a client that
@@ -43,6 +44,12 @@ type Config struct {
 	// minutes. 0 means 29 minutes, which leaves one for a clock that runs ahead
 	// of LINE's.
 	AssertionLifetime time.Duration
+	// MaxClockSkew bounds how far an assertion is signed off this machine's clock,
+	// when LINE refuses one for its exp and the Date of that answer says that the
+	// clock is off: whoever gets at an assertion can use it for that much longer. 0
+	// means DefaultMaxClockSkew, a negative one that the Date is not followed.
+	// [EventClockSkew] reports both.
+	MaxClockSkew time.Duration
 
 	// BaseURL is where LINE is. Empty means the OpenAPI document's first server
 	// ([gen.DefaultServerURL]). Plain http is for loopback addresses alone, unless
@@ -105,6 +112,7 @@ func (cfg Config) Equal(other Config) bool {
 		cfg.Key.Equal(other.Key) &&
 		cfg.KeyID == other.KeyID &&
 		cfg.AssertionLifetime == other.AssertionLifetime &&
+		cfg.MaxClockSkew == other.MaxClockSkew &&
 		cfg.BaseURL == other.BaseURL &&
 		maps.Equal(cfg.OperationURLs, other.OperationURLs) &&
 		cfg.AllowPlainHTTP == other.AllowPlainHTTP &&
@@ -150,6 +158,9 @@ func (cfg Config) validate() (Config, error) {
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.MaxClockSkew == 0 {
+		cfg.MaxClockSkew = DefaultMaxClockSkew
 	}
 	cfg.OperationURLs = maps.Clone(cfg.OperationURLs)
 	errs := []error{cfg.checkBaseURL(cfg.name("BaseURL", EnvBaseURL), cfg.BaseURL), checkTLS("Transport", cfg.Transport)}

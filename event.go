@@ -27,6 +27,10 @@ const (
 	EventInvalidated EventKind = "token invalidated"
 	// EventShared is when a Source adopted a token that another process stored.
 	EventShared EventKind = "token shared"
+	// EventClockSkew is when LINE refused an assertion for its exp, and its Date is
+	// off this machine's clock by Skew. Without an Err, that is followed from now on;
+	// with one, it is more than [Config.MaxClockSkew].
+	EventClockSkew EventKind = "clock skew"
 	// EventStoreFailed is when a Source could not use its store, or found a damaged
 	// entry there. It goes on without, and uses it again after Wait.
 	EventStoreFailed EventKind = "token store failed"
@@ -45,6 +49,8 @@ type Event struct {
 	Err error
 	// Wait is the time until the next attempt, if there is one.
 	Wait time.Duration
+	// Skew is how far LINE's clock is ahead of this machine's, in an EventClockSkew.
+	Skew time.Duration
 }
 
 // told reports what happened to a source's token.
@@ -90,6 +96,10 @@ func (c *Client) emit(ctx context.Context, e Event) {
 	if e.Err != nil {
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.String("error", e.Err.Error()))
+	}
+	if e.Skew != 0 {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Duration("skew", e.Skew))
 	}
 	if e.Wait > 0 {
 		attrs = append(attrs, slog.Duration("wait", e.Wait))

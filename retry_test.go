@@ -144,6 +144,7 @@ func TestClockSkew(t *testing.T) {
 		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 			cfg := srv.Config()
 			cfg.Now = func() time.Time { return time.Now().Add(off) }
+			cfg.MaxClockSkew = 6 * time.Hour
 			client := retrying(t, cfg)
 			for range 3 {
 				if _, err := client.IssueChannelToken(t.Context(), 0); err != nil {
@@ -235,6 +236,7 @@ func TestClockSkewOnce(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		cfg := srv.Config()
 		cfg.Now = func() time.Time { return time.Now().Add(time.Hour) }
+		cfg.MaxClockSkew = 7 * time.Hour
 		client := retrying(t, cfg)
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.WrongDate, Skew: -5 * time.Hour, Times: -1})
 		_, err := client.IssueStatelessChannelToken(t.Context())

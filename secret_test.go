@@ -98,7 +98,7 @@ func TestConfigEqual(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	full := reflect.ValueOf(lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("s"), Key: key, KeyID: "k", AssertionLifetime: 1,
+	full := reflect.ValueOf(lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("s"), Key: key, KeyID: "k", AssertionLifetime: 1, MaxClockSkew: 1,
 		BaseURL: "u", OperationURLs: map[lineoauth.Operation]string{"a": "b"}, AllowPlainHTTP: true, Authorization: lineoauth.NewSecret("a"),
 		Transport: http.DefaultTransport, Timeout: 1, MaxTries: 1, DisallowUnknownFields: true, SkipChecks: true,
 		OnEvent: func(lineoauth.Event) {}, Logger: slog.Default(), Now: time.Now})
