@@ -65,7 +65,11 @@ type Config struct {
 	// gateway in front of LINE; see [BearerAuthorization] and
 	// [BasicAuthorization]. LINE itself needs none.
 	Authorization Secret
-	// Transport carries the requests. nil means [http.DefaultTransport]. An
+	// Transport carries the requests. nil means a copy of [http.DefaultTransport] as
+	// the first client found it, which all clients share, and which notices
+	// connections that died in silence: those of HTTP/2 by a ping after a second
+	// without a word, and others once a call on one got no answer; the next attempt
+	// then has a new connection. An
 	// [http.Transport] that skips the verification of certificates, or goes below
 	// TLS 1.2, is refused; for a private authority, set its RootCAs. Do not change
 	// it after [New].
@@ -148,7 +152,7 @@ func (cfg Config) validate() (Config, error) {
 		cfg.AssertionLifetime = assertion.DefaultExpiresIn
 	}
 	if cfg.Transport == nil {
-		cfg.Transport = http.DefaultTransport
+		cfg.Transport = defaultTransport()
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout

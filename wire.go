@@ -1,0 +1,62 @@
+package lineoauth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httptrace"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// fresh carries requests by a transport that it replaces once a request got no
+// answer on a connection that had served others before: after a change of network
+// such connections swallow everything, for as long as TCP believes in them, and
+// with HTTP/2 all calls share one.
+type fresh struct {
+	new     func() *http.Transport
+	current atomic.Pointer[http.Transport]
+}
+
+// defaultTransport is that of all clients which have no other.
+var defaultTransport = sync.OnceValue(func() http.RoundTripper {
+	base, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport // the program has its own way of doing things
+	}
+	f := &fresh{new: func() *http.Transport {
+		t := base.Clone()
+		if t.HTTP2 == nil {
+			// A request without a deadline learns of a dead connection by this alone.
+			t.HTTP2 = &http.HTTP2Config{SendPingTimeout: time.Second, PingTimeout: time.Second}
+		}
+		return t
+	}}
+	f.current.Store(f.new())
+	return f
+})
+
+// RoundTrip implements [http.RoundTripper].
+func (f *fresh) RoundTrip(req *http.Request) (*http.Response, error) {
+	var old atomic.Bool
+	ctx := httptrace.WithClientTrace(req.Context(), &httptrace.ClientTrace{
+		GotConn: func(c httptrace.GotConnInfo) { old.Store(c.Reused) },
+	})
+	transport := f.current.Load()
+	rsp, err := transport.RoundTrip(req.WithContext(ctx))
+	if err != nil && old.Load() && !errors.Is(err, context.Canceled) {
+		f.replace(transport)
+	}
+	return rsp, err
+}
+
+// replace has later requests dial anew. Those that are under way go on.
+func (f *fresh) replace(transport *http.Transport) {
+	if f.current.CompareAndSwap(transport, f.new()) {
+		transport.CloseIdleConnections()
+	}
+}
+
+// CloseIdleConnections is for [http.Client.CloseIdleConnections].
+func (f *fresh) CloseIdleConnections() { f.current.Load().CloseIdleConnections() }
