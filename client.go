@@ -34,6 +34,7 @@ type Client struct {
 	*shared
 	assertion *Secret // from WithAssertion
 	maxTries  int
+	current   *Credentials // from Config.Credentials; nil before it was called
 }
 
 type shared struct {
@@ -45,6 +46,7 @@ type shared struct {
 	base    atomic.Pointer[judged]
 	clock   *clock.Clock
 
+	last   atomic.Pointer[Credentials] // that Config.Credentials returned
 	signed atomic.Pointer[signedAssertion]
 	skew   atomic.Int64 // how far LINE's clock is ahead of ours, in nanoseconds
 }
@@ -52,6 +54,7 @@ type shared struct {
 // signedAssertion serves all calls until it is old.
 type signedAssertion struct {
 	text     Secret
+	by       Credentials
 	validFor time.Duration
 	skew     time.Duration // that it was signed with
 	reuse    clock.Instant // until then
@@ -72,6 +75,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	for op, base := range cfg.OperationURLs {
 		s.apis[op] = newAPI(cfg, base)
+	}
+	if given := (Credentials{cfg.ChannelSecret, cfg.Key, cfg.KeyID}); given != (Credentials{}) {
+		s.last.Store(&given)
 	}
 	return &Client{shared: s, maxTries: cfg.MaxTries}, nil
 }
@@ -96,12 +102,12 @@ func newAPI(cfg Config, base string) *gen.Client {
 // itself. It then needs no Key.
 func (c *Client) WithAssertion(assertion string) *Client {
 	given := NewSecret(assertion)
-	return &Client{shared: c.shared, assertion: &given, maxTries: c.maxTries}
+	return &Client{shared: c.shared, assertion: &given, maxTries: c.maxTries, current: c.current}
 }
 
 // once returns a client that tries its calls once.
 func (c *Client) once() *Client {
-	return &Client{shared: c.shared, assertion: c.assertion, maxTries: 1}
+	return &Client{shared: c.shared, assertion: c.assertion, maxTries: 1, current: c.current}
 }
 
 // Format prints the client without its secrets, under every verb.
@@ -120,11 +126,13 @@ func (c *Client) Format(f fmt.State, _ rune) {
 //
 // https://developers.line.biz/en/docs/messaging-api/generate-json-web-token/
 func (c *Client) Assertion(ctx context.Context, validFor time.Duration) (Secret, error) {
-	a, err := c.sign(ctx, validFor)
-	if err != nil {
-		return Secret{}, err
-	}
-	return a.text, nil
+	return withCredentials(ctx, c, func(c *Client) (Secret, error) {
+		a, err := c.sign(ctx, validFor)
+		if err != nil {
+			return Secret{}, err
+		}
+		return a.text, nil
+	})
 }
 
 // anyLife asks for an assertion whose token_exp does not matter.
@@ -134,8 +142,8 @@ func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAsser
 	if validFor == 0 {
 		validFor = assertion.DefaultValidFor
 	}
-	skew := time.Duration(c.skew.Load())
-	if a := c.signed.Load(); a != nil && a.skew == skew && (a.validFor == validFor || validFor == anyLife) && c.clock.Now() < a.reuse {
+	skew, by := time.Duration(c.skew.Load()), c.credentials()
+	if a := c.signed.Load(); a != nil && a.skew == skew && a.by.signsLike(by) && (a.validFor == validFor || validFor == anyLife) && c.clock.Now() < a.reuse {
 		return a, nil
 	}
 	if validFor == anyLife {
@@ -148,12 +156,12 @@ func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAsser
 		return nil, err
 	}
 	// A KMS signs once for all callers.
-	signing, begun := c.cfg.Key.in(), c.clock.Now()
-	call := fmt.Sprintf("%p %d %d", c.shared, validFor, skew)
+	signing, begun := by.Key.in(), c.clock.Now()
+	call := fmt.Sprintf("%p %d %d %s", c.shared, validFor, skew, by.KeyID)
 	signed := signing.group.DoChan(call, func() (any, error) {
 		signing.running.Add(1)
 		defer signing.running.Add(-1)
-		return c.signAnew(validFor, skew)
+		return c.signAnew(by, validFor, skew)
 	})
 	select {
 	case s := <-signed:
@@ -179,12 +187,12 @@ const (
 // minutes at the earliest.
 func (c *Client) forgetAssertion() { c.signed.Store(nil) }
 
-func (c *Client) signAnew(validFor, skew time.Duration) (*signedAssertion, error) {
+func (c *Client) signAnew(by Credentials, validFor, skew time.Duration) (*signedAssertion, error) {
 	now, at := c.cfg.Now(), c.clock.Now()
-	text, err := c.cfg.Key.in().Sign(assertion.Claims{
+	text, err := by.Key.in().Sign(assertion.Claims{
 		ChannelID: c.cfg.ChannelID,
 		Audience:  audience,
-		KeyID:     c.cfg.KeyID,
+		KeyID:     by.KeyID,
 		Now:       now.Add(skew),
 		ExpiresIn: c.cfg.AssertionLifetime,
 		ValidFor:  validFor,
@@ -197,6 +205,7 @@ func (c *Client) signAnew(validFor, skew time.Duration) (*signedAssertion, error
 	}
 	a := &signedAssertion{
 		text:     NewSecret(text),
+		by:       by,
 		validFor: validFor,
 		skew:     skew,
 		reuse:    at.Add(c.cfg.AssertionLifetime * 9 / 10),
@@ -216,6 +225,10 @@ func (c *Client) signAnew(validFor, skew time.Duration) (*signedAssertion, error
 //
 // https://developers.line.biz/en/reference/messaging-api/#issue-channel-access-token-v2-1
 func (c *Client) IssueChannelToken(ctx context.Context, validFor time.Duration) (*Token, error) {
+	return withCredentials(ctx, c, func(c *Client) (*Token, error) { return c.issueV21(ctx, validFor) })
+}
+
+func (c *Client) issueV21(ctx context.Context, validFor time.Duration) (*Token, error) {
 	return withAssertion(ctx, c, validFor, func(a string) (*Token, error) {
 		body := gen.IssueChannelTokenByJWTFormdataRequestBody{
 			GrantType:           grantType,
@@ -245,13 +258,17 @@ func (c *Client) IssueShortLivedChannelToken(ctx context.Context) (*Token, error
 	if c.issuedFor(ShortLived) == V21 {
 		return c.IssueChannelToken(ctx, 0)
 	}
+	return withCredentials(ctx, c, func(c *Client) (*Token, error) { return c.issueShortLived(ctx) })
+}
+
+func (c *Client) issueShortLived(ctx context.Context) (*Token, error) {
 	if err := c.require(string(OpIssueChannelToken), needChannelID, needSecret); err != nil {
 		return nil, err
 	}
 	body := gen.IssueChannelTokenFormdataRequestBody{
 		GrantType:    grantType,
 		ClientID:     c.cfg.ChannelID,
-		ClientSecret: c.cfg.ChannelSecret.Reveal(),
+		ClientSecret: c.credentials().ChannelSecret.Reveal(),
 	}
 	rsp, ans, err := fetch(ctx, c, call{op: OpIssueChannelToken, secrets: []string{body.ClientSecret}},
 		func(ctx context.Context, api *gen.Client) (*http.Response, error) {
@@ -265,7 +282,7 @@ func (c *Client) IssueShortLivedChannelToken(ctx context.Context) (*Token, error
 
 // issuedFor is the kind of token that the client issues where one is asked for.
 func (c *Client) issuedFor(kind Kind) Kind {
-	if kind == ShortLived && c.cfg.ChannelSecret.IsZero() && (c.cfg.Key != nil || c.assertion != nil) {
+	if kind == ShortLived && c.cfg.Credentials == nil && c.cfg.ChannelSecret.IsZero() && (c.cfg.Key != nil || c.assertion != nil) {
 		return V21
 	}
 	return kind
@@ -277,22 +294,26 @@ func (c *Client) issuedFor(kind Kind) Kind {
 //
 // https://developers.line.biz/en/reference/messaging-api/#issue-stateless-channel-access-token
 func (c *Client) IssueStatelessChannelToken(ctx context.Context) (*Token, error) {
+	return withCredentials(ctx, c, func(c *Client) (*Token, error) { return c.issueStateless(ctx) })
+}
+
+func (c *Client) issueStateless(ctx context.Context) (*Token, error) {
 	// The two credentials exclude each other.
 	body := gen.IssueStatelessChannelTokenFormdataRequestBody{GrantType: grantType}
-	if c.cfg.Key != nil || c.assertion != nil {
+	if c.credentials().Key != nil || c.assertion != nil {
 		return withAssertion(ctx, c, anyLife, func(a string) (*Token, error) {
 			body.ClientAssertionType, body.ClientAssertion = assertionType, a
-			return c.issueStateless(ctx, body)
+			return c.sendStateless(ctx, body)
 		})
 	}
 	if err := c.require(string(OpIssueStatelessChannelToken), needChannelID, needSecretOrKey); err != nil {
 		return nil, err
 	}
-	body.ClientID, body.ClientSecret = c.cfg.ChannelID, c.cfg.ChannelSecret.Reveal()
-	return c.issueStateless(ctx, body)
+	body.ClientID, body.ClientSecret = c.cfg.ChannelID, c.credentials().ChannelSecret.Reveal()
+	return c.sendStateless(ctx, body)
 }
 
-func (c *Client) issueStateless(ctx context.Context, body gen.IssueStatelessChannelTokenFormdataRequestBody) (*Token, error) {
+func (c *Client) sendStateless(ctx context.Context, body gen.IssueStatelessChannelTokenFormdataRequestBody) (*Token, error) {
 	rsp, ans, err := fetch(ctx, c, call{
 		op:          OpIssueStatelessChannelToken,
 		byAssertion: body.ClientAssertion != "",
@@ -311,6 +332,10 @@ func (c *Client) issueStateless(ctx context.Context, body gen.IssueStatelessChan
 //
 // https://developers.line.biz/en/reference/messaging-api/#get-all-valid-channel-access-token-key-ids-v2-1
 func (c *Client) ValidChannelAccessTokenKeyIDs(ctx context.Context) ([]string, error) {
+	return withCredentials(ctx, c, func(c *Client) ([]string, error) { return c.keyIDs(ctx) })
+}
+
+func (c *Client) keyIDs(ctx context.Context) ([]string, error) {
 	return withAssertion(ctx, c, anyLife, func(a string) ([]string, error) {
 		params := gen.GetsAllValidChannelAccessTokenKeyIDsParams{ClientAssertionType: assertionType, ClientAssertion: a}
 		rsp, ans, err := fetch(ctx, c, call{op: OpGetsAllValidChannelAccessTokenKeyIds, byAssertion: true, secrets: []string{a}},
@@ -393,12 +418,17 @@ func (c *Client) RevokeChannelToken(ctx context.Context, accessToken string) err
 			})
 		return err
 	}
+	_, err := withCredentials(ctx, c, func(c *Client) (struct{}, error) { return struct{}{}, c.revokeV21(ctx, accessToken) })
+	return err
+}
+
+func (c *Client) revokeV21(ctx context.Context, accessToken string) error {
 	if err := c.require(string(OpRevokeChannelTokenByJWT), needChannelID, needSecret); err != nil {
 		return err
 	}
 	body := gen.RevokeChannelTokenByJWTFormdataRequestBody{
 		ClientID:     c.cfg.ChannelID,
-		ClientSecret: c.cfg.ChannelSecret.Reveal(),
+		ClientSecret: c.credentials().ChannelSecret.Reveal(),
 		AccessToken:  accessToken,
 	}
 	ans, err := c.finish(ctx, call{op: OpRevokeChannelTokenByJWT, secrets: []string{accessToken, body.ClientSecret}},
@@ -542,8 +572,10 @@ func needKeyID(cfg Config) string {
 // require names all that is missing for a call, at once.
 func (c *Client) require(what string, needs ...need) error {
 	var missing []string
+	cfg, cr := c.cfg, c.credentials()
+	cfg.ChannelSecret, cfg.Key, cfg.KeyID = cr.ChannelSecret, cr.Key, cr.KeyID
 	for _, n := range needs {
-		if m := n(c.cfg); m != "" {
+		if m := n(cfg); m != "" {
 			missing = append(missing, m)
 		}
 	}

@@ -1,6 +1,7 @@
 package lineoauth
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -40,6 +41,14 @@ type Config struct {
 	// KeyID is the kid that LINE's console gave to the public key. It may stay
 	// empty when the Key carries it.
 	KeyID string
+	// Credentials, if set, returns the secret and key that are valid now, in place of
+	// the fields above, for those that change while the program runs: from a secret
+	// manager, or from files that are replaced ([CredentialsFromEnv]). It is called
+	// before each call that needs them, several times at once, with the Timeout; and
+	// again when LINE refused what it returned, and if that is something else by then,
+	// the call is made with it. If it fails, the last ones serve, and
+	// [EventCredentialsFailed] reports it. With it, ShortLived tokens need a secret.
+	Credentials func(ctx context.Context) (Credentials, error)
 	// AssertionLifetime is how far ahead an assertion's exp lies: 1 s to 30
 	// minutes. 0 means 29 minutes, which leaves one for a clock that runs ahead
 	// of LINE's.
@@ -126,7 +135,7 @@ func (cfg Config) Equal(other Config) bool {
 		cfg.DisallowUnknownFields == other.DisallowUnknownFields &&
 		cfg.SkipChecks == other.SkipChecks &&
 		cfg.Logger == other.Logger
-	return same && sameCode(cfg.OnEvent, other.OnEvent) && sameCode(cfg.Now, other.Now) && sameTransport(cfg.Transport, other.Transport)
+	return same && sameCode(cfg.OnEvent, other.OnEvent) && sameCode(cfg.Now, other.Now) && sameCode(cfg.Credentials, other.Credentials) && sameTransport(cfg.Transport, other.Transport)
 }
 
 func sameCode(f, g any) bool { return reflect.ValueOf(f).Pointer() == reflect.ValueOf(g).Pointer() }
@@ -177,18 +186,10 @@ func (cfg Config) validate() (Config, error) {
 	if strings.ContainsFunc(cfg.Authorization.Reveal(), unicode.IsControl) {
 		errs = append(errs, errors.New("the Authorization holds a line break or another control character"))
 	}
-	if cfg.Key != nil && cfg.Key.in == nil {
-		return cfg, fmt.Errorf("lineoauth: %w: Key is empty; make it by ParseKey or NewKey", ErrInvalid)
-	}
-	if cfg.Key != nil && cfg.KeyID != "" {
-		errs = append(errs, cfg.Key.in().CheckID(cfg.KeyID))
-	}
+	errs = append(errs, Credentials{cfg.ChannelSecret, cfg.Key, cfg.KeyID}.check(cfg.SkipChecks))
 	if !cfg.SkipChecks {
 		if cfg.ChannelID != "" {
 			errs = append(errs, assertion.CheckChannelID(cfg.ChannelID))
-		}
-		if cfg.Key != nil {
-			errs = append(errs, cfg.Key.in().Check())
 		}
 		errs = append(errs, assertion.CheckExpiresIn(cfg.AssertionLifetime))
 	}

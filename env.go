@@ -45,20 +45,18 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	r := env.Reader{Getenv: getenv}
 	cfg := Config{
 		ChannelID:      r.Value(EnvChannelID),
-		ChannelSecret:  NewSecret(r.ValueOrFile(EnvChannelSecret, EnvChannelSecretFile)),
-		KeyID:          r.Value(EnvKeyID),
 		BaseURL:        r.Value(EnvBaseURL),
 		AllowPlainHTTP: r.Bool(EnvAllowPlainHTTP),
 		fromEnv:        true,
 	}
-	if text, from := r.TextOrFile(EnvPrivateKey, EnvPrivateKeyFile); text != "" {
+	cr := readCredentials(&r, func(text string) (*Key, error) {
 		key, err := assertion.Parse([]byte(text))
 		if err != nil {
-			r.Errs = append(r.Errs, fmt.Errorf("%s: %w", from, err))
-		} else {
-			cfg.Key = newKey(key)
+			return nil, err
 		}
-	}
+		return newKey(key), nil
+	})
+	cfg.ChannelSecret, cfg.Key, cfg.KeyID = cr.ChannelSecret, cr.Key, cr.KeyID
 	wrong, missing := join(r.Errs), cfg.missing(getenv)
 	switch {
 	case wrong != nil && missing != "":

@@ -31,6 +31,10 @@ const (
 	// off this machine's clock by Skew. Without an Err, that is followed from now on;
 	// with one, it is more than [Config.MaxClockSkew].
 	EventClockSkew EventKind = "clock skew"
+	// EventCredentialsChanged is when [Config.Credentials] returned others than before.
+	EventCredentialsChanged EventKind = "credentials changed"
+	// EventCredentialsFailed is when it failed, or returned what LINE would refuse.
+	EventCredentialsFailed EventKind = "credentials failed"
 	// EventStoreFailed is when a Source could not use its store, or found a damaged
 	// entry there. It goes on without, and uses it again after Wait.
 	EventStoreFailed EventKind = "token store failed"

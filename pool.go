@@ -157,9 +157,8 @@ func (p *Pool) remove(e *list.Element) {
 	}
 }
 
-// Forget lets go of the source of a channel, whose credentials changed for
-// instance; the next call for it makes another. Holders of the old one can go on
-// using it.
+// Forget lets go of the source of a channel; the next call for it makes another.
+// Holders of the old one can go on using it.
 func (p *Pool) Forget(channelID string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -101,7 +101,7 @@ func TestConfigEqual(t *testing.T) {
 	full := reflect.ValueOf(lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("s"), Key: key, KeyID: "k", AssertionLifetime: 1, MaxClockSkew: 1,
 		BaseURL: "u", OperationURLs: map[lineoauth.Operation]string{"a": "b"}, AllowPlainHTTP: true, Authorization: lineoauth.NewSecret("a"),
 		Transport: http.DefaultTransport, Timeout: 1, MaxTries: 1, DisallowUnknownFields: true, SkipChecks: true,
-		OnEvent: func(lineoauth.Event) {}, Logger: slog.Default(), Now: time.Now})
+		OnEvent: func(lineoauth.Event) {}, Credentials: lineoauth.CredentialsFromEnv(env()), Logger: slog.Default(), Now: time.Now})
 	for i := range full.NumField() {
 		field := full.Type().Field(i)
 		if !field.IsExported() {

@@ -137,6 +137,8 @@ func (c *Client) checkSource(cfg SourceConfig) error {
 	}
 	what := string(issues(c.issuedFor(cfg.Kind)))
 	switch {
+	case c.cfg.Credentials != nil: // which tells when there is need
+		return nil
 	case cfg.Store != nil: // which may have tokens that others issue
 		return nil
 	case c.assertion != nil && c.issuedFor(cfg.Kind) != ShortLived:

@@ -1,0 +1,168 @@
+package lineoauth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"unicode"
+
+	"github.com/lineoauth/lineoauth/internal/assertion"
+	"github.com/lineoauth/lineoauth/internal/env"
+)
+
+// Credentials are what a channel proves by who it is; see the fields of [Config]
+// of the same names.
+type Credentials struct {
+	// ChannelSecret may be empty if there is a Key.
+	ChannelSecret Secret
+	// Key may be nil if there is a ChannelSecret.
+	Key *Key
+	// KeyID may be empty if the Key carries it.
+	KeyID string
+}
+
+// Equal reports whether the credentials are the same.
+func (cr Credentials) Equal(other Credentials) bool {
+	return cr.ChannelSecret == other.ChannelSecret && cr.Key.Equal(other.Key) && cr.KeyID == other.KeyID
+}
+
+// signsLike reports whether an assertion of the others is as good.
+func (cr Credentials) signsLike(other Credentials) bool {
+	return cr.Key.Equal(other.Key) && cr.KeyID == other.KeyID
+}
+
+// check refuses what LINE would surely refuse.
+func (cr Credentials) check(skip bool) error {
+	var errs []error
+	if cr.Key != nil && cr.Key.in == nil {
+		return errors.New("Key is empty; make it by ParseKey or NewKey")
+	}
+	if cr.Key != nil && cr.KeyID != "" {
+		errs = append(errs, cr.Key.in().CheckID(cr.KeyID))
+	}
+	if cr.Key != nil && !skip {
+		errs = append(errs, cr.Key.in().Check())
+	}
+	if secret := cr.ChannelSecret.Reveal(); !skip && (strings.ContainsFunc(secret, unicode.IsControl) || strings.TrimSpace(secret) != secret) {
+		errs = append(errs, errors.New("the channel secret has white space around it, a line break or another control character; take it out"))
+	}
+	return join(errs)
+}
+
+// CredentialsFromEnv returns a function for [Config.Credentials] that reads the
+// secret and the key anew each time, from the variables of [ConfigFromEnv] and the
+// files that they name, and so notices when a file is replaced. getenv is usually
+// [os.Getenv].
+func CredentialsFromEnv(getenv func(string) string) func(context.Context) (Credentials, error) {
+	var mu sync.Mutex
+	var text string
+	var key *Key // that text is
+	parse := func(now string) (*Key, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if key != nil && now == text {
+			return key, nil
+		}
+		parsed, err := assertion.Parse([]byte(now))
+		if err != nil {
+			return nil, err
+		}
+		text, key = now, newKey(parsed)
+		return key, nil
+	}
+	return func(context.Context) (Credentials, error) {
+		r := env.Reader{Getenv: getenv}
+		cr := readCredentials(&r, parse)
+		if err := join(r.Errs); err != nil {
+			return Credentials{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+		if cr.ChannelSecret.IsZero() && cr.Key == nil {
+			return Credentials{}, fmt.Errorf("%w: %w: set %s or %s or %s", ErrInvalid, ErrMissingCredentials, EnvChannelSecret, EnvPrivateKey, EnvPrivateKeyFile)
+		}
+		return cr, nil
+	}
+}
+
+// readCredentials reads what the variables have, and collects what is wrong.
+func readCredentials(r *env.Reader, parse func(string) (*Key, error)) Credentials {
+	cr := Credentials{
+		ChannelSecret: NewSecret(r.ValueOrFile(EnvChannelSecret, EnvChannelSecretFile)),
+		KeyID:         r.Value(EnvKeyID),
+	}
+	if text, from := r.TextOrFile(EnvPrivateKey, EnvPrivateKeyFile); text != "" {
+		key, err := parse(text)
+		if err != nil {
+			r.Errs = append(r.Errs, fmt.Errorf("%s: %w", from, err))
+		}
+		cr.Key = key
+	}
+	return cr
+}
+
+// credentials are those of this client.
+func (c *Client) credentials() Credentials {
+	if c.current != nil {
+		return *c.current
+	}
+	return Credentials{c.cfg.ChannelSecret, c.cfg.Key, c.cfg.KeyID}
+}
+
+// withCredentials makes a call by a client that has the current credentials, and
+// once more if LINE refused them and there are others by then.
+func withCredentials[T any](ctx context.Context, c *Client, call func(*Client) (T, error)) (T, error) {
+	if c.cfg.Credentials == nil || c.current != nil {
+		return call(c)
+	}
+	var none T
+	used, err := c.renewCredentials(ctx)
+	if err != nil {
+		return none, err
+	}
+	result, err := call(used)
+	if !errors.Is(err, ErrBadCredentials) && !errors.Is(err, ErrInvalidAssertion) && !errors.Is(err, ErrUnknownKey) {
+		return result, err
+	}
+	next, failed := c.renewCredentials(ctx)
+	if failed != nil || next.current.Equal(*used.current) {
+		return result, err
+	}
+	return call(next)
+}
+
+// renewCredentials returns the client with the credentials that there are now. If
+// they cannot be had, it goes on with the last ones.
+func (c *Client) renewCredentials(ctx context.Context) (*Client, error) {
+	ask := ctx
+	if c.cfg.Timeout > 0 {
+		var cancel context.CancelFunc
+		ask, cancel = context.WithTimeout(ctx, c.cfg.Timeout)
+		defer cancel()
+	}
+	now, err := c.cfg.Credentials(ask)
+	if err == nil {
+		err = now.check(c.cfg.SkipChecks)
+	}
+	last := c.last.Load()
+	switch {
+	case err == nil:
+		if last == nil || !now.Equal(*last) {
+			last = &now
+			if before := c.last.Swap(last); before != nil && !before.Equal(now) {
+				c.emit(ctx, Event{Kind: EventCredentialsChanged})
+			}
+		}
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("lineoauth: waiting for the credentials: %w", ctx.Err())
+	default:
+		err = fmt.Errorf("lineoauth: getting the credentials: %w", err)
+		c.emit(ctx, Event{Kind: EventCredentialsFailed, Err: err})
+		if last == nil {
+			return nil, err
+		}
+	}
+	renewed := *c
+	renewed.current = last
+	return &renewed, nil
+}
