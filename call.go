@@ -206,7 +206,7 @@ func (c *Client) exchange(ctx context.Context, cl call, do send) (*answer, error
 			ans.tries = try
 			return ans, nil
 		}
-		failed.Tries = try
+		failed.Tries, failed.fromEnv = try, c.cfg.fromEnv
 		if failed.lost() {
 			lost++
 		}
@@ -240,7 +240,7 @@ func pause(ctx context.Context, d time.Duration) error {
 
 // temporary reports whether the same request may succeed later.
 func (e *Error) temporary() bool {
-	if errors.As(e.Err, new(*tls.CertificateVerificationError)) {
+	if errors.As(e.Err, new(*tls.CertificateVerificationError)) || errors.As(e.Err, new(*badProxy)) {
 		return false
 	}
 	return e.StatusCode == 0 || e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= http.StatusInternalServerError
@@ -302,7 +302,7 @@ func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 	wire := newWire()
 	rsp, err := do(httptrace.WithClientTrace(ctx, &wire.ClientTrace), api)
 	if err != nil {
-		return nil, &Error{Operation: cl.op, Err: cl.cleanError(c.timedOut(ctx, err)), unsent: wire.unsent(err)}
+		return nil, &Error{Operation: cl.op, Err: cl.cleanError(c.timedOut(ctx, err)), unsent: wire.unsent(err), ended: callerEnded(ctx)}
 	}
 	defer func() { _ = rsp.Body.Close() }()
 
@@ -312,7 +312,7 @@ func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 	switch {
 	case err != nil:
 		err = fmt.Errorf("the answer broke off: %w", c.timedOut(ctx, err))
-		if !errors.Is(err, context.Canceled) {
+		if !callerEnded(ctx) {
 			err = fmt.Errorf("%w; check the network and try again", err)
 		}
 		failed := ans.bad(err)
@@ -328,6 +328,12 @@ func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 
 // errTimeout marks the end of a context as this package's doing.
 var errTimeout = errors.New("timeout")
+
+// callerEnded reports whether the caller's context ended, and not the client's
+// timeout.
+func callerEnded(ctx context.Context) bool {
+	return ctx.Err() != nil && !errors.Is(context.Cause(ctx), errTimeout)
+}
 
 // timedOut says so if err comes from the client's own timeout, or from the end
 // of the caller's context, in whose place net/http gives its cause.
@@ -364,6 +370,9 @@ func (d doer) Do(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("%s%s: %w", req.URL.Host, req.URL.Path, err)
 	case rsp == nil || rsp.Body == nil:
 		return nil, errors.New("the transport gave neither an answer nor an error")
+	case rsp.StatusCode < 100 || rsp.StatusCode > 599:
+		_ = rsp.Body.Close()
+		return nil, fmt.Errorf("%s%s: %w", req.URL.Host, req.URL.Path, errStatus)
 	}
 	return rsp, nil
 }

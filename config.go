@@ -227,7 +227,7 @@ func (cfg Config) checkBaseURL(name, base string) error {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("%s is no absolute https URL, such as %s", name, gen.DefaultServerURL)
 	case u.User != nil || strings.ContainsAny(base, "?#"):
-		return errors.New(name + " holds a user name, a query or a fragment; leave them out (Authorization is for a gateway's credentials)")
+		return errors.New(name + " holds a user name, a query or a fragment; leave them out" + cfg.name(" (Authorization is for a gateway's credentials)", ""))
 	case !isASCII(u.Host):
 		return errors.New(name + " has a host with letters beyond ASCII; write it as DNS has it, with xn--")
 	case u.Scheme == "http" && !cfg.AllowPlainHTTP && !isLoopback(u.Hostname()):

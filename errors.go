@@ -1,7 +1,6 @@
 package lineoauth
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -70,6 +69,8 @@ type Error struct {
 	serverTime  time.Time // the answer's Date
 	unsent      bool      // nothing left this machine
 	cut         bool      // the answer began, and broke off
+	ended       bool      // the caller's context did
+	fromEnv     bool      // the configuration came from variables
 }
 
 // ErrorDetail says what is wrong with one property of a request.
@@ -160,8 +161,10 @@ func (e *Error) advice() string {
 		return fmt.Sprintf("LINE has trouble; try again in %v", e.RetryAfter)
 	case e.StatusCode >= http.StatusInternalServerError:
 		return "LINE has trouble; try again later"
-	case e.StatusCode == 0 && !errors.Is(e.Err, context.Canceled):
-		return "check the network and the base URL"
+	case e.StatusCode == 0:
+		return e.causeAdvice()
+	case e.StatusCode == http.StatusProxyAuthRequired:
+		return proxyAuthAdvice
 	case e.StatusCode >= http.StatusBadRequest && e.Err == nil:
 		return "LINE's reference tells what that means: https://developers.line.biz/en/reference/messaging-api/"
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -147,6 +148,19 @@ var faults = []fault{
 	{name: "connection refused", reach: closedPort, want: "connection refused; check the network and the base URL", cause: as[*net.OpError], again: true},
 	{name: "no such host", reach: unknownHost, want: "no such host; check the network and the base URL", cause: as[*net.DNSError], again: true},
 	{name: "a certificate of an unknown authority", reach: selfSigned, want: "certificate signed by unknown authority", cause: as[x509.UnknownAuthorityError]},
+	{name: "a certificate of another host", reach: ofAnotherHost, want: "whoever answered is not that host", cause: as[x509.HostnameError]},
+	{name: "a proxy that is not there", reach: noProxy, want: "the proxy cannot be reached", cause: as[*net.OpError], again: true},
+	{name: "a proxy that asks for a password", reach: proxyThatAnswers(407), want: "the proxy asks for a user name and password", again: true},
+	{name: "a proxy that refuses", reach: proxyThatAnswers(403), want: "the proxy refused to connect", again: true},
+	{name: "the status 000", want: "status is none of HTTP", again: true,
+		answer: func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 000 \r\nContent-Length: 2\r\n\r\n{}")
+			_ = conn.Close()
+		}},
 	{name: "the connection breaks before LINE takes the request", want: "check the network", again: true,
 		answer: emulated(lineoauthtest.Fault{Kind: lineoauthtest.ResetBefore})},
 	{name: "the connection breaks after LINE took the request", want: "check the network", again: true,
@@ -320,6 +334,30 @@ func selfSigned(t *testing.T) (string, *http.Transport) {
 	srv.StartTLS()
 	t.Cleanup(srv.Close)
 	return srv.URL, &http.Transport{}
+}
+
+// ofAnotherHost is a server whose certificate is known, and for other hosts.
+func ofAnotherHost(t *testing.T) (string, *http.Transport) {
+	base, _ := selfSigned(t)
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(base, "https://"), &tls.Config{InsecureSkipVerify: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	authorities := x509.NewCertPool()
+	authorities.AddCert(conn.ConnectionState().PeerCertificates[0])
+	return base, &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities, ServerName: "line.example"}}
+}
+
+func noProxy(t *testing.T) (string, *http.Transport) {
+	base, _ := closedPort(t)
+	return "https://line.example", through(t, base)
+}
+
+func proxyThatAnswers(status int) func(*testing.T) (string, *http.Transport) {
+	return func(t *testing.T) (string, *http.Transport) {
+		return "https://line.example", through(t, answersAll(t, status))
+	}
 }
 
 // patient is the calls of a client, each with a token of its own.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 	"testing"
@@ -132,5 +133,62 @@ func FuzzRetryAfter(f *testing.F) {
 			t.Fatalf("error = %v", err)
 		}
 		fitForALog(t, err)
+	})
+}
+
+// Whatever a variable holds, its error is fit for a log and does not show it, and
+// what is taken has nothing around or inside it.
+func FuzzEnvironment(f *testing.F) {
+	for _, d := range decorations {
+		f.Add(d[0] + theSecret + d[1])
+		f.Add(theSecret[:16] + d[0] + d[1] + theSecret[16:])
+	}
+	f.Add("\xff\xfe1\x002\x00")
+	f.Fuzz(func(t *testing.T, value string) {
+		for _, name := range []string{lineoauth.EnvChannelID, lineoauth.EnvChannelSecret, lineoauth.EnvKeyID, lineoauth.EnvBaseURL, lineoauth.EnvAllowPlainHTTP, lineoauth.EnvPrivateKey} {
+			cfg, err := lineoauth.ConfigFromEnv(env(name, value))
+			if err == nil {
+				_, err = lineoauth.New(cfg)
+			}
+			if err != nil {
+				fitForALog(t, err)
+				if !errors.Is(err, lineoauth.ErrInvalid) || len(value) >= 16 && !strings.Contains("LINE_", value) && strings.Contains(err.Error(), value) {
+					t.Errorf("%s=%q: %v", name, value, err)
+				}
+			}
+			for _, got := range []string{cfg.ChannelID, cfg.ChannelSecret.Reveal(), cfg.KeyID, cfg.BaseURL} {
+				if strings.ContainsFunc(got, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r) }) || !utf8.ValidString(got) {
+					t.Errorf("%s=%q gave %q", name, value, got)
+				}
+			}
+		}
+	})
+}
+
+// A token goes to LINE's two hosts over https, and to nobody else.
+func FuzzHost(f *testing.F) {
+	for _, host := range []string{"api.line.me", "API-DATA.line.me:443", "api.l\u0130ne.me", "api.line.me.", "api.line.me:", "api.line.me:0443", "[::1]:443", "api.line.me@evil", "api\uff0eline.me"} {
+		f.Add("https", host)
+		f.Add("http", host)
+	}
+	client, err := lineoauth.New(lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("s"),
+		Transport: fixed(200, http.Header{"Content-Type": {"application/json"}}, `{"access_token":"t","expires_in":900}`)})
+	if err != nil {
+		f.Fatal(err)
+	}
+	source, err := client.Source(lineoauth.SourceConfig{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, scheme, host string) {
+		u := &url.URL{Scheme: scheme, Host: host}
+		if !tokens(t, lineoauth.Transport{Source: source})(u) {
+			return
+		}
+		name := strings.TrimSuffix(strings.TrimSuffix(host, ":443"), ":")
+		if scheme != "https" || !regexp.MustCompile(`^(?i:[a-z.-]+)$`).MatchString(name) || len(name) > len("api-data.line.me") ||
+			!strings.EqualFold(name, "api.line.me") && !strings.EqualFold(name, "api-data.line.me") {
+			t.Errorf("%s://%s gets a token", scheme, host)
+		}
 	})
 }

@@ -130,7 +130,7 @@ func (c *Client) checkSource(cfg SourceConfig) error {
 	case cfg.RefreshWindow < 0 || cfg.RefreshTimeout < 0:
 		err = errors.New("RefreshWindow and RefreshTimeout must not be negative")
 	case cfg.Store != nil && c.cfg.ChannelID == "":
-		err = errors.New("a Store needs a ChannelID, under which the token is stored")
+		err = errors.New(c.cfg.name("a Store needs a ChannelID, under which the token is stored", "the token is stored under the channel ID; set "+EnvChannelID))
 	}
 	if err != nil {
 		return fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)

@@ -77,9 +77,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		_ = body.Close()
 		return rsp, nil // likewise
 	}
-	// So that the connection can serve again.
-	_, _ = io.CopyN(io.Discard, rsp.Body, maxAnswer)
-	_ = rsp.Body.Close()
+	_ = rsp.Body.Close() // unread: it may be slow, or have no end
 	return base.RoundTrip(withToken(req, next, body))
 }
 

@@ -31,6 +31,7 @@ var defaultTransport = sync.OnceValue(func() http.RoundTripper {
 			// A request without a deadline learns of a dead connection by this alone.
 			t.HTTP2 = &http.HTTP2Config{SendPingTimeout: time.Second, PingTimeout: time.Second}
 		}
+		sayProxies(t)
 		return t
 	}}
 	f.current.Store(f.new())
