@@ -172,7 +172,7 @@ const badProxyEnv = "LINEOAUTH_BAD_PROXY"
 // word, fails the call by its name.
 func TestUnreadableProxy(t *testing.T) {
 	if name := os.Getenv(badProxyEnv); name != "" {
-		for _, base := range []string{"https://line.invalid", "http://line.invalid"} {
+		for _, base := range []string{"https://0.0.0.0:1", "http://0.0.0.0:1"} {
 			_, err := newClient(t, lineoauth.Config{BaseURL: base, AllowPlainHTTP: true}).VerifyChannelToken(t.Context(), opaque)
 			excepted := os.Getenv("NO_PROXY") != ""
 			if !excepted && strings.HasPrefix(strings.ToLower(name), base[:strings.Index(base, ":")]+"_") {
@@ -193,7 +193,7 @@ func TestUnreadableProxy(t *testing.T) {
 	}
 	for setting, noProxy := range map[string]string{
 		"HTTPS_PROXY=http://user:hunter2@proxy:port": "", "https_proxy=http://[::1": "", "HTTP_PROXY=proxy.example:http": "", "HTTPS_PROXY=ftp://proxy": "",
-		"HTTPS_PROXY=://": "other.example, .invalid:443", "http_proxy=a b": "*",
+		"HTTPS_PROXY=://": "other.example, 0.0.0.0", "http_proxy=a b": "*",
 	} {
 		name, _, _ := strings.Cut(setting, "=")
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestUnreadableProxy$")

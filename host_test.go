@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"unicode"
 
@@ -16,9 +17,9 @@ import (
 // lookalikes are Unicode's letters beyond ASCII whose lower or upper case, or
 // any other letter that they fold to, is one of ASCII, and those that IDNA maps to
 // one, by that letter.
-func lookalikes() map[rune][]rune {
+var lookalikes = sync.OnceValue(func() map[rune][]rune {
 	found := make(map[rune][]rune)
-	for r := rune(0x80); r <= unicode.MaxRune; r++ {
+	for r := rune(0x80); r <= rune(unicode.CaseRanges[len(unicode.CaseRanges)-1].Hi); r++ {
 		for _, as := range []rune{unicode.ToLower(r), unicode.To(unicode.LowerCase, unicode.ToUpper(r)), unicode.To(unicode.LowerCase, unicode.SimpleFold(r))} {
 			if as = unicode.ToLower(as); as < 0x80 && unicode.IsLetter(as) {
 				found[as] = append(found[as], r)
@@ -32,7 +33,7 @@ func lookalikes() map[rune][]rune {
 	found['.'] = []rune{'。', '．', '｡', '․'}
 	found['-'] = []rune{'‐', '‑', '－', '\u00ad'}
 	return found
-}
+})
 
 // tokens returns a function that reports whether a transport sends a token along
 // with a request.
@@ -165,7 +166,10 @@ func TestTransportRefusesBase(t *testing.T) {
 		transport := &lineoauth.Transport{Source: source, Base: &http.Transport{TLSClientConfig: cfg}}
 		for range 2 {
 			for _, to := range []string{srv.URL + "/v2/bot/info", "https://elsewhere.invalid/"} {
-				_, err := (&http.Client{Transport: transport}).Get(to)
+				rsp, err := (&http.Client{Transport: transport}).Get(to)
+				if err == nil {
+					_ = rsp.Body.Close()
+				}
 				if !errors.Is(err, lineoauth.ErrInvalid) || !strings.Contains(err.Error(), "Base "+name) {
 					t.Errorf("%s: %v", name, err)
 				}

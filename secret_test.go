@@ -25,7 +25,7 @@ import (
 func shown(t *testing.T, what, text string) {
 	t.Helper()
 	prime := testSigner(t).Primes[0]
-	for _, s := range []string{planted, fmt.Sprintf("%x", planted), strings.Trim(fmt.Sprint([]byte(planted)), "[]"), prime.String(), fmt.Sprint(prime.Bits()[:4]), fmt.Sprint(uint64(prime.Bits()[0]))} {
+	for _, s := range []string{planted, fmt.Sprintf("%x", planted), fmt.Sprintf("%d", []byte(planted)), prime.String(), fmt.Sprint(prime.Bits()[:4]), fmt.Sprint(uint64(prime.Bits()[0]))} {
 		if strings.Contains(text, strings.Trim(s, "[]")) {
 			t.Errorf("%s shows %.20s…:\n%.2000s", what, s, text)
 		}
@@ -87,7 +87,10 @@ func TestCompareSecrets(t *testing.T) {
 		}
 		shown(t, name, diff)
 	}
-	if lineoauth.NewSecret(planted) != lineoauth.NewSecret(planted) || token(planted) != token(planted) || token(planted) == token(planted+"2") {
+	if one, same := lineoauth.NewSecret(planted), lineoauth.NewSecret(planted); one != same {
+		t.Error("== does not compare secrets by value")
+	}
+	if one, same := token(planted), token(planted); one != same || token(planted) == token(planted+"2") {
 		t.Error("== does not compare by value")
 	}
 }
