@@ -318,6 +318,8 @@ func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 		failed := ans.bad(err)
 		failed.cut = true
 		return nil, failed
+	case rsp.StatusCode < 100 || rsp.StatusCode > 599:
+		return nil, ans.bad(errStatus)
 	case len(ans.body) > maxAnswer:
 		return nil, ans.strange(fmt.Errorf("the answer has more than %d bytes", maxAnswer))
 	case rsp.StatusCode != http.StatusOK:
@@ -370,9 +372,6 @@ func (d doer) Do(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("%s%s: %w", req.URL.Host, req.URL.Path, err)
 	case rsp == nil || rsp.Body == nil:
 		return nil, errors.New("the transport gave neither an answer nor an error")
-	case rsp.StatusCode < 100 || rsp.StatusCode > 599:
-		_ = rsp.Body.Close()
-		return nil, fmt.Errorf("%s%s: %w", req.URL.Host, req.URL.Path, errStatus)
 	}
 	return rsp, nil
 }

@@ -33,8 +33,8 @@ func (e *Error) causeAdvice() string {
 	atProxy := errors.As(e.Err, &op) && op.Op == "proxyconnect"
 	status := e.proxyStatus()
 	switch {
-	case errors.As(e.Err, &bad), errors.Is(e.Err, errStatus):
-		return "" // they say it themselves
+	case errors.As(e.Err, &bad):
+		return "" // it says it itself
 	case errors.As(e.Err, &refused):
 		status = refused.status
 		fallthrough

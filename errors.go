@@ -157,6 +157,8 @@ func (e *Error) advice() string {
 		return "try again later"
 	}
 	switch {
+	case errors.Is(e.Err, errStatus):
+		return "" // it says it itself
 	case e.StatusCode >= http.StatusInternalServerError && e.RetryAfter > 0:
 		return fmt.Sprintf("LINE has trouble; try again in %v", e.RetryAfter)
 	case e.StatusCode >= http.StatusInternalServerError:
