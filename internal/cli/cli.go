@@ -107,12 +107,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	return exitUsage
 }
 
-// fieldsOfGo has errors of the packages beneath name flags, or nothing.
-var fieldsOfGo = strings.NewReplacer("; set Dir", "; set --store", ", unless IssueWithoutStore is set", "")
-
 // report prints an error in one line.
 func (a *app) report(text string) {
-	_, _ = fmt.Fprintln(a.stderr, a.paint(a.stderr, red, "lineoauth:"), line(fieldsOfGo.Replace(text)))
+	_, _ = fmt.Fprintln(a.stderr, a.paint(a.stderr, red, "lineoauth:"), line(text))
 }
 
 func (a *app) command() *cobra.Command {
