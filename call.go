@@ -54,7 +54,8 @@ type answer struct {
 	call
 	*http.Response
 	body    []byte
-	fields  []field // of a JSON object
+	memory  memoryBody // of body
+	fields  []field    // of a JSON object
 	askedAt time.Time
 	tries   int
 }
@@ -308,7 +309,8 @@ func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 
 	ans := &answer{call: cl, Response: rsp, askedAt: askedAt}
 	ans.body, err = io.ReadAll(io.LimitReader(rsp.Body, maxAnswer+1))
-	rsp.Body = newMemoryBody(ans.body)
+	ans.memory.Reset(ans.body)
+	rsp.Body = &ans.memory
 	switch {
 	case err != nil:
 		err = fmt.Errorf("the answer broke off: %w", c.timedOut(ctx, err))
@@ -351,12 +353,6 @@ func (c *Client) timedOut(ctx context.Context, err error) error {
 
 // memoryBody is a response body that was read already.
 type memoryBody struct{ bytes.Reader }
-
-func newMemoryBody(data []byte) *memoryBody {
-	var b memoryBody
-	b.Reset(data)
-	return &b
-}
 
 func (*memoryBody) Close() error { return nil }
 
@@ -409,7 +405,7 @@ func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresI
 		return nil, a.strange(errors.New("the answer's access_token or key_id has letters that a Bearer token cannot have"))
 	case expiresIn <= 0:
 		return nil, a.strange(fmt.Errorf("the answer says expires_in %d, which is not in the future", expiresIn))
-	case tokenType != "" && lower(tokenType) != "bearer":
+	case tokenType != "" && tokenType != bearer && lower(tokenType) != "bearer":
 		return nil, a.strange(errors.New("the answer's token_type is not Bearer"))
 	}
 	if kind == V21 && keyID == "" {

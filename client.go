@@ -42,9 +42,9 @@ type shared struct {
 	api  *gen.Client
 	apis map[Operation]*gen.Client // from OperationURLs
 
-	origins []origin // that get tokens, unless a Transport says otherwise
-	base    atomic.Pointer[judged]
-	clock   *clock.Clock
+	own   origin // of the base URL
+	base  atomic.Pointer[judged]
+	clock *clock.Clock
 
 	last   atomic.Pointer[Credentials] // that Config.Credentials returned
 	signed atomic.Pointer[signedAssertion]
@@ -54,7 +54,7 @@ type shared struct {
 // signedAssertion serves all calls until it is old.
 type signedAssertion struct {
 	text     Secret
-	by       Credentials
+	by       *Credentials // as in Client.current
 	validFor time.Duration
 	skew     time.Duration // that it was signed with
 	reuse    clock.Instant // until then
@@ -69,14 +69,15 @@ func New(cfg Config) (*Client, error) {
 		return nil, err
 	}
 	base, _ := url.Parse(cfg.BaseURL) // which validate has done, too
-	s := &shared{cfg: cfg, api: newAPI(cfg, cfg.BaseURL), origins: ownOrigins(base), clock: clock.New(cfg.Now)}
+	s := &shared{cfg: cfg, api: newAPI(cfg, cfg.BaseURL), clock: clock.New(cfg.Now)}
 	if len(cfg.OperationURLs) > 0 {
 		s.apis = make(map[Operation]*gen.Client)
 	}
 	for op, base := range cfg.OperationURLs {
 		s.apis[op] = newAPI(cfg, base)
 	}
-	if given := (Credentials{cfg.ChannelSecret, cfg.Key, cfg.KeyID}); given != (Credentials{}) {
+	s.own, _ = originOf(base)
+	if given := (Credentials{cfg.ChannelSecret, cfg.Key, cfg.KeyID}); cfg.Credentials != nil && given != (Credentials{}) {
 		s.last.Store(&given)
 	}
 	return &Client{shared: s, maxTries: cfg.MaxTries}, nil
@@ -143,7 +144,7 @@ func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAsser
 		validFor = assertion.DefaultValidFor
 	}
 	skew, by := time.Duration(c.skew.Load()), c.credentials()
-	if a := c.signed.Load(); a != nil && a.skew == skew && a.by.signsLike(by) && (a.validFor == validFor || validFor == anyLife) && c.clock.Now() < a.reuse {
+	if a := c.signed.Load(); a != nil && a.skew == skew && a.by == c.current && (a.validFor == validFor || validFor == anyLife) && c.clock.Now() < a.reuse {
 		return a, nil
 	}
 	if validFor == anyLife {
@@ -205,7 +206,7 @@ func (c *Client) signAnew(by Credentials, validFor, skew time.Duration) (*signed
 	}
 	a := &signedAssertion{
 		text:     NewSecret(text),
-		by:       by,
+		by:       c.current,
 		validFor: validFor,
 		skew:     skew,
 		reuse:    at.Add(c.cfg.AssertionLifetime * 9 / 10),

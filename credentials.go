@@ -28,11 +28,6 @@ func (cr Credentials) Equal(other Credentials) bool {
 	return cr.ChannelSecret == other.ChannelSecret && cr.Key.Equal(other.Key) && cr.KeyID == other.KeyID
 }
 
-// signsLike reports whether an assertion of the others is as good.
-func (cr Credentials) signsLike(other Credentials) bool {
-	return cr.Key.Equal(other.Key) && cr.KeyID == other.KeyID
-}
-
 // check refuses what LINE would surely refuse.
 func (cr Credentials) check(skip bool) error {
 	var errs []error

@@ -32,16 +32,17 @@ func originOf(u *url.URL) (_ origin, ok bool) {
 	return o, (o.scheme == "https" || o.scheme == "http") && o.host != "" && isASCII(o.host)
 }
 
-// ownOrigins are those that get tokens for a base URL.
-func ownOrigins(base *url.URL) []origin {
-	own, _ := originOf(base)
-	origins := []origin{own}
-	if line, err := url.Parse(gen.DefaultServerURL); err == nil {
-		if line, _ := originOf(line); own == line {
-			origins = append(origins, origin{line.scheme, contentHost, line.port})
+// serves reports whether an origin gets tokens, unless a Transport says otherwise.
+func (s *shared) serves(to origin) bool {
+	if to.host == contentHost {
+		line, err := url.Parse(gen.DefaultServerURL)
+		if err != nil {
+			return false
 		}
+		of, _ := originOf(line)
+		return s.own == of && to == origin{of.scheme, contentHost, of.port}
 	}
-	return origins
+	return to == s.own
 }
 
 // isLoopback reports whether a URL's host is this machine, by its name or an

@@ -112,7 +112,7 @@ func (c *Client) Source(cfg SourceConfig) (*Source, error) {
 	if cfg.Store != nil {
 		shared.Key = c.storeKey(cfg.Kind)
 	}
-	s.life = life.New(life.Config{Fleet: shared, Keeper: &s.settings, Now: c.cfg.Now, Told: s.told, Hide: processKey().seal})
+	s.life = life.New(life.Config{Fleet: shared, Keeper: &s.settings, Now: c.cfg.Now, Told: s.told})
 	return s, nil
 }
 
@@ -162,7 +162,7 @@ func (s *Source) Token(ctx context.Context) (t Token, err error) {
 	if err != nil {
 		return t, s.failure(ctx, err)
 	}
-	t.set(&have.Value.Token, Secret{have.Value.Hidden})
+	t.set(&have.Value.Token, Secret{have.Value.Secret})
 	return t, nil
 }
 
@@ -191,7 +191,7 @@ func (s *Source) FreshToken(ctx context.Context, d time.Duration) (Token, error)
 		return Token{}, s.failure(ctx, err)
 	}
 	var t Token
-	t.set(&have.Value.Token, Secret{have.Value.Hidden})
+	t.set(&have.Value.Token, Secret{have.Value.Secret})
 	return t, nil
 }
 

@@ -96,7 +96,7 @@ func (t *Transport) serves(u *url.URL) bool {
 		return false
 	}
 	if t.Hosts == nil {
-		return slices.Contains(client.origins, to)
+		return client.serves(to)
 	}
 	return slices.ContainsFunc(t.Hosts, func(host string) bool {
 		own, ok := originOf(&url.URL{Scheme: to.scheme, Host: host})

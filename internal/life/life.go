@@ -13,6 +13,7 @@ import (
 
 	"github.com/lineoauth/lineoauth/internal/fleet"
 	"github.com/lineoauth/lineoauth/internal/keeper"
+	"github.com/lineoauth/lineoauth/internal/secret"
 	"github.com/lineoauth/lineoauth/store"
 )
 
@@ -27,8 +28,6 @@ type Config struct {
 	Now func() time.Time
 	// Told is called with each event, in their order.
 	Told func(context.Context, Event)
-	// Hide makes what callers get of an access token; nil leaves it empty.
-	Hide func(accessToken string) string
 }
 
 // EventKind is what happened.
@@ -55,7 +54,7 @@ type Event struct {
 // Token is a token in use.
 type Token struct {
 	store.Token
-	Hidden string      // what Config.Hide makes of its text
+	Secret secret.Text // its text, for callers
 	shared atomic.Bool // others may have it from the store
 }
 
@@ -73,7 +72,6 @@ type Life struct {
 	settings *keeper.Settings
 	now      func() time.Time
 	tell     func(context.Context, Event)
-	hide     func(string) string
 	fleet    *fleet.Fleet
 	keeper   *keeper.Keeper[*Token]
 	works    sync.WaitGroup // besides those of the keeper
@@ -92,7 +90,7 @@ type Life struct {
 // New returns a life that has not begun: no request is made until a token is
 // asked for.
 func New(cfg Config) *Life {
-	l := &Life{settings: cfg.Keeper, now: cfg.Now, tell: cfg.Told, hide: cfg.Hide}
+	l := &Life{settings: cfg.Keeper, now: cfg.Now, tell: cfg.Told}
 	if cfg.Fleet.Limited {
 		cfg.Fleet.Late = l.retire
 	}
@@ -150,11 +148,9 @@ func (l *Life) Renew(ctx context.Context, a keeper.Attempt[*Token]) keeper.Resul
 		return r
 	}
 	left := o.Expires.Sub(l.settings.Clock.Now())
-	r.New, r.Value, r.Expires = true, &Token{Token: *o.Token}, o.Expires
-	if l.hide != nil {
-		r.Value.Hidden = l.hide(o.Token.AccessToken)
-	}
-	if !o.Issued { // whoever issued it has another clock
+	r.New, r.Value, r.Expires = true, &Token{Token: *o.Token, Secret: secret.New(o.Token.AccessToken)}, o.Expires
+	r.Value.AccessToken = r.Value.Secret.Reveal() // of which there is one in memory
+	if !o.Issued {                                // whoever issued it has another clock
 		r.Value.IssuedAt = l.now().Add(left - time.Duration(o.Token.ExpiresIn)*time.Second).Round(0)
 	}
 	r.Life = time.Duration(o.Token.ExpiresIn) * time.Second
