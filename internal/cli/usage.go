@@ -13,6 +13,14 @@ import (
 
 // flagError says what a flag takes. A value is not repeated: it may be a secret.
 func flagError(_ *cobra.Command, err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) && len(unknown.GetSpecifiedShortnames()) > 1 {
+		return fmt.Errorf("unknown shorthand flag: %q; a name of several letters has two dashes", unknown.GetSpecifiedName())
+	}
+	var syntax *pflag.InvalidSyntaxError
+	if errors.As(err, &syntax) {
+		return errors.New("bad flag syntax; a flag is --name or --name=value")
+	}
 	var wrong *pflag.InvalidValueError
 	if !errors.As(err, &wrong) {
 		return err
