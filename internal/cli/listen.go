@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"net"
 	"strconv"
 	"strings"
@@ -16,13 +17,21 @@ func tcpAddress(listen string) (string, error) {
 			return "", errListen
 		}
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return "", errListen
 	}
 	if host == "" {
 		host = "127.0.0.1"
 	}
 	return net.JoinHostPort(host, port), nil
+}
+
+// urlOf is where this machine reaches what listens.
+func urlOf(address net.Addr) string {
+	if tcp, ok := address.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("http://127.0.0.1:%d", tcp.Port)
+	}
+	return "http://" + address.String()
 }
 
 var errListen = usagef("--listen is PORT, :PORT or HOST:PORT, such as 8080 or 127.0.0.1:8080")

@@ -125,7 +125,7 @@ func (a *app) serveProxy(ctx context.Context, p *proxy.Proxy, listen string, pub
 	}
 	defer func() { _ = l.Close() }()
 	if ready.Socket == "" {
-		ready.URL = "http://" + l.Addr().String()
+		ready.URL = urlOf(l.Addr())
 	}
 	if err := a.print(ready); err != nil {
 		return err

@@ -341,7 +341,7 @@ func background(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	var ready struct{ URL string }
 	ts.Check(json.Unmarshal(line, &ready))
-	ts.Setenv("PROXY", strings.Replace(ready.URL, "[::]", "127.0.0.1", 1))
+	ts.Setenv("PROXY", ready.URL)
 	ts.Defer(func() {
 		ts.Check(cmd.Process.Signal(syscall.SIGTERM))
 		if err := cmd.Wait(); err != nil {

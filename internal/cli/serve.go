@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"net"
 	"os/signal"
 	"syscall"
@@ -105,11 +104,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		return usagef("cannot listen; choose another --listen: %w", err)
 	}
 	srv.Start()
-	ready.URL = srv.URL
-	if addr, ok := srv.Listener.Addr().(*net.TCPAddr); ok && addr.IP.IsUnspecified() {
-		// A client on this machine needs an address of it.
-		ready.URL = fmt.Sprintf("http://127.0.0.1:%d", addr.Port)
-	}
+	ready.URL = urlOf(srv.Listener.Addr())
 	if err := a.print(ready); err != nil {
 		return err
 	}
