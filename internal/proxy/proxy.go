@@ -147,12 +147,27 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	a := &answer{ResponseWriter: w, begun: time.Now()}
-	defer p.done(a, r)
+	whole := false
+	defer func() {
+		if !whole && a.err == nil {
+			a.err = brokenOff(r)
+		}
+		p.done(a, r)
+	}()
 	if status != 0 {
 		a.message(status, text)
-		return
+	} else {
+		p.forward(a, r)
 	}
-	p.forward(a, r)
+	whole = true
+}
+
+// brokenOff is why an answer ended before its end.
+func brokenOff(r *http.Request) error {
+	if r.Context().Err() != nil {
+		return errors.New("the client did not wait for the whole answer")
+	}
+	return errors.New("LINE's answer broke off")
 }
 
 // refusal returns the answer to a request that is refused, and else 0.
@@ -239,7 +254,9 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener, grace time.Duration) 
 		Handler:           p,
 		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       5 * time.Minute,
-		ErrorLog:          log.New(io.Discard, "", 0),
+		// OPTIONS * is refused as all requests are.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     log.New(io.Discard, "", 0),
 	}
 	var works sync.WaitGroup
 	defer works.Wait()

@@ -146,15 +146,21 @@ func TestRefuses(t *testing.T) {
 			t.Errorf("%s: %q", name, text)
 		}
 	}
-	conn, err := net.Dial("tcp", w.URL[len("http://"):])
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	_, _ = io.WriteString(conn, "CONNECT localhost:443 HTTP/1.1\r\nHost: localhost\r\n\r\n")
-	answer := make([]byte, 12)
-	if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != "HTTP/1.1 405" {
-		t.Errorf("CONNECT: %q, %v", answer, err)
+	for head, want := range map[string]string{
+		"CONNECT localhost:443 HTTP/1.1\r\nHost: localhost":     "HTTP/1.1 405",
+		"OPTIONS * HTTP/1.1\r\nHost: evil.example":              "HTTP/1.1 403",
+		"OPTIONS * HTTP/1.1\r\nHost: localhost\r\nOrigin: null": "HTTP/1.1 403",
+	} {
+		conn, err := net.Dial("tcp", w.URL[len("http://"):])
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, head+"\r\n\r\n")
+		answer := make([]byte, 12)
+		if _, err := io.ReadFull(conn, answer); err != nil || string(answer) != want {
+			t.Errorf("%q: %q, %v; want %s", head, answer, err, want)
+		}
+		_ = conn.Close()
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"regexp"
 	"runtime"
 	"strings"
@@ -183,7 +184,7 @@ func TestSecrets(t *testing.T) {
 	}
 	for _, want := range []string{
 		`"path":"/v2/bot/message/push","status":400`, `"method":"another","path":"/v2/bot/info","status":200`,
-		`"status":502`, `"level":"WARN"`, `"status":503`, "LINE answered 500",
+		`"status":502`, `"level":"WARN"`, `"status":503`, "LINE answered 500", `"error":"LINE's answer broke off"`,
 	} {
 		if !strings.Contains(log, want) {
 			t.Errorf("the log lacks %s:\n%s", want, log)
@@ -193,6 +194,47 @@ func TestSecrets(t *testing.T) {
 		if !regexp.MustCompile(`^{"time":"[^"]+","level":"(INFO|WARN)","msg":"request","method":"\w+","path":"/[^"]*","status":\d+,"ms":[\d.]+,"bytes":\d+(,"\w+":"[^"]*(\\"[^"]*)*")*}\n$`).MatchString(line) {
 			t.Errorf("a line of the log is %s", line)
 		}
+	}
+}
+
+// An upgraded connection goes both ways, and is logged as such.
+func TestUpgrades(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		_, _ = io.CopyN(conn, rw, int64(len(message)))
+	}})
+	ended := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		defer close(ended)
+		w.proxy.ServeHTTP(rw, r)
+	}))
+	defer srv.Close()
+	w.URL = srv.URL
+	req, err := http.NewRequest("GET", w.URL+"/v2/bot/info", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Connection", "Upgrade")
+	req.Header.Set("Upgrade", "echo")
+	rsp, err := w.client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.WriteString(rsp.Body.(io.Writer), message)
+	if echo, err := io.ReadAll(rsp.Body); rsp.StatusCode != 101 || string(echo) != message {
+		t.Errorf("%d %q, %v", rsp.StatusCode, echo, err)
+	}
+	_ = rsp.Body.Close()
+	<-ended
+	if log := w.log.String(); !strings.Contains(log, `"status":101`) {
+		t.Errorf("the log is %s", log)
 	}
 }
 
