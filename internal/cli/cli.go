@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -259,7 +260,7 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 	a.warnOfReaders("private key", setting(lineoauth.EnvPrivateKeyFile))
 	a.warnOfReaders("channel secret", setting(lineoauth.EnvChannelSecretFile))
 	cfg, err := lineoauth.ConfigFromEnv(setting)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EISDIR) {
 		err = fmt.Errorf("%w; name a file there is, and that you may read", err)
 	}
 	if err != nil && !errors.Is(err, lineoauth.ErrMissingCredentials) {

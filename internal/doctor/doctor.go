@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
@@ -102,11 +103,14 @@ func (e *examination) fail(name, found, fix string) {
 	e.Report(Check{Name: name, Status: Failed, Found: found, Fix: fix})
 }
 
+var variable = regexp.MustCompile(`\bLINE_[A-Z_]+`)
+
 // failWith reports an error. Those of this module say what to do after what was
 // wrong.
 func (e *examination) failWith(name string, err error, fix string) {
 	text := strings.TrimPrefix(err.Error(), "lineoauth: ")
 	text = strings.TrimPrefix(text, lineoauth.ErrInvalid.Error()+": ")
+	text = variable.ReplaceAllStringFunc(text, e.Named)
 	found, advice, ok := strings.Cut(text, "; ")
 	if ok {
 		fix = advice

@@ -60,7 +60,7 @@ func (e *examination) checkKey(ctx context.Context) {
 		skip([]string{registered, accepted, tokens}, "LINE was not reached")
 		return
 	}
-	keyID := shown(keyID(cfg))
+	keyID := e.shown(keyID(cfg))
 	client, err := e.client(cfg)
 	if err == nil {
 		_, err = client.IssueStatelessChannelToken(ctx)

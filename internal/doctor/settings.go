@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"syscall"
 	"unicode"
 
 	"github.com/lineoauth/lineoauth"
@@ -106,7 +107,7 @@ func (e *examination) checkChannelSecret() {
 		e.skip(name, "%s is not set; short-lived tokens need it, and so does revoking v2.1 tokens", variables[0])
 	case !e.given(variables...):
 		e.fail(name, "neither a channel secret nor a private key is set", "set "+variables[0]+", or "+keys[0]+" with "+lineoauth.EnvKeyID)
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
 		e.failWith(name, err, noFile)
 	case err != nil:
 		e.failWith(name, err, "copy the channel secret again")
@@ -128,7 +129,7 @@ func (e *examination) checkPrivateKey() {
 	switch {
 	case !e.given(variables...):
 		e.skip(name, "%s is not set; v2.1 tokens need it", variables[0])
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission):
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
 		e.failWith(name, err, noFile)
 	case err != nil:
 		e.failWith(name, err, "copy the private key again")
@@ -173,7 +174,7 @@ func (e *examination) checkKeyID() {
 			e.settings.KeyID = cfg.KeyID
 		}
 		if !e.decorated(name, variable) {
-			e.ok(name, "%s", shown(keyID(e.settings)))
+			e.ok(name, "%s", e.shown(keyID(e.settings)))
 		}
 	}
 }
@@ -184,7 +185,12 @@ func keyID(cfg lineoauth.Config) string { return cmp.Or(cfg.KeyID, cfg.Key.ID())
 // secretLike matches what is no key ID, but may be a secret that was set in its place.
 var secretLike = regexp.MustCompile(`^([0-9a-fA-F]{32}|.{65,})$`)
 
-func shown(keyID string) string { return secretLike.ReplaceAllString(keyID, "[redacted]") }
+func (e *examination) shown(keyID string) string {
+	if keyID == e.settings.ChannelSecret.Reveal() {
+		return "[redacted]"
+	}
+	return secretLike.ReplaceAllString(keyID, "[redacted]")
+}
 
 func (e *examination) checkBaseURL() {
 	const name = "base URL"
