@@ -157,6 +157,7 @@ func (cfg Config) validate() (Config, error) {
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = gen.DefaultServerURL
 	}
+	cfg.BaseURL = looksUpLocally(cfg.BaseURL)
 	if cfg.AssertionLifetime == 0 {
 		cfg.AssertionLifetime = assertion.DefaultExpiresIn
 	}

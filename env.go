@@ -45,7 +45,7 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	r := env.Reader{Getenv: getenv}
 	cfg := Config{
 		ChannelID:      r.Value(EnvChannelID),
-		BaseURL:        r.Value(EnvBaseURL),
+		BaseURL:        looksUpLocally(r.Value(EnvBaseURL)),
 		AllowPlainHTTP: r.Bool(EnvAllowPlainHTTP),
 		fromEnv:        true,
 	}

@@ -22,6 +22,9 @@ type origin struct{ scheme, host, port string }
 // transport's rules say what it stands for.
 func originOf(u *url.URL) (_ origin, ok bool) {
 	o := origin{u.Scheme, lower(u.Hostname()), u.Port()}
+	if isLoopback(o.host) {
+		o.host = strings.TrimSuffix(o.host, ".")
+	}
 	switch {
 	case o.port != "":
 	case o.scheme == "https":
@@ -50,6 +53,17 @@ func (s *shared) serves(to origin) bool {
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return lower(strings.TrimSuffix(host, ".")) == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// looksUpLocally takes the final dot off localhost in a base URL. With it, Go asks
+// DNS, which may name any machine.
+func looksUpLocally(base string) string {
+	u, err := url.Parse(base)
+	if err != nil || !strings.HasSuffix(u.Hostname(), ".") || !isLoopback(u.Hostname()) {
+		return base
+	}
+	u.Host = strings.Replace(u.Host, ".", "", 1)
+	return u.String()
 }
 
 // lower puts the letters of ASCII in lower case. Unicode has others whose lower

@@ -191,3 +191,24 @@ func TestTransportRefusesBase(t *testing.T) {
 	}
 	_ = rsp.Body.Close()
 }
+
+// Localhost is this machine whatever DNS says, also with a final dot.
+func TestLocalhostWithoutDNS(t *testing.T) {
+	t.Parallel()
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	cfg := srv.Config()
+	base := strings.Replace(srv.URL, "127.0.0.1", "LOCALHOST.", 1)
+	cfg.BaseURL = base
+	client, err := lineoauth.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.IssueStatelessChannelToken(t.Context()); err != nil {
+		t.Error(err)
+	}
+	read, _ := lineoauth.ConfigFromEnv(func(name string) string { return map[string]string{lineoauth.EnvBaseURL: base}[name] })
+	if want := strings.Replace(base, "LOCALHOST.", "LOCALHOST", 1); read.BaseURL != want {
+		t.Errorf("the base URL is %s, not %s", read.BaseURL, want)
+	}
+}
