@@ -108,7 +108,7 @@ lint: ## golangci-lint and, for the workflows, actionlint (the first time takes 
 	@for workflow in .github/workflows/*.y*ml; do \
 		if ! tr '\n' ' ' <$$workflow | grep -q ' permissions:   contents: read  '; then \
 			echo "$$workflow has other permissions at its top than contents: read"; exit 1; fi; done
-	@if grep -n ': write' .github/workflows/*.y*ml | grep -vE '/(changes|openapi|release)\.yml:.*(contents|pull-requests): write|/codeql\.yml:.*security-events: write'; then \
+	@if grep -n ': write' .github/workflows/*.y*ml | grep -vE '/(changes|openapi|release)\.yml:.*(contents|pull-requests): write|/release\.yml:.*(attestations|id-token|packages): write|/codeql\.yml:.*security-events: write'; then \
 		echo "a job above may write; only those that comment, propose, release and run CodeQL do"; exit 1; fi
 
 .PHONY: vuln
@@ -171,13 +171,21 @@ man: ## write the manual pages, one a command, into dist/man
 start: ## measure how long the command line takes to start, against an empty Go program
 	$(GO) -C bench run . start
 
+.PHONY: release-image
+release-image: ## push the image in dist to ghcr.io as VERSION (needs REGISTRY_USER and REGISTRY_PASSWORD)
+	@internal/tools/release-image "$$VERSION"
+
 .PHONY: release-snapshot
-release-snapshot: ## build the last commit for every system into dist, with a bill of materials each
+release-snapshot: ## make a release of the last commit in dist: archives, packages, an image, bills of materials
 	@internal/tools/release-snapshot dist
 
 .PHONY: release-twice
 release-twice: ## fail if a release does not come out the same twice (some 10 minutes)
 	@internal/tools/release-twice
+
+.PHONY: test-release
+test-release: ## unpack and run what release-snapshot made in dist, as far as this machine can
+	$(GO) -C internal/tools test -vet=off -count 1 ./assets -dist $(CURDIR)/dist
 
 .PHONY: demo
 demo: ## show the whole life of a token against an emulator

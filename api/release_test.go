@@ -1,6 +1,14 @@
 package api_test
 
 import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"testing"
@@ -43,24 +51,56 @@ func TestRelease(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.env = []string{"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "VERSION=v1.2.3"}
-	const last = "dist/lineoauth_windows_arm64.exe"
-	const linux = "dist/lineoauth_linux_amd64"
-	// Any program will do, and a small one is linked faster.
-	if err := os.MkdirAll(filepath.Join(c.dir, "cmd/small"), 0o755); err != nil {
-		t.Fatal(err)
+	const last = "dist/lineoauth_windows_arm64.zip"
+	const missing = last + " is not there, or of another commit; run make release-snapshot"
+	says(t, c.run(t, "go", "build", "-buildvcs=true", "-o", "dist/binary", "./cmd/lineoauth"), 0)
+	binary := c.read(t, "dist/binary")
+	// The system makes no difference here.
+	for _, system := range []string{"linux_amd64", "linux_arm64", "darwin_amd64", "darwin_arm64", "freebsd_amd64", "freebsd_arm64"} {
+		c.write(t, "dist/lineoauth_"+system+".tar.gz", inTar(t, "lineoauth", binary))
 	}
-	c.write(t, "cmd/small/main.go", "package main\n\nfunc main() {}\n")
-	says(t, c.run(t, "go", "build", "-buildvcs=true", "-o", linux, "./cmd/small"), 0)
-	for _, system := range []string{"linux_arm64", "darwin_amd64", "darwin_arm64", "windows_amd64.exe"} {
-		c.write(t, "dist/lineoauth_"+system, c.read(t, linux)) // the system makes no difference here
-	}
-	says(t, c.run(t, "make", "release"), 2, last+" is not there, or of another commit; run make release-snapshot")
-	says(t, c.run(t, "go", "build", "-buildvcs=false", "-o", last, "./cmd/small"), 0)
-	says(t, c.run(t, "make", "release"), 2, last+" is not there, or of another commit; run make release-snapshot")
-	c.write(t, last, c.read(t, linux))
-	c.write(t, "dist/SHA256SUMS", "")
+	c.write(t, "dist/lineoauth_windows_amd64.zip", inZip(t, "lineoauth.exe", binary))
+	says(t, c.run(t, "make", "release"), 2, missing)
+	says(t, c.run(t, "go", "build", "-buildvcs=false", "-o", "dist/binary", "./cmd/lineoauth"), 0)
+	c.write(t, last, inZip(t, "lineoauth.exe", c.read(t, "dist/binary")))
+	says(t, c.run(t, "make", "release"), 2, missing)
+	c.write(t, last, inZip(t, "lineoauth.exe", binary))
+	c.write(t, "dist/SHA256SUMS", fmt.Sprintf("%x  lineoauth_windows_arm64.zip\n", sha256.Sum256([]byte("another"))))
+	says(t, c.run(t, "make", "release"), 2, "lineoauth_windows_arm64.zip: FAILED")
+	c.write(t, "dist/SHA256SUMS", fmt.Sprintf("%x  lineoauth_windows_arm64.zip\n", sha256.Sum256([]byte(c.read(t, last)))))
 	a = c.run(t, "make", "--silent", "release")
-	says(t, a, 0, "<release>\n<create>\n<v1.2.3>\n<--verify-tag>\n", "- Something.", "<dist/lineoauth_darwin_amd64>\n", "<"+last+">\n<dist/SHA256SUMS>\n")
+	says(t, a, 0, "<release>\n<create>\n<v1.2.3>\n<--verify-tag>\n", "- Something.", "<dist/lineoauth_darwin_amd64.tar.gz>\n", "<"+last+">\n<dist/SHA256SUMS>\n")
+	c.env = nil
+	says(t, c.run(t, "make", "release-image", "VERSION=1.2"), 2, "make release-image VERSION=")
+	c.env = []string{"PATH=" + bin + string(os.PathListSeparator) + os.Getenv("PATH"), "VERSION=v1.2.3"}
 	c.write(t, "api/breaking.txt", "GET /x # why\n")
 	says(t, c.run(t, "make", "release"), 2, "empty it: 1:GET /x")
+}
+
+func inTar(t *testing.T, name, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	w := tar.NewWriter(z)
+	err := w.WriteHeader(&tar.Header{Name: name, Size: int64(len(text)), Mode: 0o755})
+	_, err2 := io.WriteString(w, text)
+	if err := errors.Join(err, err2, w.Close(), z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
+}
+
+func inZip(t *testing.T, name, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	w, err := z.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.WriteString(w, text)
+	if err := errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }
