@@ -67,6 +67,16 @@ test-node: ## LINE's SDK for JavaScript against the emulator (Node 20 or newer)
 	npm ci --no-audit --no-fund --loglevel=error; \
 	LINEOAUTH="$$bin/lineoauth" node --test
 
+.PHONY: test-examples
+test-examples: ## the examples in TypeScript (Node 20 or newer) and Python against the emulator
+	@set -e; bin=$$(mktemp -d); trap 'rm -rf "$$bin"' EXIT; export LINEOAUTH="$$bin/lineoauth"; \
+	(set -x; $(GO) build -o "$$LINEOAUTH" ./cmd/lineoauth); \
+	if python3 -c '' 2>/dev/null; then (set -x; cd examples/python && python3 -B -m unittest test_bot.py); \
+	else echo "test-examples: without Python, which is not here"; fi; \
+	if node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then \
+		(set -x; cd examples/typescript && npm ci --no-audit --no-fund --loglevel=error && npm test); \
+	else echo "test-examples: without TypeScript, there is no Node 20 here"; fi
+
 .PHONY: test-publish
 test-publish: ## publish the modules to a folder, then get, build, install and test them from there
 	$(GO) -C internal/tools test -run '^TestPublish$$' -count 1 -timeout 30m -v -publish .
