@@ -1,5 +1,5 @@
 // Package metrics shows what a source tells of itself, [lineoauth.Source.Stats],
-// as metrics of Prometheus and of expvar. Neither needs an event handler, and no
+// as metrics of Prometheus, expvar and OpenTelemetry. None needs an event handler, and no
 // scrape makes a request.
 package metrics
 
