@@ -19,8 +19,8 @@ type handle = unique.Handle[string]
 
 // A handle is a pointer and no more, or this does not compile.
 var (
-	_ [unsafe.Sizeof(handle{}) - unsafe.Sizeof(unsafe.Pointer(nil))]struct{}
-	_ [unsafe.Sizeof(unsafe.Pointer(nil)) - unsafe.Sizeof(handle{})]struct{}
+	_ [unsafe.Sizeof(handle{}) - unsafe.Sizeof(Text{})]struct{}
+	_ [unsafe.Sizeof(Text{}) - unsafe.Sizeof(handle{})]struct{}
 )
 
 // New hides s.
