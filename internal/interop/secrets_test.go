@@ -22,7 +22,7 @@ const planted = "hunter2hunter2"
 // report is where testify reports a difference.
 type report struct{ strings.Builder }
 
-func (r *report) Errorf(format string, args ...any) { fmt.Fprintf(r, format, args...) }
+func (r *report) Errorf(format string, args ...any) { _, _ = fmt.Fprintf(r, format, args...) }
 
 type failing struct{}
 
