@@ -155,6 +155,7 @@ func TestBeyondRepair(t *testing.T) {
 		"no END":                          {pem8[:len(pem8)-60], "no -----END"},
 		"no END, in a line":               {breaks("")(pem8[:len(pem8)-40]), "the line breaks are gone"},
 		"no BEGIN":                        {without(0, 3), "no -----BEGIN"},
+		"no BEGIN, a { first":             {base64.StdEncoding.EncodeToString([]byte("{\xff\xfe\x00 by chance")) + "\n-----END PRIVATE KEY-----\n", "no -----BEGIN"},
 		"no dashes":                       {strings.ReplaceAll(pem8, "-----", ""), "dashes"},
 		"long dashes":                     {strings.ReplaceAll(pem8, "-----", "—"), "dashes"},
 		"first line alone":                {lines[0], "cut off"},

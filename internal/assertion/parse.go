@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Parse reads a private key: a JWK (also one that a browser made, one of n, e and d
@@ -33,7 +34,8 @@ func Parse(data []byte) (*Key, error) {
 		if key, err := parseDER(decoded); err == nil {
 			return key, nil
 		}
-		if inner := normalize(decoded); looksLikeKey(inner) {
+		// Bytes of a damaged key, too, can begin with a brace.
+		if inner := normalize(decoded); looksLikeKey(inner) && utf8.ValidString(inner) {
 			if key, err = parseText(inner); err == nil {
 				return key, nil
 			}
