@@ -38,6 +38,10 @@ var adminEndpoints = []struct {
 		admin((*Server).adminReplace)},
 	{"DELETE /_emulator/channels/{channelId}/keys/{keyId}", "", "deletes a key",
 		admin((*Server).adminDeleteKey)},
+	{"POST /_emulator/channels/{channelId}/long-lived", "{}", "issues a long-lived token, as the console does; answers with it",
+		admin((*Server).adminLongLived)},
+	{"PUT /_emulator/channels/{channelId}/mini-app", `{"enabled":true}`, "makes the channel that of a LINE MINI App, or ends that",
+		admin((*Server).adminMINIApp)},
 	{"POST /_emulator/profiles", `{"userId":"U…","displayName":"…"}`, "sets a user's profile; without displayName the user is not found",
 		admin(func(s *Server, _ *http.Request, p Profile) (any, error) { return s.State, s.SetProfile(p) })},
 	{"POST /_emulator/contents", `{"message_id":"1","content_type":"image/png","data":"…"}`, "sets what a message holds, in base64; without data it is not found",
@@ -174,6 +178,35 @@ func (s *Server) adminDeleteKey(r *http.Request, _ struct{}) (any, error) {
 		return nil, err
 	}
 	return s.State, c.DeleteKey(r.PathValue("keyId"))
+}
+
+func (s *Server) adminLongLived(r *http.Request, _ struct{}) (any, error) {
+	c, err := s.channel(r)
+	if err != nil {
+		return nil, err
+	}
+	token := c.IssueLongLivedToken()
+	if token.IsZero() {
+		return nil, errors.New("the channel of a LINE MINI App has no long-lived token")
+	}
+	return map[string]string{"channel_id": c.ID, "access_token": token.Reveal()}, nil
+}
+
+func (s *Server) adminMINIApp(r *http.Request, set struct {
+	Enabled *bool `json:"enabled"`
+}) (any, error) {
+	c, err := s.channel(r)
+	if err != nil {
+		return nil, err
+	}
+	if set.Enabled == nil {
+		return nil, errors.New(`give "enabled", true or false`)
+	}
+	s.mu.Lock()
+	c.remember()
+	s.mu.Unlock()
+	c.SetMINIApp(*set.Enabled)
+	return s.State, nil
 }
 
 func (s *Server) adminContent(_ *http.Request, content struct {

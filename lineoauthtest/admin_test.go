@@ -224,6 +224,9 @@ func TestKeysOverHTTP(t *testing.T) {
 		"POST channels/1/secret {}":                                          "404 channel not found",
 		"POST channels/1/keys {}":                                            "404 channel not found",
 		"DELETE channels/1/keys/x ":                                          "404 channel not found",
+		"POST channels/1/long-lived {}":                                      "404 channel not found",
+		"PUT channels/1/mini-app {}":                                         "404 channel not found",
+		"PUT channels/" + l.channel.ID + "/mini-app {}":                      "400 give \"enabled\"",
 		"POST channels/" + l.channel.ID + "/keys {}":                         "400 public key",
 		"POST channels/" + l.channel.ID + "/secret {\"secret\":\"x\"}":       "400 unknown field",
 		"POST channels/" + l.channel.ID + `/keys {"public_key":"x"}`:         "400 public key",
@@ -372,5 +375,38 @@ func TestHelp(t *testing.T) {
 		if len(line) > 110 {
 			t.Errorf("a long line: %s", line)
 		}
+	}
+}
+
+// What only the console does can be had over HTTP, and is gone after a reset.
+func TestConsole(t *testing.T) {
+	l := newLine(t)
+	path := "channels/" + l.channel.ID
+	status, answer := l.admin("POST", path+"/long-lived", "{}")
+	token, _ := answer["access_token"].(string)
+	if status != 200 || token == "" {
+		t.Fatal(status, answer)
+	}
+	client, err := lineoauth.New(l.channel.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v, err := client.VerifyChannelToken(t.Context(), token); err != nil || v.ExpiresIn < 1<<31 {
+		t.Errorf("%+v, %v", v, err)
+	}
+	if status, answer := l.admin("PUT", path+"/mini-app", `{"enabled":true}`); status != 200 {
+		t.Fatal(status, answer)
+	}
+	if status, answer := l.admin("POST", path+"/long-lived", "{}"); status != 400 {
+		t.Error(status, answer)
+	}
+	if _, err := client.IssueChannelToken(t.Context(), 0); err == nil {
+		t.Error("a MINI App has a v2.1 token")
+	}
+	if status, answer := l.admin("POST", "reset", "{}"); status != 200 {
+		t.Fatal(status, answer)
+	}
+	if _, err := client.IssueChannelToken(t.Context(), 0); err != nil {
+		t.Errorf("after a reset: %v", err)
 	}
 }

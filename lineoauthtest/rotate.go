@@ -12,9 +12,10 @@ import (
 
 // setup is what a channel was before its secret or its keys were changed.
 type setup struct {
-	secret string
-	keyIDs []string
-	keys   map[string]registeredKey
+	secret  string
+	keyIDs  []string
+	keys    map[string]registeredKey
+	miniApp bool
 }
 
 // remember keeps what the channel is, for Reset, unless that was done.
@@ -22,7 +23,7 @@ func (c *Channel) remember() {
 	if c.before != nil {
 		return
 	}
-	c.before = &setup{c.Secret, slices.Clone(c.keyIDs), make(map[string]registeredKey)}
+	c.before = &setup{c.Secret, slices.Clone(c.keyIDs), make(map[string]registeredKey), c.miniApp}
 	for _, keyID := range c.keyIDs {
 		c.before.keys[keyID] = c.server.keys[keyID]
 	}
@@ -100,7 +101,7 @@ func (s *Server) Reset() {
 		for _, keyID := range c.keyIDs {
 			delete(s.keys, keyID)
 		}
-		c.Secret, c.keyIDs = c.before.secret, nil
+		c.Secret, c.keyIDs, c.miniApp = c.before.secret, nil, c.before.miniApp
 	}
 	for _, c := range s.channels {
 		if c.before == nil {

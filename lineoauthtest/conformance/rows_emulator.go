@@ -28,6 +28,10 @@ func emulatorRows() []row {
 			ask: by(validFor(least)), want: invalidTokenExp.or(issued(least, "key_id"))},
 		{name: "v2.1-issue-token-exp-zero", strength: Undocumented, to: issueV21, emulator: true, issues: true,
 			ask: by(validFor(0)), want: invalidTokenExp},
+		{name: "mini-app-issue-v2.1", strength: Documented, to: issueV21, emulator: true, issues: true,
+			ask: asMINIApp(by()), want: refusedSomehow()},
+		{name: "v2-verify-long-lived", strength: Documented, to: verifyV2, emulator: true,
+			ask: verifyLongLived, want: verified(1 << 31)},
 		{name: "v2.1-issue-31st", strength: Documented, to: issueV21, emulator: true, issues: true,
 			ask: fillV21, want: limitReached()},
 		{name: "v2.1-revoke-frees-place", strength: Documented, to: issueV21, emulator: true, issues: true,
@@ -49,6 +53,36 @@ func emulatorRows() []row {
 		{name: "v2.1-expiry-frees-place", strength: Documented, to: issueV21, emulator: true, issues: true,
 			ask: then(expireAll, by()), want: status(http.StatusOK)},
 	}
+}
+
+// asMINIApp asks while the channel is that of a LINE MINI App, which has no v2.1
+// tokens.
+func asMINIApp(ask step) step {
+	return func(ctx context.Context, r *run) (*answer, error) {
+		set := func(enabled string) error {
+			to := endpoint("PUT /_emulator/channels/" + r.cfg.ChannelID + "/mini-app")
+			_, err := admin(to, `{"enabled":`+enabled+`}`)(context.WithoutCancel(ctx), r)
+			return err
+		}
+		if err := set("true"); err != nil {
+			return nil, err
+		}
+		a, err := ask(ctx, r)
+		return a, join(err, set("false"))
+	}
+}
+
+// verifyLongLived verifies a token that LINE issues in its console alone, and revokes
+// it.
+func verifyLongLived(ctx context.Context, r *run) (*answer, error) {
+	issued, err := admin(endpoint("POST /_emulator/channels/"+r.cfg.ChannelID+"/long-lived"), "{}")(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	token := text(r.hide(issued.text("access_token")))
+	a, err := ask(verifyV2, accessToken(token))(ctx, r)
+	_, failed := ask(revokeV2, accessToken(token))(context.WithoutCancel(ctx), r)
+	return a, join(err, failed)
 }
 
 // fillV21 has v2.1 tokens issued until that is refused.

@@ -124,8 +124,6 @@ func shortLivedRows() []row {
 		{name: "v2-verify-bad-format", strength: Documented, to: verifyV2, ask: ask(verifyV2, accessToken(text("!"))),
 			want: refused("invalid_request", "access_token in invalid format")},
 		{name: "v2-verify-token-missing", strength: Documented, to: verifyV2, ask: ask(verifyV2), want: missed()},
-		{name: "v2-verify-long-lived", strength: Documented, to: verifyV2, ask: unavailable("LINE issues long-lived tokens in its console only"),
-			want: verified(1 << 31)},
 
 		{name: "bot-live-token", strength: Documented, to: botInfo, ask: askInfo(firstShortLived), want: status(200)},
 		{name: "bot-wrong-token", strength: Recorded, source: probes, to: botInfo, ask: askInfo(opaque), want: authenticationFailed()},

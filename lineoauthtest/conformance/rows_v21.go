@@ -36,8 +36,6 @@ func v21Rows() []row {
 			ask: ask(to, grant(), byAssertion(), unknownKey()), want: answered(404, noKey)},
 		{name: "v2.1-issue-grant-type-missing", strength: Documented, to: to, ask: ask(to, byAssertion(), signed()), want: missed()},
 		{name: "v2.1-issue-assertion-missing", strength: Documented, to: to, ask: ask(to, grant(), byAssertion()), want: missed()},
-		{name: "mini-app-issue-v2.1", strength: Documented, to: to, want: refusedSomehow(),
-			ask: unavailable("needs a channel of a LINE MINI App, which has no v2.1 tokens")},
 		{name: "key-ids-lists-issued", strength: Documented, to: listKeyIDs, ask: askForKeyID, want: keyIDs(" that has the key_id", hasFirstKeyID)},
 
 		{name: "v2.1-verify", strength: Documented, to: verifyV21, ask: verify(firstV21), want: verified(0)},
@@ -158,10 +156,6 @@ func askForRevokedKeyID(ctx context.Context, r *run) (*answer, error) {
 		return nil, err
 	}
 	return askForKeyID(ctx, r)
-}
-
-func unavailable(why string) step {
-	return func(context.Context, *run) (*answer, error) { return nil, untried(why) }
 }
 
 // An absolute time where LINE wants a number of seconds from now.
