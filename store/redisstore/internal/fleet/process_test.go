@@ -122,7 +122,7 @@ func process(stdin io.Reader, stdout io.Writer) error {
 			}
 			return http.DefaultTransport.RoundTrip(r)
 		}),
-		Now: now,
+		Now: now, MaxClockSkew: 24 * time.Hour,
 		OnEvent: func(e lineoauth.Event) {
 			switch e.Kind {
 			case lineoauth.EventStoreFailed:
