@@ -82,7 +82,7 @@ test-publish: ## publish the modules to a folder, then get, build, install and t
 	$(GO) -C internal/tools test -run '^TestPublish$$' -count 1 -timeout 30m -v -publish .
 
 .PHONY: bench
-bench: ## measure against peers, and what a channel and the emulator cost (some 7 minutes)
+bench: ## measure against peers, and what a channel and the emulator cost (some 8 minutes)
 	$(GO) -C bench run .
 	$(GO) test -run '^$$' -bench PoolMemory -benchtime 1x .
 	$(GO) test -run '^$$' -bench Verify -cpu 1 ./lineoauthtest
