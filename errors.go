@@ -19,7 +19,7 @@ var (
 	// lacks; nothing was sent. It goes together with ErrInvalid.
 	ErrMissingCredentials = errors.New("credentials are missing")
 	// ErrTokenLimit: 30 v2.1 tokens of the channel are alive.
-	ErrTokenLimit = errors.New("the channel has 30 live tokens already")
+	ErrTokenLimit = errors.New("the channel has 30 valid tokens already")
 	// ErrUnknownKey: the key ID is not registered with the channel.
 	ErrUnknownKey = errors.New("the key ID is not registered with the channel")
 	// ErrInvalidAssertion: LINE did not accept the assertion.

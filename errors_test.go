@@ -111,7 +111,7 @@ func TestErrorBodies(t *testing.T) {
 		code, description, message string
 		is                         error
 	}{
-		"30 live tokens": {issue21(fullClient), 400, "", "", "The maximum number of access tokens has already been issued", lineoauth.ErrTokenLimit},
+		"30 valid tokens": {issue21(fullClient), 400, "", "", "The maximum number of access tokens has already been issued", lineoauth.ErrTokenLimit},
 
 		"issuer not the key's channel, v2.1":      {issue21(wrongChannel), 400, "invalid_client", "iss and clientId of key do not match", "", lineoauth.ErrInvalidAssertion},
 		"issuer not the key's channel, stateless": {stateless(wrongChannel), 400, "invalid_client", "iss and clientId of key do not match", "", lineoauth.ErrInvalidAssertion},

@@ -480,7 +480,7 @@ func (f *fault) start(t *testing.T, line http.Handler) *faulty {
 // Every fault, for every operation: the caller gets a typed error that says
 // what to do, in time, without a secret; nothing is taken for a token that LINE
 // did not give; the connection is used again where it can be; and a source
-// keeps its live token. What callers see is written down in docs/faults.md.
+// keeps its valid token. What callers see is written down in docs/faults.md.
 func TestFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes seconds")
@@ -628,7 +628,7 @@ func (f *fault) check(t *testing.T, op lineoauth.Operation, result any, err erro
 	}
 }
 
-// meetSource lets a source meet the fault when it has a live token.
+// meetSource lets a source meet the fault when it has a valid token.
 func (f *fault) meetSource(t *testing.T, channel *lineoauthtest.Channel, line *lineoauthtest.Server, kind lineoauth.Kind, op lineoauth.Operation) {
 	n := f.start(t, line)
 	var strikes atomic.Bool
@@ -692,7 +692,7 @@ This is what the tests saw, for each of the eight operations; ` + "`make docs`" 
 it down. Every error is a ` + "`*lineoauth.Error`" + ` and begins with ` + "`lineoauth: `" + ` and the
 operation, which are left out here; the timeout was 100 ms and the number of
 tries 1. *Sent again* is what happens with ` + "`Config.MaxTries`" + ` at its default. A
-` + "`Source`" + ` that has a live token keeps it through all of these, and tries again later.
+` + "`Source`" + ` that has a valid token keeps it through all of these, and tries again later.
 
 | What happens | What the caller sees | Sent again |
 |---|---|---|

@@ -126,7 +126,7 @@ func TestSoak(t *testing.T) {
 		t.Error(err)
 	}
 
-	t.Logf("%v: %d calls, %d tokens, %d failed issues, %d faults, %d errors without a live token; goroutines %d, later %d; heap %d KiB, later %d KiB",
+	t.Logf("%v: %d calls, %d tokens, %d failed issues, %d faults, %d errors without a valid token; goroutines %d, later %d; heap %d KiB, later %d KiB",
 		*soak, calls.Load(), tokens.Load(), failures.Load(), struck.Load(), errs.Load(), goroutines, moreGoroutines, heap>>10, moreHeap>>10)
 	if counted() != told() {
 		t.Errorf("the emulator counted %d issues, the source %d", counted(), told())

@@ -56,7 +56,7 @@ func (t Token) Lifetime() time.Duration { return seconds(t.ExpiresIn) }
 // ExpiresAt is when the token dies.
 func (t Token) ExpiresAt() time.Time { return t.IssuedAt.Add(t.Lifetime()) }
 
-// Verification is what LINE says of a live token.
+// Verification is what LINE says of a valid token.
 type Verification struct {
 	// ClientID is the channel ID that the token was issued for.
 	ClientID string

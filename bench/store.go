@@ -50,32 +50,42 @@ func (c countedWatcher) Watch(ctx context.Context, key string, changed func()) e
 	return c.watcher.Watch(ctx, key, changed)
 }
 
-// stores measures what a warm token costs with a store.
-func stores() {
+// storeKind makes a store that counts its calls, or none.
+type storeKind struct {
+	name  string
+	store func(calls *atomic.Int64) store.Store
+}
+
+// storeKinds returns what is measured, and a function that removes it.
+func storeKinds() (kinds []storeKind, end func()) {
 	dir, err := os.MkdirTemp("", "lineoauth-bench-")
 	check(err)
-	defer func() { _ = os.RemoveAll(dir) }()
 	files, err := filestore.New(filestore.Config{Dir: dir})
 	check(err)
 	server, err := miniredis.Run()
 	check(err)
-	defer server.Close()
-	client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
-	defer func() { _ = client.Close() }()
+	client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true, PoolSize: 200})
 	inRedis, err := redisstore.New(redisstore.Config{Client: client})
 	check(err)
+	return []storeKind{
+			{"without a store", func(*atomic.Int64) store.Store { return nil }},
+			{"file store", func(n *atomic.Int64) store.Store { return counted{files, n} }},
+			{"Redis store", func(n *atomic.Int64) store.Store { return countedWatcher{counted{inRedis, n}, inRedis} }},
+		}, func() {
+			check(client.Close())
+			server.Close()
+			check(os.RemoveAll(dir))
+		}
+}
 
+// stores measures what a warm token costs with a store.
+func stores() {
+	kinds, end := storeKinds()
+	defer end()
 	ctx := context.Background()
 	var rows [][]string
 	var without float64
-	for _, c := range []struct {
-		name  string
-		store func(calls *atomic.Int64) store.Store
-	}{
-		{"without a store", func(*atomic.Int64) store.Store { return nil }},
-		{"file store", func(n *atomic.Int64) store.Store { return counted{files, n} }},
-		{"Redis store", func(n *atomic.Int64) store.Store { return countedWatcher{counted{inRedis, n}, inRedis} }},
-	} {
+	for _, c := range kinds {
 		var calls atomic.Int64
 		line, err := lineoauth.New(lineoauth.Config{
 			ChannelID:     "1234567890",
@@ -120,28 +130,10 @@ func stores() {
 // a token. One issue takes 5 s.
 func processes() {
 	const n, took = 200, 5 * time.Second
-	dir, err := os.MkdirTemp("", "lineoauth-bench-")
-	check(err)
-	defer func() { _ = os.RemoveAll(dir) }()
-	files, err := filestore.New(filestore.Config{Dir: dir})
-	check(err)
-	server, err := miniredis.Run()
-	check(err)
-	defer server.Close()
-	client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true, PoolSize: n})
-	defer func() { _ = client.Close() }()
-	inRedis, err := redisstore.New(redisstore.Config{Client: client})
-	check(err)
-
+	kinds, end := storeKinds()
+	defer end()
 	var rows [][]string
-	for _, c := range []struct {
-		name  string
-		store func(calls *atomic.Int64) store.Store
-	}{
-		{"without a store", func(*atomic.Int64) store.Store { return nil }},
-		{"file store", func(n *atomic.Int64) store.Store { return counted{files, n} }},
-		{"Redis store", func(n *atomic.Int64) store.Store { return countedWatcher{counted{inRedis, n}, inRedis} }},
-	} {
+	for _, c := range kinds {
 		var calls, issues atomic.Int64
 		var all sync.WaitGroup
 		start := time.Now()

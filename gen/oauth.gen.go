@@ -93,7 +93,7 @@ type IssueStatelessChannelAccessTokenResponse struct {
 
 // VerifyChannelAccessTokenResponse is the schema VerifyChannelAccessTokenResponse of the document.
 //
-// What LINE knows of a live token.
+// What LINE knows of a valid token.
 type VerifyChannelAccessTokenResponse struct {
 	// ClientID The channel ID that the token was issued for.
 	ClientID string `json:"client_id"`

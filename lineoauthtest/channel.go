@@ -342,7 +342,7 @@ func (c *Channel) revoke(t *token) {
 	c.tokens[t.kind] = slices.DeleteFunc(c.tokens[t.kind], func(other *token) bool { return other == t })
 }
 
-// find returns the record of a live token, or nil.
+// find returns the record of a valid token, or nil.
 func (s *Server) find(text string) *token {
 	t := s.byText[text]
 	if t == nil || !s.now().Before(t.expiresAt) {

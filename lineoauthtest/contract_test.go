@@ -361,7 +361,7 @@ func TestKindsInState(t *testing.T) {
 		}
 	}
 	if diff := cmp.Diff([]lineoauth.Kind{lineoauthtest.LongLived, lineoauth.ShortLived, lineoauth.Stateless, lineoauth.V21}, got); diff != "" {
-		t.Errorf("live tokens (-want +got):\n%s", diff)
+		t.Errorf("valid tokens (-want +got):\n%s", diff)
 	}
 	l.srv.Advance(time.Hour)
 	if got := len(l.srv.State().Tokens); got != 2 {

@@ -14,7 +14,7 @@ import (
 )
 
 // The operations of the Messaging API that the server answers, so that a whole
-// bot can be tested. They take a live token of any kind.
+// bot can be tested. They take a valid token of any kind.
 const (
 	// OpGetBotInfo is GET /v2/bot/info.
 	//
@@ -60,7 +60,7 @@ func (s *Server) routeMessaging() {
 	s.mux.HandleFunc("GET /v2/bot/message/{messageId}/content", s.getContent)
 }
 
-// bearer returns the live token of a request's Authorization header.
+// bearer returns the valid token of a request's Authorization header.
 func (s *Server) bearer(r *http.Request) (*token, *refusal) {
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if text == "" || !strings.EqualFold(scheme, "Bearer") {

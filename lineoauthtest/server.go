@@ -47,7 +47,7 @@ type Server struct {
 // kept is what Reset forgets, beside what channels have of it.
 type kept struct {
 	offset    time.Duration
-	byText    map[string]*token // the live tokens, and some that expired
+	byText    map[string]*token // the valid tokens, and some that expired
 	forgotten int
 	faults    []*Fault
 	calls     map[lineoauth.Operation]int

@@ -1,4 +1,4 @@
-// Package middleware shows a live token in the context of requests, with
+// Package middleware shows a valid token in the context of requests, with
 // net/http, chi and echo.
 package middleware
 

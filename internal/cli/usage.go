@@ -27,7 +27,7 @@ func flagError(_ *cobra.Command, err error) error {
 	}
 	switch name := wrong.GetFlag().Name; wrong.GetFlag().Value.Type() {
 	case "duration":
-		return fmt.Errorf("--%s is no duration, such as 90s, 15m or 720h", name)
+		return fmt.Errorf("invalid --%s: use a duration such as 90s, 15m or 720h", name)
 	case "bool":
 		return fmt.Errorf("--%s takes no value but true or false", name)
 	default:

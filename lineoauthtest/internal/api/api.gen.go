@@ -76,7 +76,7 @@ type IssueStatelessChannelAccessTokenResponse struct {
 	TokenType string `json:"token_type"`
 }
 
-// VerifyChannelAccessTokenResponse What LINE knows of a live token.
+// VerifyChannelAccessTokenResponse What LINE knows of a valid token.
 type VerifyChannelAccessTokenResponse struct {
 	// ClientID The channel ID that the token was issued for.
 	ClientID string `json:"client_id"`

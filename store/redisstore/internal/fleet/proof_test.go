@@ -178,7 +178,7 @@ func configure(t *testing.T, server *redisserver.Server, parameter, value string
 	}
 }
 
-// A Redis that comes back empty gets the live token back.
+// A Redis that comes back empty gets the valid token back.
 func TestRedisEmptied(t *testing.T) {
 	t.Parallel()
 	f, server := redisFleet(t, "appendonly no", `save ""`)
