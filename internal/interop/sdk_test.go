@@ -186,7 +186,7 @@ func TestRefusals(t *testing.T) {
 		err  error
 		want string
 	}{
-		"v2.1 issue, 30 valid tokens":     {issueV21(b.assertion()), `400, {"message":"The maximum number of access tokens has already been issued"}`},
+		"v2.1 issue, 30 valid tokens":    {issueV21(b.assertion()), `400, {"message":"The maximum number of access tokens has already been issued"}`},
 		"issuer, v2.1":                   {issueV21(b.sign(b.keyID, other.ID, time.Minute)), `400, {"error":"invalid_client","error_description":"iss and clientId of key do not match"}`},
 		"issuer, stateless":              {stateless(b.sign(b.keyID, other.ID, time.Minute)), "iss and clientId of key do not match"},
 		"issuer, key IDs":                {keyIDs(b.sign(b.keyID, other.ID, time.Minute)), "iss and clientId of key do not match"},
