@@ -207,7 +207,7 @@ func (c *Client) exchange(ctx context.Context, cl call, do send) (*answer, error
 			ans.tries = try
 			return ans, nil
 		}
-		failed.Tries, failed.fromEnv = try, c.cfg.fromEnv
+		failed.Attempts, failed.fromEnv = try, c.cfg.fromEnv
 		if failed.lost() {
 			lost++
 		}
@@ -379,7 +379,7 @@ func (a *answer) bad(err error) *Error {
 		StatusCode:  a.StatusCode,
 		RequestID:   clean(a.Header.Get("X-Line-Request-Id"), a.redactor()),
 		RetryAfter:  retryAfter(a.Header, a.askedAt),
-		Tries:       a.tries,
+		Attempts:    a.tries,
 		Err:         a.cleanError(err),
 		byAssertion: a.byAssertion,
 		serverTime:  serverTime(a.Header.Get("Date")),

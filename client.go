@@ -14,6 +14,7 @@ import (
 	"github.com/lineoauth/lineoauth/gen"
 	"github.com/lineoauth/lineoauth/internal/assertion"
 	"github.com/lineoauth/lineoauth/internal/clock"
+	"github.com/lineoauth/lineoauth/internal/env"
 )
 
 const (
@@ -80,7 +81,7 @@ func New(cfg Config) (*Client, error) {
 	if given := (Credentials{cfg.ChannelSecret, cfg.Key, cfg.KeyID}); cfg.Credentials != nil && given != (Credentials{}) {
 		s.last.Store(&given)
 	}
-	return &Client{shared: s, maxTries: cfg.MaxTries}, nil
+	return &Client{shared: s, maxTries: cfg.MaxAttempts}, nil
 }
 
 func newAPI(cfg Config, base string) *gen.Client {
@@ -106,7 +107,7 @@ func (c *Client) WithAssertion(assertion string) *Client {
 	return &Client{shared: c.shared, assertion: &given, maxTries: c.maxTries, current: c.current}
 }
 
-// once returns a client that tries its calls once.
+// once returns a client that makes one attempt of a call.
 func (c *Client) once() *Client {
 	return &Client{shared: c.shared, assertion: c.assertion, maxTries: 1, current: c.current}
 }
@@ -355,7 +356,7 @@ func (c *Client) keyIDs(ctx context.Context) ([]string, error) {
 
 // VerifyChannelToken asks LINE about a token of any kind, at the endpoint that
 // fits its form. It needs no credentials. For a token that has expired, was
-// revoked, or never was one, the error matches [ErrTokenInvalid].
+// revoked, or never was one, the error matches [ErrInvalidToken].
 //
 // https://developers.line.biz/en/reference/messaging-api/#verify-channel-access-token-v2-1
 // https://developers.line.biz/en/reference/messaging-api/#verify-channel-access-token
@@ -389,7 +390,7 @@ func (c *Client) VerifyChannelToken(ctx context.Context, accessToken string) (*V
 func (c *Client) TokenValidFor(ctx context.Context, accessToken string, d time.Duration) (bool, error) {
 	v, err := c.VerifyChannelToken(ctx, accessToken)
 	switch {
-	case errors.Is(err, ErrTokenInvalid):
+	case errors.Is(err, ErrInvalidToken):
 		return false, nil
 	case err != nil:
 		return false, err
@@ -441,7 +442,7 @@ func (c *Client) revokeV21(ctx context.Context, accessToken string) error {
 	}
 	v, err := c.VerifyChannelToken(ctx, accessToken)
 	switch {
-	case errors.Is(err, ErrTokenInvalid):
+	case errors.Is(err, ErrInvalidToken):
 		return nil
 	case err != nil:
 		return fmt.Errorf("lineoauth: LINE accepted the revocation, but could not be asked whether it took effect: %w", err)
@@ -537,21 +538,21 @@ func (cfg Config) credential(what, field, variables string) string {
 
 func needChannelID(cfg Config) string {
 	if cfg.ChannelID == "" {
-		return cfg.credential("the channel ID", "ChannelID", EnvChannelID)
+		return cfg.credential("the channel ID", "ChannelID", env.ChannelID)
 	}
 	return ""
 }
 
 func needSecret(cfg Config) string {
 	if cfg.ChannelSecret.IsZero() {
-		return cfg.credential("the channel secret", "ChannelSecret", EnvChannelSecret+" or "+EnvChannelSecretFile)
+		return cfg.credential("the channel secret", "ChannelSecret", env.ChannelSecret+" or "+env.ChannelSecretFile)
 	}
 	return ""
 }
 
 func needKey(cfg Config) string {
 	if cfg.Key == nil {
-		return cfg.credential("the private key", "Key", EnvPrivateKey+" or "+EnvPrivateKeyFile)
+		return cfg.credential("the private key", "Key", env.PrivateKey+" or "+env.PrivateKeyFile)
 	}
 	return ""
 }
@@ -565,7 +566,7 @@ func needSecretOrKey(cfg Config) string {
 
 func needKeyID(cfg Config) string {
 	if cfg.KeyID == "" && (cfg.Key == nil || cfg.Key.ID() == "") {
-		return cfg.credential("the key ID", "KeyID", EnvKeyID)
+		return cfg.credential("the key ID", "KeyID", env.KeyID)
 	}
 	return ""
 }

@@ -24,8 +24,8 @@ import (
 // newClient returns a client that tries its calls once, unless cfg says how often.
 func newClient(t *testing.T, cfg lineoauth.Config) *lineoauth.Client {
 	t.Helper()
-	if cfg.MaxTries == 0 {
-		cfg.MaxTries = 1
+	if cfg.MaxAttempts == 0 {
+		cfg.MaxAttempts = 1
 	}
 	return retrying(t, cfg)
 }
@@ -260,7 +260,7 @@ func TestRevoke(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			if _, err := client.VerifyChannelToken(t.Context(), token.AccessToken.Reveal()); !errors.Is(err, lineoauth.ErrTokenInvalid) {
+			if _, err := client.VerifyChannelToken(t.Context(), token.AccessToken.Reveal()); !errors.Is(err, lineoauth.ErrInvalidToken) {
 				t.Errorf("verify after revoke: %v", err)
 			}
 		})
@@ -389,7 +389,7 @@ func TestBaseURLWithPath(t *testing.T) {
 	defer srv.Close()
 	for _, base := range []string{srv.URL + "/line", srv.URL + "/line/"} {
 		for _, cfg := range []lineoauth.Config{{BaseURL: base}, {OperationURLs: map[lineoauth.Operation]string{lineoauth.OpRevokeChannelToken: base}}} {
-			cfg.Authorization = lineoauth.BearerAuthorization("gateway")
+			cfg.Authorization = lineoauth.NewSecret("Bearer gateway")
 			if err := newClient(t, cfg).RevokeChannelToken(t.Context(), opaque); err != nil {
 				t.Fatal(err)
 			}
@@ -408,7 +408,7 @@ func TestAuthorizationHeader(t *testing.T) {
 	}))
 	defer srv.Close()
 	for _, authorization := range []lineoauth.Secret{
-		{}, lineoauth.BearerAuthorization("gateway"), lineoauth.BasicAuthorization("user", "pass"),
+		{}, lineoauth.NewSecret("Bearer gateway"), lineoauth.NewSecret("Basic dXNlcjpwYXNz"),
 	} {
 		client := newClient(t, lineoauth.Config{BaseURL: srv.URL, Authorization: authorization})
 		if err := client.RevokeChannelToken(t.Context(), opaque); err != nil {

@@ -17,12 +17,13 @@ import (
 
 	"github.com/lineoauth/lineoauth/gen"
 	"github.com/lineoauth/lineoauth/internal/assertion"
+	"github.com/lineoauth/lineoauth/internal/env"
 )
 
-// What holds when [Config] does not say otherwise.
+// Defaults for [Config].
 const (
 	DefaultTimeout      = 10 * time.Second
-	DefaultMaxTries     = 3
+	DefaultMaxAttempts  = 3
 	DefaultMaxClockSkew = time.Hour
 )
 
@@ -71,8 +72,8 @@ type Config struct {
 	// then read the secrets.
 	AllowPlainHTTP bool
 	// Authorization is sent as the Authorization header of every call, for a
-	// gateway in front of LINE; see [BearerAuthorization] and
-	// [BasicAuthorization]. LINE itself needs none.
+	// gateway in front of LINE: NewSecret("Bearer " + token), or "Basic " and the
+	// base64 of user:password. LINE itself needs none.
 	Authorization Secret
 	// Transport carries the requests. nil means a copy of [http.DefaultTransport] as
 	// the first client found it, which all clients share, and which notices
@@ -83,21 +84,21 @@ type Config struct {
 	// TLS 1.2, is refused; for a private authority, set its RootCAs. Do not change
 	// it after [New].
 	Transport http.RoundTripper
-	// Timeout bounds one try of a call, from the connection to the answer's last
+	// Timeout bounds one attempt of a call, from the connection to the answer's last
 	// byte. 0 means DefaultTimeout, a negative one means that only the context
 	// ends the call.
 	Timeout time.Duration
-	// MaxTries is how often a call is tried when the network fails before an
-	// answer or LINE answers 429 or 5xx. 0 means DefaultMaxTries, 1 means once.
+	// MaxAttempts is how often a call is sent at most, when the network fails before
+	// an answer or LINE answers 429 or 5xx. 0 means DefaultMaxAttempts, 1 means once.
 	// The waits between are random, up to 500 ms at first, twice as long each
 	// time, and at least what Retry-After asks; beyond 30 s, or the context's
 	// deadline, the call fails at once.
 	//
-	// LINE may have issued a token whose answer was lost, which takes one of the
-	// 30 places of its kind until it expires. So the calls that issue v2.1 and
+	// LINE may have issued a token whose answer was lost, which counts toward the
+	// limit of 30 of its kind until it expires. So the calls that issue v2.1 and
 	// short-lived tokens are sent again after one lost answer, not after two;
 	// an answer of 502 or 504 counts as lost.
-	MaxTries int
+	MaxAttempts int
 
 	// DisallowUnknownFields refuses an answer that has a field which the
 	// OpenAPI document does not know. By default such a field is passed over.
@@ -131,7 +132,7 @@ func (cfg Config) Equal(other Config) bool {
 		cfg.AllowPlainHTTP == other.AllowPlainHTTP &&
 		cfg.Authorization == other.Authorization &&
 		cfg.Timeout == other.Timeout &&
-		cfg.MaxTries == other.MaxTries &&
+		cfg.MaxAttempts == other.MaxAttempts &&
 		cfg.DisallowUnknownFields == other.DisallowUnknownFields &&
 		cfg.SkipChecks == other.SkipChecks &&
 		cfg.Logger == other.Logger
@@ -167,8 +168,8 @@ func (cfg Config) validate() (Config, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
 	}
-	if cfg.MaxTries == 0 {
-		cfg.MaxTries = DefaultMaxTries
+	if cfg.MaxAttempts == 0 {
+		cfg.MaxAttempts = DefaultMaxAttempts
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -177,7 +178,7 @@ func (cfg Config) validate() (Config, error) {
 		cfg.MaxClockSkew = DefaultMaxClockSkew
 	}
 	cfg.OperationURLs = maps.Clone(cfg.OperationURLs)
-	errs := []error{cfg.checkBaseURL(cfg.name("BaseURL", EnvBaseURL), cfg.BaseURL), checkTLS("Transport", cfg.Transport)}
+	errs := []error{cfg.checkBaseURL(cfg.name("BaseURL", env.BaseURL), cfg.BaseURL), checkTLS("Transport", cfg.Transport)}
 	for op, base := range cfg.OperationURLs {
 		if !slices.Contains(Operations(), op) {
 			errs = append(errs, fmt.Errorf("OperationURLs: unknown operation %q", op))
@@ -233,7 +234,7 @@ func (cfg Config) checkBaseURL(name, base string) error {
 		return errors.New(name + " has a host with letters beyond ASCII; write it as DNS has it, with xn--")
 	case u.Scheme == "http" && !cfg.AllowPlainHTTP && !isLoopback(u.Hostname()):
 		return fmt.Errorf("%s is plain http toward %s; secrets travel over https, except to loopback; use https, or %s", name, u.Hostname(),
-			cfg.name("set AllowPlainHTTP ("+EnvAllowPlainHTTP+")", "set "+EnvAllowPlainHTTP+"=1")+" if nobody on the way can read them")
+			cfg.name("set AllowPlainHTTP ("+env.AllowPlainHTTP+")", "set "+env.AllowPlainHTTP+"=1")+" if nobody on the way can read them")
 	}
 	return nil
 }

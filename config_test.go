@@ -2,6 +2,7 @@ package lineoauth_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -170,7 +171,7 @@ func TestNewRefuses(t *testing.T) {
 		"empty query":          {lineoauth.Config{BaseURL: "https://line.example/a?"}, "a query"},
 		"empty fragment":       {lineoauth.Config{BaseURL: "https://line.example/a#"}, "fragment"},
 		"no host":              {lineoauth.Config{BaseURL: "https:///a"}, "no absolute https URL"},
-		"authorization":        {lineoauth.Config{Authorization: lineoauth.BearerAuthorization("hunter2\n")}, "line break"},
+		"authorization":        {lineoauth.Config{Authorization: lineoauth.NewSecret("Bearer hunter2\n")}, "line break"},
 		"two things, the 1st":  {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "other than digits"},
 		"two things, the 2nd":  {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "no absolute https URL"},
 	} {
@@ -302,7 +303,7 @@ func holders(t *testing.T) map[string]any {
 		t.Fatal(err)
 	}
 	cfg := lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret(secret), Key: key, KeyID: "k",
-		Authorization: lineoauth.BearerAuthorization(secret)}
+		Authorization: lineoauth.NewSecret("Bearer " + secret)}
 	client := newClient(t, cfg).WithAssertion(secret)
 	token := lineoauth.Token{AccessToken: lineoauth.NewSecret(secret)}
 	type bot struct {
@@ -344,6 +345,7 @@ func TestNothingPrintsASecret(t *testing.T) {
 		}
 		slog.New(slog.NewTextHandler(&printed, nil)).Info("x", "v", v)
 		slog.New(slog.NewJSONHandler(&printed, nil)).Info("x", "v", v)
+		slog.New(printing{&printed}).Info("x", "v", v)
 		if text, err := json.Marshal(v); err == nil {
 			printed.Write(text)
 		}
@@ -354,6 +356,22 @@ func TestNothingPrintsASecret(t *testing.T) {
 		}
 	}
 }
+
+// printing is a handler of others', which prints values as they are.
+type printing struct{ io.Writer }
+
+func (printing) Enabled(context.Context, slog.Level) bool { return true }
+
+func (p printing) Handle(_ context.Context, r slog.Record) error {
+	r.Attrs(func(a slog.Attr) bool {
+		_, err := fmt.Fprintf(p, "%v %s %+v", a, a.Value, a.Value.Any())
+		return err == nil
+	})
+	return nil
+}
+
+func (p printing) WithAttrs([]slog.Attr) slog.Handler { return p }
+func (p printing) WithGroup(string) slog.Handler      { return p }
 
 // What a process of TestPanicsShowNoSecret panics with, and the key of testSigner,
 // which takes longer to make than all else.

@@ -23,8 +23,8 @@ type Credentials struct {
 	KeyID string
 }
 
-// Equal reports whether the credentials are the same.
-func (cr Credentials) Equal(other Credentials) bool {
+// same reports whether the credentials are the same.
+func (cr Credentials) same(other Credentials) bool {
 	return cr.ChannelSecret == other.ChannelSecret && cr.Key.Equal(other.Key) && cr.KeyID == other.KeyID
 }
 
@@ -74,7 +74,7 @@ func CredentialsFromEnv(getenv func(string) string) func(context.Context) (Crede
 			return Credentials{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 		if cr.ChannelSecret.IsZero() && cr.Key == nil {
-			return Credentials{}, fmt.Errorf("%w: %w: set %s or %s or %s", ErrInvalid, ErrMissingCredentials, EnvChannelSecret, EnvPrivateKey, EnvPrivateKeyFile)
+			return Credentials{}, fmt.Errorf("%w: %w: set %s or %s or %s", ErrInvalid, ErrMissingCredentials, env.ChannelSecret, env.PrivateKey, env.PrivateKeyFile)
 		}
 		return cr, nil
 	}
@@ -83,10 +83,10 @@ func CredentialsFromEnv(getenv func(string) string) func(context.Context) (Crede
 // readCredentials reads what the variables have, and collects what is wrong.
 func readCredentials(r *env.Reader, parse func(string) (*Key, error)) Credentials {
 	cr := Credentials{
-		ChannelSecret: NewSecret(r.ValueOrFile(EnvChannelSecret, EnvChannelSecretFile)),
-		KeyID:         r.Value(EnvKeyID),
+		ChannelSecret: NewSecret(r.ValueOrFile(env.ChannelSecret, env.ChannelSecretFile)),
+		KeyID:         r.Value(env.KeyID),
 	}
-	if text, from := r.TextOrFile(EnvPrivateKey, EnvPrivateKeyFile); text != "" {
+	if text, from := r.TextOrFile(env.PrivateKey, env.PrivateKeyFile); text != "" {
 		key, err := parse(text)
 		if err != nil {
 			r.Errs = append(r.Errs, fmt.Errorf("%s: %w", from, err))
@@ -116,11 +116,11 @@ func withCredentials[T any](ctx context.Context, c *Client, call func(*Client) (
 		return none, err
 	}
 	result, err := call(used)
-	if !errors.Is(err, ErrBadCredentials) && !errors.Is(err, ErrInvalidAssertion) && !errors.Is(err, ErrUnknownKey) {
+	if !errors.Is(err, ErrInvalidCredentials) && !errors.Is(err, ErrInvalidAssertion) && !errors.Is(err, ErrUnknownKey) {
 		return result, err
 	}
 	next, failed := c.renewCredentials(ctx)
-	if failed != nil || next.current.Equal(*used.current) {
+	if failed != nil || next.current.same(*used.current) {
 		return result, err
 	}
 	return call(next)
@@ -142,9 +142,9 @@ func (c *Client) renewCredentials(ctx context.Context) (*Client, error) {
 	last := c.last.Load()
 	switch {
 	case err == nil:
-		if last == nil || !now.Equal(*last) {
+		if last == nil || !now.same(*last) {
 			last = &now
-			if before := c.last.Swap(last); before != nil && !before.Equal(now) {
+			if before := c.last.Swap(last); before != nil && !before.same(now) {
 				c.emit(ctx, Event{Kind: EventCredentialsChanged})
 			}
 		}

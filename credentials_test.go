@@ -94,10 +94,10 @@ func (v *vault) put(t *testing.T, generation int) {
 			t.Fatal(err)
 		}
 	}
-	write(lineoauth.EnvChannelSecretFile, "secret", v.line.secrets[generation])
+	write("LINE_CHANNEL_SECRET_FILE", "secret", v.line.secrets[generation])
 	if v.byKey {
-		write(lineoauth.EnvPrivateKeyFile, "key.pem", v.line.keys[generation])
-		v.variables[lineoauth.EnvKeyID] = "kid-" + v.line.secrets[generation][4:7]
+		write("LINE_PRIVATE_KEY_FILE", "key.pem", v.line.keys[generation])
+		v.variables["LINE_KEY_ID"] = "kid-" + v.line.secrets[generation][4:7]
 	}
 }
 
@@ -234,7 +234,7 @@ func TestCredentialsFail(t *testing.T) {
 	if _, err := client.IssueStatelessChannelToken(t.Context()); !errors.Is(err, errVault) || !strings.HasPrefix(err.Error(), "lineoauth: getting the credentials: ") {
 		t.Errorf("error = %v", err)
 	}
-	if _, err := client.VerifyChannelToken(t.Context(), opaque); !errors.Is(err, lineoauth.ErrTokenInvalid) || calls != 1 {
+	if _, err := client.VerifyChannelToken(t.Context(), opaque); !errors.Is(err, lineoauth.ErrInvalidToken) || calls != 1 {
 		t.Errorf("a call that needs none: %v", err)
 	}
 	failing.Store(false)

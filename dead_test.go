@@ -164,7 +164,7 @@ func behind(t *testing.T, h2 bool) (*swallower, *lineoauthtest.Server, lineoauth
 	t.Cleanup(srv.Close)
 	cfg := line.Config()
 	cfg.BaseURL, cfg.Transport = "https://"+s.Addr().String(), nil
-	cfg.Timeout, cfg.MaxTries = time.Minute, 1
+	cfg.Timeout, cfg.MaxAttempts = time.Minute, 1
 	return s, line, cfg
 }
 
@@ -204,7 +204,7 @@ func deadUnderClient(t *testing.T, h2 bool) {
 	}
 	// One call with more than one attempt notices nothing.
 	s.swallow()
-	cfg.Timeout, cfg.MaxTries = 500*time.Millisecond, 5
+	cfg.Timeout, cfg.MaxAttempts = 500*time.Millisecond, 5
 	if err := issue(retrying(t, cfg)); err != nil {
 		t.Errorf("with a second attempt: %v", err)
 	}

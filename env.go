@@ -8,18 +8,6 @@ import (
 	"github.com/lineoauth/lineoauth/internal/env"
 )
 
-// The environment variables that [ConfigFromEnv] reads.
-const (
-	EnvChannelID         = "LINE_CHANNEL_ID"
-	EnvChannelSecret     = "LINE_CHANNEL_SECRET"
-	EnvChannelSecretFile = "LINE_CHANNEL_SECRET_FILE"
-	EnvPrivateKey        = "LINE_PRIVATE_KEY"
-	EnvPrivateKeyFile    = "LINE_PRIVATE_KEY_FILE"
-	EnvKeyID             = "LINE_KEY_ID"
-	EnvBaseURL           = "LINE_OAUTH_BASE_URL"
-	EnvAllowPlainHTTP    = "LINE_OAUTH_ALLOW_PLAIN_HTTP"
-)
-
 // ConfigFromEnv reads a configuration from environment variables; getenv is
 // usually [os.Getenv].
 //
@@ -44,9 +32,9 @@ const (
 func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	r := env.Reader{Getenv: getenv}
 	cfg := Config{
-		ChannelID:      r.Value(EnvChannelID),
-		BaseURL:        looksUpLocally(r.Value(EnvBaseURL)),
-		AllowPlainHTTP: r.Bool(EnvAllowPlainHTTP),
+		ChannelID:      r.Value(env.ChannelID),
+		BaseURL:        looksUpLocally(r.Value(env.BaseURL)),
+		AllowPlainHTTP: r.Bool(env.AllowPlainHTTP),
 		fromEnv:        true,
 	}
 	cr := readCredentials(&r, func(text string) (*Key, error) {
@@ -80,14 +68,14 @@ func (cfg Config) missing(getenv func(string) string) string {
 		return true
 	}
 	var missing []string
-	if unset(EnvChannelID) {
-		missing = append(missing, EnvChannelID)
+	if unset(env.ChannelID) {
+		missing = append(missing, env.ChannelID)
 	}
-	if unset(EnvChannelSecret, EnvChannelSecretFile, EnvPrivateKey, EnvPrivateKeyFile) {
-		missing = append(missing, EnvChannelSecret+" or "+EnvPrivateKey+" or "+EnvPrivateKeyFile)
+	if unset(env.ChannelSecret, env.ChannelSecretFile, env.PrivateKey, env.PrivateKeyFile) {
+		missing = append(missing, env.ChannelSecret+" or "+env.PrivateKey+" or "+env.PrivateKeyFile)
 	}
-	if cfg.Key != nil && unset(EnvKeyID) && cfg.Key.ID() == "" {
-		missing = append(missing, EnvKeyID)
+	if cfg.Key != nil && unset(env.KeyID) && cfg.Key.ID() == "" {
+		missing = append(missing, env.KeyID)
 	}
 	return strings.Join(missing, ", and ")
 }

@@ -52,14 +52,14 @@ func settings(t *testing.T, without ...string) map[string]string {
 		return path
 	}
 	all := map[string]string{
-		lineoauth.EnvChannelID:         "1234567890",
-		lineoauth.EnvChannelSecret:     theSecret,
-		lineoauth.EnvChannelSecretFile: write("channel secret", theSecret),
-		lineoauth.EnvPrivateKey:        testPEM(t),
-		lineoauth.EnvPrivateKeyFile:    write("private key.pem", testPEM(t)),
-		lineoauth.EnvKeyID:             "kid-1",
-		lineoauth.EnvBaseURL:           "http://line.example:8080",
-		lineoauth.EnvAllowPlainHTTP:    "true",
+		"LINE_CHANNEL_ID":             "1234567890",
+		"LINE_CHANNEL_SECRET":         theSecret,
+		"LINE_CHANNEL_SECRET_FILE":    write("channel secret", theSecret),
+		"LINE_PRIVATE_KEY":            testPEM(t),
+		"LINE_PRIVATE_KEY_FILE":       write("private key.pem", testPEM(t)),
+		"LINE_KEY_ID":                 "kid-1",
+		"LINE_OAUTH_BASE_URL":         "http://line.example:8080",
+		"LINE_OAUTH_ALLOW_PLAIN_HTTP": "true",
 	}
 	for _, name := range without {
 		delete(all, name)
@@ -70,8 +70,8 @@ func settings(t *testing.T, without ...string) map[string]string {
 // sets are the two ways to set all variables: what is itself there, and files.
 func sets(t *testing.T) map[string]map[string]string {
 	return map[string]map[string]string{
-		"values": settings(t, lineoauth.EnvChannelSecretFile, lineoauth.EnvPrivateKeyFile),
-		"files":  settings(t, lineoauth.EnvChannelSecret, lineoauth.EnvPrivateKey),
+		"values": settings(t, "LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE"),
+		"files":  settings(t, "LINE_CHANNEL_SECRET", "LINE_PRIVATE_KEY"),
 	}
 }
 
@@ -86,7 +86,7 @@ func checkSettings(t *testing.T, what string, values map[string]string) {
 		!cfg.AllowPlainHTTP {
 		t.Errorf("%s: config = %+v", what, cfg)
 	}
-	if hasKey := values[lineoauth.EnvPrivateKey]+values[lineoauth.EnvPrivateKeyFile] != ""; hasKey != (cfg.Key != nil) || hasKey && !cfg.Key.Public().Equal(testSigner(t).Public()) {
+	if hasKey := values["LINE_PRIVATE_KEY"]+values["LINE_PRIVATE_KEY_FILE"] != ""; hasKey != (cfg.Key != nil) || hasKey && !cfg.Key.Public().Equal(testSigner(t).Public()) {
 		t.Errorf("%s: config = %+v", what, cfg)
 	}
 	if _, err := lineoauth.New(cfg); err != nil {
@@ -99,9 +99,9 @@ func TestDecoratedEnvironment(t *testing.T) {
 	for set, all := range sets(t) {
 		for name, value := range all {
 			values := maps.Clone(all)
-			if name != lineoauth.EnvPrivateKey && name != lineoauth.EnvPrivateKeyFile { // to parse the key takes its time
-				delete(values, lineoauth.EnvPrivateKey)
-				delete(values, lineoauth.EnvPrivateKeyFile)
+			if name != "LINE_PRIVATE_KEY" && name != "LINE_PRIVATE_KEY_FILE" { // to parse the key takes its time
+				delete(values, "LINE_PRIVATE_KEY")
+				delete(values, "LINE_PRIVATE_KEY_FILE")
 			}
 			for around, d := range decorations {
 				values[name] = d[0] + value + d[1]
@@ -150,7 +150,7 @@ func TestEnvironmentWithSomethingInside(t *testing.T) {
 	for _, values := range sets(t) {
 		for name, value := range values {
 			file := strings.HasSuffix(name, "_FILE")
-			if name == lineoauth.EnvPrivateKey {
+			if name == "LINE_PRIVATE_KEY" {
 				continue // has all of that, and ways to say what is wrong with it
 			}
 			for _, what := range inside {
@@ -160,7 +160,7 @@ func TestEnvironmentWithSomethingInside(t *testing.T) {
 					refuses(t, values, name, what)
 				}
 				values[name] = value
-				if name != lineoauth.EnvChannelSecretFile {
+				if name != "LINE_CHANNEL_SECRET_FILE" {
 					continue
 				}
 				if err := os.WriteFile(value, []byte(theSecret[:4]+what+theSecret[4:]), 0o600); err != nil {
@@ -192,14 +192,14 @@ func TestEnvironmentRefuses(t *testing.T) {
 		variable, value string
 		want            string
 	}{
-		"both secrets":        {lineoauth.EnvChannelSecretFile, "x", "LINE_CHANNEL_SECRET and LINE_CHANNEL_SECRET_FILE are both set"},
-		"both keys":           {lineoauth.EnvPrivateKeyFile, "x", "LINE_PRIVATE_KEY and LINE_PRIVATE_KEY_FILE are both set"},
-		"half a pair":         {lineoauth.EnvChannelSecret, `"` + theSecret, "LINE_CHANNEL_SECRET has a quotation mark at one end"},
-		"two pairs":           {lineoauth.EnvChannelSecret, `""` + theSecret + `""`, "LINE_CHANNEL_SECRET has a quotation mark at one end"},
-		"plain http, perhaps": {lineoauth.EnvAllowPlainHTTP, "yes", "LINE_OAUTH_ALLOW_PLAIN_HTTP is neither true nor false"},
-		"a long s in false":   {lineoauth.EnvAllowPlainHTTP, "fal\u017fe", "LINE_OAUTH_ALLOW_PLAIN_HTTP is neither true nor false"},
+		"both secrets":        {"LINE_CHANNEL_SECRET_FILE", "x", "LINE_CHANNEL_SECRET and LINE_CHANNEL_SECRET_FILE are both set"},
+		"both keys":           {"LINE_PRIVATE_KEY_FILE", "x", "LINE_PRIVATE_KEY and LINE_PRIVATE_KEY_FILE are both set"},
+		"half a pair":         {"LINE_CHANNEL_SECRET", `"` + theSecret, "LINE_CHANNEL_SECRET has a quotation mark at one end"},
+		"two pairs":           {"LINE_CHANNEL_SECRET", `""` + theSecret + `""`, "LINE_CHANNEL_SECRET has a quotation mark at one end"},
+		"plain http, perhaps": {"LINE_OAUTH_ALLOW_PLAIN_HTTP", "yes", "LINE_OAUTH_ALLOW_PLAIN_HTTP is neither true nor false"},
+		"a long s in false":   {"LINE_OAUTH_ALLOW_PLAIN_HTTP", "fal\u017fe", "LINE_OAUTH_ALLOW_PLAIN_HTTP is neither true nor false"},
 	} {
-		values := settings(t, lineoauth.EnvChannelSecretFile, lineoauth.EnvPrivateKeyFile)
+		values := settings(t, "LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE")
 		values[tt.variable] = tt.value
 		_, err := lineoauth.ConfigFromEnv(func(name string) string { return values[name] })
 		if !errors.Is(err, lineoauth.ErrInvalid) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), theSecret) {
@@ -207,11 +207,11 @@ func TestEnvironmentRefuses(t *testing.T) {
 		}
 	}
 	for _, blank := range []string{"", " ", `""`, "\ufeff\r\n"} {
-		values := settings(t, lineoauth.EnvPrivateKeyFile)
-		values[lineoauth.EnvChannelSecret] = blank
+		values := settings(t, "LINE_PRIVATE_KEY_FILE")
+		values["LINE_CHANNEL_SECRET"] = blank
 		checkSettings(t, "a blank secret beside its file", values)
-		values = settings(t, lineoauth.EnvChannelSecretFile, lineoauth.EnvPrivateKeyFile)
-		values[lineoauth.EnvChannelID] = blank
+		values = settings(t, "LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE")
+		values["LINE_CHANNEL_ID"] = blank
 		_, err := lineoauth.ConfigFromEnv(func(name string) string { return values[name] })
 		if !errors.Is(err, lineoauth.ErrMissingCredentials) || !strings.Contains(err.Error(), "set LINE_CHANNEL_ID") {
 			t.Errorf("a blank channel ID: %v", err)
@@ -228,7 +228,7 @@ var (
 
 // A secret, token or key where a path belongs is not shown; a path is.
 func TestSecretForItsPath(t *testing.T) {
-	for _, name := range []string{lineoauth.EnvChannelSecretFile, lineoauth.EnvPrivateKeyFile} {
+	for _, name := range []string{"LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE"} {
 		for _, secret := range []string{theSecret, "hunter2", "/" + theSecret, longOpaque, longJWS, testPEM(t), strings.ReplaceAll(testPEM(t), "\n", `\n`), `{"kty":"RSA","d":"x"}`} {
 			_, err := lineoauth.ConfigFromEnv(env("LINE_CHANNEL_ID", "1", name, secret))
 			if !errors.Is(err, lineoauth.ErrInvalid) || !strings.Contains(err.Error(), name) {

@@ -10,30 +10,30 @@ import (
 	"unicode"
 )
 
-// What a program decides on. Test an error for them with [errors.Is].
+// Errors that a program decides on. Test for them with [errors.Is].
 var (
-	// ErrInvalid: the configuration or an argument was refused by this package;
-	// nothing was sent.
+	// ErrInvalid is returned when this package refuses the configuration or an
+	// argument; nothing was sent.
 	ErrInvalid = errors.New("invalid configuration or argument")
-	// ErrMissingCredentials: the call needs a credential that the configuration
-	// lacks; nothing was sent. It goes together with ErrInvalid.
+	// ErrMissingCredentials is returned, together with ErrInvalid, when a call needs
+	// a credential that the configuration lacks; nothing was sent.
 	ErrMissingCredentials = errors.New("credentials are missing")
-	// ErrTokenLimit: 30 v2.1 tokens of the channel are alive.
+	// ErrTokenLimit is returned when the channel has 30 valid v2.1 tokens.
 	ErrTokenLimit = errors.New("the channel has 30 valid tokens already")
-	// ErrUnknownKey: the key ID is not registered with the channel.
+	// ErrUnknownKey is returned when the key ID is not registered with the channel.
 	ErrUnknownKey = errors.New("the key ID is not registered with the channel")
-	// ErrInvalidAssertion: LINE did not accept the assertion.
+	// ErrInvalidAssertion is returned when LINE does not accept the assertion.
 	ErrInvalidAssertion = errors.New("the assertion is not valid")
-	// ErrBadCredentials: the channel ID or secret is wrong.
-	ErrBadCredentials = errors.New("the channel ID or secret is wrong")
-	// ErrTokenInvalid: the token has expired, was revoked, or never was one. No other
-	// refusal by LINE is taken for that, such as one that finds fault with the request.
-	ErrTokenInvalid = errors.New("the token is not valid")
-	// ErrRateLimited: too many requests; see [Error.RetryAfter], and
+	// ErrInvalidCredentials is returned when the channel ID or secret is wrong.
+	ErrInvalidCredentials = errors.New("the channel ID or secret is wrong")
+	// ErrInvalidToken is returned when the token has expired, was revoked, or never was
+	// one; not when LINE finds fault with the request.
+	ErrInvalidToken = errors.New("the token is not valid")
+	// ErrRateLimited is returned for too many requests; see [Error.RetryAfter], and
 	// https://developers.line.biz/en/reference/messaging-api/#rate-limits
 	ErrRateLimited = errors.New("too many requests")
-	// ErrNotRevocable: the token lives on after its revocation, as stateless
-	// tokens do.
+	// ErrNotRevocable is returned when the token is still valid after its revocation,
+	// as stateless tokens are.
 	ErrNotRevocable = errors.New("the token cannot be revoked")
 )
 
@@ -57,8 +57,8 @@ type Error struct {
 	RequestID string
 	// RetryAfter is how long LINE asks to wait; 0 when it does not say.
 	RetryAfter time.Duration
-	// Tries is how often the request was sent.
-	Tries int
+	// Attempts is how often the request was sent.
+	Attempts int
 	// Err is the cause when it is not a refusal by LINE, such as a
 	// [net.OpError] or [context.DeadlineExceeded].
 	Err error
@@ -107,8 +107,8 @@ func (e *Error) Error() string {
 		}
 		b.WriteString(e.Err.Error())
 	}
-	if e.Tries > 1 {
-		fmt.Fprintf(&b, " (%d tries)", e.Tries)
+	if e.Attempts > 1 {
+		fmt.Fprintf(&b, " (%d attempts)", e.Attempts)
 	}
 	if advice := e.advice(); advice != "" {
 		b.WriteString("; " + advice)
@@ -143,9 +143,9 @@ func (e *Error) advice() string {
 		return "register the public key in the LINE Developers Console and use the key ID that it shows for this channel"
 	case ErrInvalidAssertion:
 		return "check that the private key, the key ID and the channel ID belong together"
-	case ErrBadCredentials:
+	case ErrInvalidCredentials:
 		return "check the channel ID and the channel secret in the LINE Developers Console"
-	case ErrTokenInvalid:
+	case ErrInvalidToken:
 		if e.Operation == OpRevokeChannelToken || e.Operation == OpRevokeChannelTokenByJWT {
 			return "check that the token is copied whole"
 		}

@@ -2,6 +2,7 @@ package lineoauth_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ import (
 
 var sentinels = []error{
 	lineoauth.ErrInvalid, lineoauth.ErrMissingCredentials, lineoauth.ErrTokenLimit, lineoauth.ErrUnknownKey,
-	lineoauth.ErrInvalidAssertion, lineoauth.ErrBadCredentials, lineoauth.ErrTokenInvalid, lineoauth.ErrRateLimited,
+	lineoauth.ErrInvalidAssertion, lineoauth.ErrInvalidCredentials, lineoauth.ErrInvalidToken, lineoauth.ErrRateLimited,
 	lineoauth.ErrNotRevocable,
 }
 
@@ -129,25 +130,25 @@ func TestErrorBodies(t *testing.T) {
 		"kid unknown, stateless": {stateless(unknownKey), 404, "", "", "Cannot find channel key that satisfies the conditions", lineoauth.ErrUnknownKey},
 		"kid unknown, key IDs":   {keyIDs(unknownKey), 404, "", "", "Cannot find channel key that satisfies the conditions", lineoauth.ErrUnknownKey},
 
-		"stateless, wrong secret": {stateless(wrongSecret), 400, "invalid_request", "Invalid 'client_credentials'.", "", lineoauth.ErrBadCredentials},
+		"stateless, wrong secret": {stateless(wrongSecret), 400, "invalid_request", "Invalid 'client_credentials'.", "", lineoauth.ErrInvalidCredentials},
 		"stateless, unknown channel": {stateless(with(func(cfg *lineoauth.Config) { secretOnly(cfg); cfg.ChannelID = "1" })),
-			400, "invalid_request", "Invalid 'client_credentials'.", "", lineoauth.ErrBadCredentials},
+			400, "invalid_request", "Invalid 'client_credentials'.", "", lineoauth.ErrInvalidCredentials},
 		"short-lived, unknown channel": {short(with(func(cfg *lineoauth.Config) { secretOnly(cfg); cfg.ChannelID = "1" })),
-			400, "invalid_client", "invalid client_id", "", lineoauth.ErrBadCredentials},
-		"short-lived, wrong secret": {short(wrongSecret), 400, "invalid_client", "invalid client_secret", "", lineoauth.ErrBadCredentials},
+			400, "invalid_client", "invalid client_id", "", lineoauth.ErrInvalidCredentials},
+		"short-lived, wrong secret": {short(wrongSecret), 400, "invalid_client", "invalid client_secret", "", lineoauth.ErrInvalidCredentials},
 		"parameter missing": {stateless(with(func(cfg *lineoauth.Config) {
 			secretOnly(cfg)
 			cfg.OperationURLs = map[lineoauth.Operation]string{lineoauth.OpIssueStatelessChannelToken: dropForm(t, srv.URL)}
 		})), 400, "invalid_request", "some parameters missed or invalid", "", nil},
 
-		"v2.1 verify, expired":           {verify(expired), 400, "invalid_request", "The access token expired", "", lineoauth.ErrTokenInvalid},
-		"v2.1 verify, revoked":           {verify(revoked), 400, "invalid_request", "The access token revoked", "", lineoauth.ErrTokenInvalid},
-		"v2.1 verify, not this server's": {verify(jws), 400, "invalid_request", "*", "", lineoauth.ErrTokenInvalid},
+		"v2.1 verify, expired":           {verify(expired), 400, "invalid_request", "The access token expired", "", lineoauth.ErrInvalidToken},
+		"v2.1 verify, revoked":           {verify(revoked), 400, "invalid_request", "The access token revoked", "", lineoauth.ErrInvalidToken},
+		"v2.1 verify, not this server's": {verify(jws), 400, "invalid_request", "*", "", lineoauth.ErrInvalidToken},
 		"v2.1 revoke, wrong secret": {wrongSecret.RevokeChannelToken(t.Context(), live),
-			400, "invalid_client", "invalid client_secret", "", lineoauth.ErrBadCredentials},
-		"v2 verify, unknown":   {verify("AAAA/+=="), 400, "invalid_request", "access_token invalid", "", lineoauth.ErrTokenInvalid},
-		"v2 verify, malformed": {verify("no token"), 400, "invalid_request", "access_token in invalid format", "", lineoauth.ErrTokenInvalid},
-		"v2 revoke, malformed": {good.RevokeChannelToken(t.Context(), "no token"), 400, "invalid_request", "", "", lineoauth.ErrTokenInvalid},
+			400, "invalid_client", "invalid client_secret", "", lineoauth.ErrInvalidCredentials},
+		"v2 verify, unknown":   {verify("AAAA/+=="), 400, "invalid_request", "access_token invalid", "", lineoauth.ErrInvalidToken},
+		"v2 verify, malformed": {verify("no token"), 400, "invalid_request", "access_token in invalid format", "", lineoauth.ErrInvalidToken},
+		"v2 revoke, malformed": {good.RevokeChannelToken(t.Context(), "no token"), 400, "invalid_request", "", "", lineoauth.ErrInvalidToken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var e *lineoauth.Error
@@ -403,7 +404,7 @@ func TestErrorChainHoldsNoSecret(t *testing.T) {
 		return &http.Response{StatusCode: 400, Body: io.NopCloser(strings.NewReader(`{"message":"who is ` + req.Header.Get("Authorization") + `?"}`))}, nil
 	})
 	for _, transport := range []http.RoundTripper{failing, gateway} {
-		client := newClient(t, lineoauth.Config{Transport: transport, Authorization: lineoauth.BearerAuthorization("hunter2")})
+		client := newClient(t, lineoauth.Config{Transport: transport, Authorization: lineoauth.NewSecret("Bearer hunter2")})
 		_, err := client.VerifyChannelToken(t.Context(), jws)
 		var e *lineoauth.Error
 		if !errors.As(err, &e) || errors.Is(err, io.ErrUnexpectedEOF) == (e.StatusCode == 400) {
@@ -435,8 +436,8 @@ func TestNearMisses(t *testing.T) {
 	}{
 		"404 of something else":     {issue, 404, `{"message":"not found"}`, nil, ""},
 		"401 invalid_client":        {v21, 401, `{"error":"invalid_client"}`, nil, ""},
-		"by secret, invalid_client": {issue, 400, `{"error":"invalid_client"}`, lineoauth.ErrBadCredentials, "check the channel ID"},
-		"revoke, invalid_request":   {revoke, 400, `{"error":"invalid_request"}`, lineoauth.ErrTokenInvalid, "copied whole"},
+		"by secret, invalid_client": {issue, 400, `{"error":"invalid_client"}`, lineoauth.ErrInvalidCredentials, "check the channel ID"},
+		"revoke, invalid_request":   {revoke, 400, `{"error":"invalid_request"}`, lineoauth.ErrInvalidToken, "copied whole"},
 		"revoke, a new text":        {revoke, 400, `{"error":"invalid_request","error_description":"x"}`, nil, "reference"},
 		"verify, parameter missing": {verify, 400, `{"error":"invalid_request","error_description":"some parameters missed or invalid"}`, nil, ""},
 		"token limit":               {v21, 400, `{"message":"The maximum number of access tokens has already been issued"}`, lineoauth.ErrTokenLimit, "stateless tokens"},
@@ -562,7 +563,7 @@ func TestErrorsHoldNoSecretInOtherLetters(t *testing.T) {
 	const password = "s3cretpassword"
 	for _, body := range []string{password, "gateway:" + password} {
 		client := newClient(t, lineoauth.Config{
-			Authorization: lineoauth.BasicAuthorization("gateway", password),
+			Authorization: lineoauth.NewSecret("Basic " + base64.StdEncoding.EncodeToString([]byte("gateway:"+password))),
 			Transport:     fixed(401, header("X", ""), `{"message":"bad `+body+`"}`),
 		})
 		if _, err := client.VerifyChannelToken(t.Context(), opaque); err == nil || strings.Contains(err.Error(), password) {
@@ -620,7 +621,7 @@ func TestRefusalsOfOddTokens(t *testing.T) {
 	}
 	client = newClient(t, lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("client"),
 		Transport: fixed(400, http.Header{}, `{"error":"invalid_client","error_description":"invalid client_secret","details":{}}`)})
-	if _, err := client.IssueShortLivedChannelToken(t.Context()); !errors.Is(err, lineoauth.ErrBadCredentials) {
+	if _, err := client.IssueShortLivedChannelToken(t.Context()); !errors.Is(err, lineoauth.ErrInvalidCredentials) {
 		t.Errorf("error = %v", err)
 	}
 }

@@ -25,8 +25,8 @@ const (
 	// EventInvalidated is when a Source dropped a token that LINE does not accept
 	// any more.
 	EventInvalidated EventKind = "token invalidated"
-	// EventShared is when a Source adopted a token that another process stored.
-	EventShared EventKind = "token shared"
+	// EventAdopted is when a Source adopted a token that another process stored.
+	EventAdopted EventKind = "token adopted"
 	// EventClockSkew is when LINE refused an assertion for its exp, and its Date is
 	// off this machine's clock by Skew. Without an Err, that is followed from now on;
 	// with one, it is more than [Config.MaxClockSkew].
@@ -70,7 +70,7 @@ func (s *Source) told(ctx context.Context, e life.Event) {
 	case life.Refreshed:
 		event.Kind = EventRefreshed
 	case life.Adopted:
-		event.Kind = EventShared
+		event.Kind = EventAdopted
 	case life.Failed:
 		event.Kind = EventRefreshFailed
 	case life.StoreFailed:

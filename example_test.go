@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"encoding/base64"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -37,7 +38,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	_, err = client.VerifyChannelToken(ctx, token.AccessToken.Reveal())
-	fmt.Println("dead:", errors.Is(err, lineoauth.ErrTokenInvalid))
+	fmt.Println("dead:", errors.Is(err, lineoauth.ErrInvalidToken))
 	// Output:
 	// a v2.1 token, [redacted] for 24h0m0s
 	// dead: true
@@ -372,7 +373,7 @@ func ExampleError() {
 		log.Fatal(err)
 	}
 	_, err = client.IssueStatelessChannelToken(context.Background())
-	fmt.Println("wrong credentials:", errors.Is(err, lineoauth.ErrBadCredentials))
+	fmt.Println("wrong credentials:", errors.Is(err, lineoauth.ErrInvalidCredentials))
 	var refused *lineoauth.Error
 	if errors.As(err, &refused) {
 		fmt.Println(refused.Operation, refused.StatusCode, refused.Code)
@@ -548,18 +549,13 @@ func ExampleSecret() {
 	// Output: [redacted] {Secret:[redacted]} s3cret
 }
 
-func ExampleBearerAuthorization() {
+func ExampleConfig_authorization() {
+	bot := base64.StdEncoding.EncodeToString([]byte("bot:password"))
 	cfg := lineoauth.Config{
 		BaseURL:       "https://gateway.example",
-		Authorization: lineoauth.BearerAuthorization("the gateway's token"),
+		Authorization: lineoauth.NewSecret("Basic " + bot), // or "Bearer " and a token
 	}
 	fmt.Println(cfg.Authorization, cfg.Authorization.Reveal())
-	// Output: [redacted] Bearer the gateway's token
-}
-
-func ExampleBasicAuthorization() {
-	authorization := lineoauth.BasicAuthorization("bot", "password")
-	fmt.Println(authorization, authorization.Reveal())
 	// Output: [redacted] Basic Ym90OnBhc3N3b3Jk
 }
 

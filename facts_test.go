@@ -53,7 +53,7 @@ var (
 func refusing(t testing.TB, status int, body string) *lineoauth.Client {
 	t.Helper()
 	client, err := lineoauth.New(lineoauth.Config{
-		ChannelID: "1", ChannelSecret: lineoauth.NewSecret("hunter2"), MaxTries: 1,
+		ChannelID: "1", ChannelSecret: lineoauth.NewSecret("hunter2"), MaxAttempts: 1,
 		Transport: fixed(status, http.Header{"Content-Type": {"application/json;charset=UTF-8"}}, body),
 	})
 	if err != nil {
@@ -93,24 +93,24 @@ func TestFacts(t *testing.T) {
 		"v2.1-issue-token-exp-missing, in the other shape": {byAssertion, 400, message("JWT payload must contain token_exp"), lineoauth.ErrInvalidAssertion, "token_exp", "rust-alc-api, 2026-04"},
 		"assertion-wrong-signature":                        {byAssertion, 400, refusal("invalid_client", "anything else"), lineoauth.ErrInvalidAssertion, "belong together", reference},
 
-		"stateless-wrong-secret":      {[]string{"stateless"}, 400, refusal("invalid_request", "Invalid 'client_credentials'."), lineoauth.ErrBadCredentials, "channel secret", reference},
-		"short-lived-unknown-id":      {[]string{"short-lived"}, 400, refusal("invalid_client", "invalid client_id"), lineoauth.ErrBadCredentials, "channel ID", reference},
-		"short-lived-wrong-secret":    {[]string{"short-lived"}, 400, refusal("invalid_client", "invalid client_secret"), lineoauth.ErrBadCredentials, "channel secret", reference},
-		"short-lived-id-not-a-number": {[]string{"short-lived"}, 400, refusal("invalid_request", "some parameters in the wrong format"), lineoauth.ErrBadCredentials, "channel ID", "omniauth-line, 2026-09-03"},
+		"stateless-wrong-secret":      {[]string{"stateless"}, 400, refusal("invalid_request", "Invalid 'client_credentials'."), lineoauth.ErrInvalidCredentials, "channel secret", reference},
+		"short-lived-unknown-id":      {[]string{"short-lived"}, 400, refusal("invalid_client", "invalid client_id"), lineoauth.ErrInvalidCredentials, "channel ID", reference},
+		"short-lived-wrong-secret":    {[]string{"short-lived"}, 400, refusal("invalid_client", "invalid client_secret"), lineoauth.ErrInvalidCredentials, "channel secret", reference},
+		"short-lived-id-not-a-number": {[]string{"short-lived"}, 400, refusal("invalid_request", "some parameters in the wrong format"), lineoauth.ErrInvalidCredentials, "channel ID", "omniauth-line, 2026-09-03"},
 		"parameter-missing":           {allCalls, 400, refusal("invalid_request", "some parameters missed or invalid"), nil, "reference", "golang/oauth2 issue 236, 2017"},
 
-		"v2.1-verify-expired":           {[]string{"v2.1-verify"}, 400, refusal("invalid_request", "The access token expired"), lineoauth.ErrTokenInvalid, "issue a new token", reference},
-		"v2.1-verify-revoked":           {[]string{"v2.1-verify"}, 400, refusal("invalid_request", "The access token revoked"), lineoauth.ErrTokenInvalid, "issue a new token", reference},
-		"v2.1-verify-not-jws":           {[]string{"v2.1-verify"}, 400, refusal("invalid_request", "The access token not JWS"), lineoauth.ErrTokenInvalid, "issue a new token", reference},
-		"v2.1-verify-jws-format":        {[]string{"v2.1-verify"}, 400, refusal("invalid_request", "JWS format error"), lineoauth.ErrTokenInvalid, "issue a new token", "omniauth-line, 2026-09-03"},
+		"v2.1-verify-expired":           {[]string{"v2.1-verify"}, 400, refusal("invalid_request", "The access token expired"), lineoauth.ErrInvalidToken, "issue a new token", reference},
+		"v2.1-verify-revoked":           {[]string{"v2.1-verify"}, 400, refusal("invalid_request", "The access token revoked"), lineoauth.ErrInvalidToken, "issue a new token", reference},
+		"v2.1-verify-not-jws":           {[]string{"v2.1-verify"}, 400, refusal("invalid_request", "The access token not JWS"), lineoauth.ErrInvalidToken, "issue a new token", reference},
+		"v2.1-verify-jws-format":        {[]string{"v2.1-verify"}, 400, refusal("invalid_request", "JWS format error"), lineoauth.ErrInvalidToken, "issue a new token", "omniauth-line, 2026-09-03"},
 		"v2.1-verify-unreadable":        {[]string{"v2.1-verify"}, 400, message("failed to parse"), nil, "reference", "line-sdk-android issue 98, 2020-12"},
-		"v2.1-revoke-not-jws":           {[]string{"v2.1-revoke"}, 400, refusal("invalid_request", "The access token not JWS"), lineoauth.ErrTokenInvalid, "copied whole", reference},
-		"v2.1-revoke-dummy":             {[]string{"v2.1-revoke"}, 400, refusal("invalid_request", "The access token malformed"), lineoauth.ErrTokenInvalid, "copied whole", "choo-todo-bot"},
-		"v2.1-revoke-wrong-secret":      {[]string{"v2.1-revoke"}, 400, refusal("invalid_client", "invalid client_secret"), lineoauth.ErrBadCredentials, "channel secret", "undocumented"},
+		"v2.1-revoke-not-jws":           {[]string{"v2.1-revoke"}, 400, refusal("invalid_request", "The access token not JWS"), lineoauth.ErrInvalidToken, "copied whole", reference},
+		"v2.1-revoke-dummy":             {[]string{"v2.1-revoke"}, 400, refusal("invalid_request", "The access token malformed"), lineoauth.ErrInvalidToken, "copied whole", "choo-todo-bot"},
+		"v2.1-revoke-wrong-secret":      {[]string{"v2.1-revoke"}, 400, refusal("invalid_client", "invalid client_secret"), lineoauth.ErrInvalidCredentials, "channel secret", "undocumented"},
 		"v2.1-revoke-client-id-missing": {[]string{"v2.1-revoke", "v2.1-verify"}, 400, refusal("invalid_request", "client_id is required."), nil, "", "omniauth-line, 2026-09-03"},
-		"v2-verify-unknown":             {[]string{"v2-verify"}, 400, refusal("invalid_request", "access_token invalid"), lineoauth.ErrTokenInvalid, "issue a new token", "omniauth-line, 2026-09-03"},
-		"v2-verify-bad-format":          {[]string{"v2-verify"}, 400, refusal("invalid_request", "access_token in invalid format"), lineoauth.ErrTokenInvalid, "issue a new token", "omniauth-line, 2026-09-03"},
-		"v2-revoke-bad-format":          {[]string{"v2-revoke"}, 400, `{"error":"invalid_request"}`, lineoauth.ErrTokenInvalid, "copied whole", "omniauth-line, 2026-09-03"},
+		"v2-verify-unknown":             {[]string{"v2-verify"}, 400, refusal("invalid_request", "access_token invalid"), lineoauth.ErrInvalidToken, "issue a new token", "omniauth-line, 2026-09-03"},
+		"v2-verify-bad-format":          {[]string{"v2-verify"}, 400, refusal("invalid_request", "access_token in invalid format"), lineoauth.ErrInvalidToken, "issue a new token", "omniauth-line, 2026-09-03"},
+		"v2-revoke-bad-format":          {[]string{"v2-revoke"}, 400, `{"error":"invalid_request"}`, lineoauth.ErrInvalidToken, "copied whole", "omniauth-line, 2026-09-03"},
 	} {
 		for _, call := range tt.calls {
 			t.Run(row+"/"+call, func(t *testing.T) {
@@ -190,7 +190,7 @@ func TestTokensAreNotCondemnedByOtherTexts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client := refusing(t, tt.status, tt.body)
 			for _, call := range ofTokens {
-				if err := ask(t.Context(), client, call); err == nil || errors.Is(err, lineoauth.ErrTokenInvalid) {
+				if err := ask(t.Context(), client, call); err == nil || errors.Is(err, lineoauth.ErrInvalidToken) {
 					t.Errorf("%s: %v", call, err)
 				}
 			}
@@ -242,7 +242,7 @@ func FuzzTokenInvalid(f *testing.F) {
 		client := refusing(t, status, string(body))
 		for _, call := range allCalls {
 			err := ask(t.Context(), client, call)
-			if !errors.Is(err, lineoauth.ErrTokenInvalid) {
+			if !errors.Is(err, lineoauth.ErrInvalidToken) {
 				continue
 			}
 			if status != 400 || !slices.Contains(ofTokens, call) {

@@ -582,7 +582,7 @@ func (f *fault) meet(t *testing.T, channel *lineoauthtest.Channel, line *lineoau
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	again := false
-	cfg.MaxTries = 3
+	cfg.MaxAttempts = 3
 	cfg.OnEvent = func(e lineoauth.Event) { again = again || e.Kind == lineoauth.EventRetried; cancel() }
 	_, _ = call(ctx, newClient(t, cfg))
 	if again != f.again {
@@ -606,8 +606,8 @@ func (f *fault) check(t *testing.T, op lineoauth.Operation, result any, err erro
 	if result != nil || !errors.As(err, &e) {
 		t.Fatalf("result %v, error %v", result, err)
 	}
-	if e.Operation != op || e.Tries > 1 {
-		t.Errorf("%s, %d tries", e.Operation, e.Tries)
+	if e.Operation != op || e.Attempts > 1 {
+		t.Errorf("%s, %d attempts", e.Operation, e.Attempts)
 	}
 	if !strings.Contains(err.Error(), f.want) && !revokes(op) {
 		t.Errorf("error = %v; want %q in it", err, f.want)
@@ -691,7 +691,7 @@ const faultsIntro = `# What the caller sees when the network or LINE fails
 This is what the tests saw, for each of the eight operations; ` + "`make docs`" + ` writes
 it down. Every error is a ` + "`*lineoauth.Error`" + ` and begins with ` + "`lineoauth: `" + ` and the
 operation, which are left out here; the timeout was 100 ms and the number of
-tries 1. *Sent again* is what happens with ` + "`Config.MaxTries`" + ` at its default. A
+tries 1. *Sent again* is what happens with ` + "`Config.MaxAttempts`" + ` at its default. A
 ` + "`Source`" + ` that has a valid token keeps it through all of these, and tries again later.
 
 | What happens | What the caller sees | Sent again |

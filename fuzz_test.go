@@ -145,7 +145,7 @@ func FuzzEnvironment(f *testing.F) {
 	}
 	f.Add("\xff\xfe1\x002\x00")
 	f.Fuzz(func(t *testing.T, value string) {
-		for _, name := range []string{lineoauth.EnvChannelID, lineoauth.EnvChannelSecret, lineoauth.EnvKeyID, lineoauth.EnvBaseURL, lineoauth.EnvAllowPlainHTTP, lineoauth.EnvPrivateKey} {
+		for _, name := range []string{"LINE_CHANNEL_ID", "LINE_CHANNEL_SECRET", "LINE_KEY_ID", "LINE_OAUTH_BASE_URL", "LINE_OAUTH_ALLOW_PLAIN_HTTP", "LINE_PRIVATE_KEY"} {
 			cfg, err := lineoauth.ConfigFromEnv(env(name, value))
 			if err == nil {
 				_, err = lineoauth.New(cfg)

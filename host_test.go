@@ -207,7 +207,7 @@ func TestLocalhostWithoutDNS(t *testing.T) {
 	if _, err := client.IssueStatelessChannelToken(t.Context()); err != nil {
 		t.Error(err)
 	}
-	read, _ := lineoauth.ConfigFromEnv(func(name string) string { return map[string]string{lineoauth.EnvBaseURL: base}[name] })
+	read, _ := lineoauth.ConfigFromEnv(func(name string) string { return map[string]string{"LINE_OAUTH_BASE_URL": base}[name] })
 	if want := strings.Replace(base, "LOCALHOST.", "LOCALHOST", 1); read.BaseURL != want {
 		t.Errorf("the base URL is %s, not %s", read.BaseURL, want)
 	}

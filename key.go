@@ -103,13 +103,11 @@ func (k *Key) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]b
 	return k.in().SignDigest(random, digest, opts)
 }
 
-// String names the key by its size and ID.
-func (k *Key) String() string {
+// Format prints the size and the ID of the key, under every verb.
+func (k *Key) Format(f fmt.State, _ rune) {
 	if k == nil || k.in == nil {
-		return "no key"
+		_, _ = io.WriteString(f, "no key")
+		return
 	}
-	return fmt.Sprintf("RSA-%d key %q", k.Public().N.BitLen(), k.ID())
+	_, _ = fmt.Fprintf(f, "RSA-%d key %q", k.Public().N.BitLen(), k.ID())
 }
-
-// Format prints what String returns, under every verb.
-func (k *Key) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, k.String()) }

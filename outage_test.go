@@ -190,7 +190,7 @@ func TestFreeze(t *testing.T) {
 		var asleep atomic.Int64
 		var fails atomic.Bool
 		source := newSource(t, srv, lineoauth.SourceConfig{}, func(cfg *lineoauth.Config) {
-			cfg.MaxTries = 3
+			cfg.MaxAttempts = 3
 			cfg.Now = func() time.Time { return time.Now().Round(0).Add(time.Duration(asleep.Load())) }
 			base := cfg.Transport
 			cfg.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {

@@ -152,11 +152,11 @@ func newReader(t *testing.T) *reader {
 	}
 	bin := filepath.Join(dir, "bin")
 	r.env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "GOBIN="+bin, "GOFLAGS=-ldflags=-w") // without what a debugger needs, which takes half of the linker's time
-	for _, name := range []string{lineoauth.EnvBaseURL, lineoauth.EnvChannelID, lineoauth.EnvChannelSecret,
-		lineoauth.EnvPrivateKey, lineoauth.EnvPrivateKeyFile, lineoauth.EnvKeyID} {
+	for _, name := range []string{"LINE_OAUTH_BASE_URL", "LINE_CHANNEL_ID", "LINE_CHANNEL_SECRET",
+		"LINE_PRIVATE_KEY", "LINE_PRIVATE_KEY_FILE", "LINE_KEY_ID"} {
 		r.env = append(r.env, name+"=")
 	}
-	r.asLINE = append(slices.Clip(r.env), lineoauth.EnvChannelID+"="+channelID, lineoauth.EnvChannelSecret+"="+channelSecret,
+	r.asLINE = append(slices.Clip(r.env), "LINE_CHANNEL_ID"+"="+channelID, "LINE_CHANNEL_SECRET"+"="+channelSecret,
 		"HTTPS_PROXY="+proxy, "SSL_CERT_FILE="+bundle, "HOME="+r.dir, "XDG_CACHE_HOME="+r.dir)
 	return r
 }

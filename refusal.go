@@ -56,17 +56,17 @@ var facts = []fact{
 	// LINE's reference, "Issue channel access token v2.1".
 	{anAssertion, http.StatusBadRequest, "invalid_client", anything, ErrInvalidAssertion, ""},
 	// LINE's reference, "Issue short-lived channel access token".
-	{aSecret, http.StatusBadRequest, "invalid_client", anything, ErrBadCredentials, ""},
+	{aSecret, http.StatusBadRequest, "invalid_client", anything, ErrInvalidCredentials, ""},
 	// LINE's reference, "Issue stateless channel access token".
-	{statelessSecret, http.StatusBadRequest, "invalid_request", "Invalid 'client_credentials'.", ErrBadCredentials, ""},
+	{statelessSecret, http.StatusBadRequest, "invalid_request", "Invalid 'client_credentials'.", ErrInvalidCredentials, ""},
 	// omniauth-line, 2026-09-03: of a channel ID that is unknown, or not a number.
-	{shortSecret, http.StatusBadRequest, "invalid_request", "some parameters in the wrong format", ErrBadCredentials, ""},
+	{shortSecret, http.StatusBadRequest, "invalid_request", "some parameters in the wrong format", ErrInvalidCredentials, ""},
 	// LINE's reference, "Verify" and "Revoke channel access token v2.1".
-	{aToken, http.StatusBadRequest, "invalid_request", "The access token …", ErrTokenInvalid, ""},
+	{aToken, http.StatusBadRequest, "invalid_request", "The access token …", ErrInvalidToken, ""},
 	// omniauth-line, 2026-09-03.
-	{aToken, http.StatusBadRequest, "invalid_request", "access_token …", ErrTokenInvalid, ""},
-	{aToken, http.StatusBadRequest, "invalid_request", "JWS format error", ErrTokenInvalid, ""},
-	{aToken, http.StatusBadRequest, "invalid_request", nothing, ErrTokenInvalid, ""},
+	{aToken, http.StatusBadRequest, "invalid_request", "access_token …", ErrInvalidToken, ""},
+	{aToken, http.StatusBadRequest, "invalid_request", "JWS format error", ErrInvalidToken, ""},
+	{aToken, http.StatusBadRequest, "invalid_request", nothing, ErrInvalidToken, ""},
 }
 
 const (

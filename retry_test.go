@@ -32,24 +32,24 @@ func TestRetry(t *testing.T) {
 		tries    int
 		min, max time.Duration
 	}{
-		"no fault":              {lineoauthtest.Fault{Kind: lineoauthtest.Delayed}, 0, false, 1, 0, 0},
-		"500 once":              {lineoauthtest.Fault{Kind: lineoauthtest.ServerError}, 0, false, 2, 0, 500 * time.Millisecond},
-		"500 twice":             {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: 2}, 0, false, 3, 0, 1500 * time.Millisecond},
-		"500 always":            {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1}, 0, true, 3, 0, 1500 * time.Millisecond},
-		"500 always, six tries": {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1}, 6, true, 6, 0, 16 * time.Second},
-		"500, one try":          {lineoauthtest.Fault{Kind: lineoauthtest.ServerError}, 1, true, 1, 0, 0},
-		"reset before":          {lineoauthtest.Fault{Kind: lineoauthtest.ResetBefore, Times: 2}, 0, false, 3, 0, 1500 * time.Millisecond},
-		"reset after":           {lineoauthtest.Fault{Kind: lineoauthtest.ResetAfter, Times: 2}, 0, false, 3, 0, 1500 * time.Millisecond},
-		"429 with seconds":      {lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "7"}, 0, false, 2, 7 * time.Second, 7 * time.Second},
-		"429 for too long":      {lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "31"}, 0, true, 1, 0, 0},
-		"redirect":              {lineoauthtest.Fault{Kind: lineoauthtest.Redirect}, 0, true, 1, 0, 0},
-		"not JSON":              {lineoauthtest.Fault{Kind: lineoauthtest.NotJSON}, 0, true, 1, 0, 0},
-		"cut body":              {lineoauthtest.Fault{Kind: lineoauthtest.CutBody}, 0, true, 1, 0, 0},
+		"no fault":                 {lineoauthtest.Fault{Kind: lineoauthtest.Delayed}, 0, false, 1, 0, 0},
+		"500 once":                 {lineoauthtest.Fault{Kind: lineoauthtest.ServerError}, 0, false, 2, 0, 500 * time.Millisecond},
+		"500 twice":                {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: 2}, 0, false, 3, 0, 1500 * time.Millisecond},
+		"500 always":               {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1}, 0, true, 3, 0, 1500 * time.Millisecond},
+		"500 always, six attempts": {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1}, 6, true, 6, 0, 16 * time.Second},
+		"500, one try":             {lineoauthtest.Fault{Kind: lineoauthtest.ServerError}, 1, true, 1, 0, 0},
+		"reset before":             {lineoauthtest.Fault{Kind: lineoauthtest.ResetBefore, Times: 2}, 0, false, 3, 0, 1500 * time.Millisecond},
+		"reset after":              {lineoauthtest.Fault{Kind: lineoauthtest.ResetAfter, Times: 2}, 0, false, 3, 0, 1500 * time.Millisecond},
+		"429 with seconds":         {lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "7"}, 0, false, 2, 7 * time.Second, 7 * time.Second},
+		"429 for too long":         {lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "31"}, 0, true, 1, 0, 0},
+		"redirect":                 {lineoauthtest.Fault{Kind: lineoauthtest.Redirect}, 0, true, 1, 0, 0},
+		"not JSON":                 {lineoauthtest.Fault{Kind: lineoauthtest.NotJSON}, 0, true, 1, 0, 0},
+		"cut body":                 {lineoauthtest.Fault{Kind: lineoauthtest.CutBody}, 0, true, 1, 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 				cfg := srv.Config()
-				cfg.MaxTries = tt.maxTries
+				cfg.MaxAttempts = tt.maxTries
 				var retried int
 				cfg.OnEvent = func(e lineoauth.Event) {
 					if e.Kind == lineoauth.EventRetried && e.Err != nil {
@@ -67,12 +67,12 @@ func TestRetry(t *testing.T) {
 					t.Errorf("error = %v", err)
 				}
 				if n := srv.State().Calls[lineoauth.OpIssueStatelessChannelToken]; n != tt.tries || retried != n-1 {
-					t.Errorf("%d tries, %d events", n, retried)
+					t.Errorf("%d attempts, %d events", n, retried)
 				}
-				if e := new(lineoauth.Error); errors.As(err, &e) && e.Tries != tt.tries {
-					t.Errorf("Tries = %d", e.Tries)
+				if e := new(lineoauth.Error); errors.As(err, &e) && e.Attempts != tt.tries {
+					t.Errorf("Attempts = %d", e.Attempts)
 				}
-				if tt.wantErr && tt.tries > 1 && !strings.Contains(err.Error(), "tries)") {
+				if tt.wantErr && tt.tries > 1 && !strings.Contains(err.Error(), "attempts)") {
 					t.Errorf("error = %v", err)
 				}
 			})
@@ -83,7 +83,7 @@ func TestRetry(t *testing.T) {
 func TestNoRetryOfRefusals(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		client := retrying(t, srv.Config())
-		if _, err := client.VerifyChannelToken(t.Context(), opaque); !errors.Is(err, lineoauth.ErrTokenInvalid) {
+		if _, err := client.VerifyChannelToken(t.Context(), opaque); !errors.Is(err, lineoauth.ErrInvalidToken) {
 			t.Errorf("error = %v", err)
 		}
 		if n := srv.State().Calls[lineoauth.OpVerifyChannelToken]; n != 1 {
@@ -106,7 +106,7 @@ func TestLostAnswersCostTwoPlaces(t *testing.T) {
 	} {
 		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 			cfg := srv.Config()
-			cfg.MaxTries = 10
+			cfg.MaxAttempts = 10
 			client := retrying(t, cfg)
 			srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ResetAfter, Times: -1})
 			if err := issue(t.Context(), client); err == nil {
@@ -210,7 +210,7 @@ func TestRetryWaits(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		waits := make(map[int][]time.Duration)
 		cfg := srv.Config()
-		cfg.MaxTries = 9
+		cfg.MaxAttempts = 9
 		try := 0
 		cfg.OnEvent = func(e lineoauth.Event) { waits[try] = append(waits[try], e.Wait); try++ }
 		client := retrying(t, cfg)
@@ -218,7 +218,7 @@ func TestRetryWaits(t *testing.T) {
 		for range 40 {
 			try = 0
 			var e *lineoauth.Error
-			if _, err := client.VerifyChannelToken(t.Context(), opaque); !errors.As(err, &e) || e.Tries != 9 {
+			if _, err := client.VerifyChannelToken(t.Context(), opaque); !errors.As(err, &e) || e.Attempts != 9 {
 				t.Fatalf("error = %v", err)
 			}
 		}

@@ -1,10 +1,8 @@
 package lineoauth
 
 import (
-	"encoding/base64"
 	"fmt"
 	"io"
-	"log/slog"
 
 	"github.com/lineoauth/lineoauth/internal/secret"
 )
@@ -20,18 +18,6 @@ type Secret struct{ text secret.Text }
 
 // NewSecret hides s.
 func NewSecret(s string) Secret { return Secret{secret.New(s)} }
-
-// BearerAuthorization returns an Authorization header's value for [Config]
-// that carries token (RFC 6750).
-func BearerAuthorization(token string) Secret {
-	return NewSecret("Bearer " + token)
-}
-
-// BasicAuthorization returns an Authorization header's value for [Config] that
-// carries a user name and password (RFC 7617).
-func BasicAuthorization(username, password string) Secret {
-	return NewSecret("Basic " + base64.StdEncoding.EncodeToString([]byte(username+":"+password)))
-}
 
 // Reveal returns the string itself. Hand it to what needs it, not to a log.
 func (s Secret) Reveal() string { return s.text.Reveal() }
@@ -53,10 +39,7 @@ func (s Secret) String() string {
 // Format masks the secret under every verb.
 func (s Secret) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
 
-// LogValue masks the secret for log/slog.
-func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
-
-// MarshalText masks the secret for JSON and other encodings.
+// MarshalText masks the secret for JSON, log/slog and other encodings.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // GobEncode masks the secret for encoding/gob.

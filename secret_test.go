@@ -57,7 +57,7 @@ func TestCompareSecrets(t *testing.T) {
 	}
 	config := func(change func(*lineoauth.Config)) lineoauth.Config {
 		cfg := lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret(planted), Key: key(), KeyID: "k",
-			Authorization: lineoauth.BearerAuthorization(planted), Transport: http.DefaultTransport, Now: time.Now,
+			Authorization: lineoauth.NewSecret("Bearer " + planted), Transport: http.DefaultTransport, Now: time.Now,
 			OperationURLs: map[lineoauth.Operation]string{lineoauth.OpIssueChannelToken: "https://line.example"}}
 		change(&cfg)
 		return cfg
@@ -73,7 +73,7 @@ func TestCompareSecrets(t *testing.T) {
 		"config: key":         {config(as), config(as), config(func(c *lineoauth.Config) { c.Key = otherKey })},
 		"config: no key":      {config(as), config(as), config(func(c *lineoauth.Config) { c.Key = nil })},
 		"config: URLs":        {config(as), config(as), config(func(c *lineoauth.Config) { c.OperationURLs = nil })},
-		"config: tries":       {config(as), config(as), config(func(c *lineoauth.Config) { c.MaxTries = 7 })},
+		"config: attempts":    {config(as), config(as), config(func(c *lineoauth.Config) { c.MaxAttempts = 7 })},
 		"config: transport":   {config(as), config(as), config(func(c *lineoauth.Config) { c.Transport = &http.Transport{} })},
 		"config: no clock":    {config(as), config(as), config(func(c *lineoauth.Config) { c.Now = nil })},
 		"config: func's type": {config(func(c *lineoauth.Config) { c.Transport = roundTrip(nil) }), config(func(c *lineoauth.Config) { c.Transport = roundTrip(nil) }), config(as)},
@@ -103,7 +103,7 @@ func TestConfigEqual(t *testing.T) {
 	}
 	full := reflect.ValueOf(lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("s"), Key: key, KeyID: "k", AssertionLifetime: 1, MaxClockSkew: 1,
 		BaseURL: "u", OperationURLs: map[lineoauth.Operation]string{"a": "b"}, AllowPlainHTTP: true, Authorization: lineoauth.NewSecret("a"),
-		Transport: http.DefaultTransport, Timeout: 1, MaxTries: 1, DisallowUnknownFields: true, SkipChecks: true,
+		Transport: http.DefaultTransport, Timeout: 1, MaxAttempts: 1, DisallowUnknownFields: true, SkipChecks: true,
 		OnEvent: func(lineoauth.Event) {}, Credentials: lineoauth.CredentialsFromEnv(env()), Logger: slog.Default(), Now: time.Now})
 	for i := range full.NumField() {
 		field := full.Type().Field(i)

@@ -58,7 +58,7 @@ func (l *line) Knock(ctx context.Context) error {
 // Verify implements [fleet.LINE].
 func (l *line) Verify(ctx context.Context, token *store.Token) (time.Duration, error) {
 	v, err := l.client.once().VerifyChannelToken(ctx, token.AccessToken)
-	if errors.Is(err, ErrTokenInvalid) {
+	if errors.Is(err, ErrInvalidToken) {
 		return 0, fmt.Errorf("%w: %w", fleet.ErrInvalid, err)
 	}
 	if err != nil {

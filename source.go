@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lineoauth/lineoauth/internal/assertion"
+	"github.com/lineoauth/lineoauth/internal/env"
 	"github.com/lineoauth/lineoauth/internal/fleet"
 	"github.com/lineoauth/lineoauth/internal/keeper"
 	"github.com/lineoauth/lineoauth/internal/life"
@@ -98,7 +99,7 @@ func (c *Client) Source(cfg SourceConfig) (*Source, error) {
 	}
 	s := &Source{
 		line:     line{c, cfg.Kind, cfg.ValidFor},
-		settings: keeper.Settings{Clock: c.clock, Tries: c.cfg.MaxTries, Timeout: cfg.RefreshTimeout, Window: cfg.RefreshWindow},
+		settings: keeper.Settings{Clock: c.clock, Attempts: c.cfg.MaxAttempts, Timeout: cfg.RefreshTimeout, Window: cfg.RefreshWindow},
 	}
 	shared := fleet.Config{
 		LINE:         &s.line,
@@ -130,7 +131,7 @@ func (c *Client) checkSource(cfg SourceConfig) error {
 	case cfg.RefreshWindow < 0 || cfg.RefreshTimeout < 0:
 		err = errors.New("RefreshWindow and RefreshTimeout must not be negative")
 	case cfg.Store != nil && c.cfg.ChannelID == "":
-		err = errors.New(c.cfg.name("a Store needs a ChannelID, under which the token is stored", "the token is stored under the channel ID; set "+EnvChannelID))
+		err = errors.New(c.cfg.name("a Store needs a ChannelID, under which the token is stored", "the token is stored under the channel ID; set "+env.ChannelID))
 	}
 	if err != nil {
 		return fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
@@ -271,9 +272,9 @@ type SourceStats struct {
 	// IssuedAt, ExpiresAt and RefreshAt are when the current token was issued,
 	// expires, and is due for a refresh. Zero when there was no token yet.
 	IssuedAt, ExpiresAt, RefreshAt time.Time
-	// Issued counts the tokens that this source issued, and Shared those that it
+	// Issued counts the tokens that this source issued, and Adopted those that it
 	// adopted from its Store.
-	Issued, Shared uint64
+	Issued, Adopted uint64
 	// Failed counts failed attempts to get a token, StoreFailed failures of the
 	// Store, and Invalidated tokens that LINE did not accept before they expired.
 	Failed, StoreFailed, Invalidated uint64
@@ -287,7 +288,7 @@ func (s *Source) Stats() SourceStats {
 	now, snapshot := s.line.client.cfg.Now(), s.life.Snapshot()
 	stats := SourceStats{
 		Issued:      snapshot.Issued,
-		Shared:      snapshot.Adopted,
+		Adopted:     snapshot.Adopted,
 		Failed:      snapshot.Failures,
 		StoreFailed: snapshot.StoreFailures,
 		Invalidated: snapshot.Dropped,

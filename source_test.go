@@ -176,7 +176,7 @@ func TestOutageInTheWindow(t *testing.T) {
 			time.Sleep(10 * time.Millisecond)
 		}
 		if n := srv.State().Calls[issueStateless] - 1; n < 2 || n > 5 {
-			t.Errorf("%d tries in 2 s of outage", n)
+			t.Errorf("%d attempts in 2 s of outage", n)
 		}
 		for range 95 { // nearly to the end
 			if get(t, source) != first {

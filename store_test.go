@@ -211,7 +211,7 @@ func TestRestart(t *testing.T) {
 			if get(t, source) != first {
 				t.Fatal("a restart brought another token")
 			}
-			if n, _ := seen.of(lineoauth.EventShared); n != 1 || len(seen.seen) != 1 {
+			if n, _ := seen.of(lineoauth.EventAdopted); n != 1 || len(seen.seen) != 1 {
 				t.Fatalf("events: %v", seen.seen)
 			}
 			_ = source.Close()

@@ -139,6 +139,3 @@ func closeBody(req *http.Request) {
 		_ = req.Body.Close()
 	}
 }
-
-// Format prints where the transport gets its tokens, under every verb.
-func (t *Transport) Format(f fmt.State, _ rune) { _, _ = fmt.Fprintf(f, "transport with %v", t.Source) }

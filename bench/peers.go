@@ -34,7 +34,7 @@ var peers = []peer{
 			ChannelID:     "1234567890",
 			ChannelSecret: lineoauth.NewSecret("0123456789abcdef0123456789abcdef"),
 			Transport:     minting(m),
-			MaxTries:      1, // as the others do
+			MaxAttempts:   1, // as the others do
 		})
 		check(err)
 		source, err := client.Source(lineoauth.SourceConfig{RefreshWindow: window})

@@ -210,7 +210,7 @@ func ExampleChannel_ReissueSecret() {
 	}
 	for _, client := range []*lineoauth.Client{before, after} {
 		_, err := client.IssueShortLivedChannelToken(context.Background())
-		fmt.Println(errors.Is(err, lineoauth.ErrBadCredentials), err == nil)
+		fmt.Println(errors.Is(err, lineoauth.ErrInvalidCredentials), err == nil)
 	}
 	// Output:
 	// true false

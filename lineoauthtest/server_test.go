@@ -33,8 +33,8 @@ func newServer(t *testing.T) *lineoauthtest.Server {
 
 func newClient(t *testing.T, cfg lineoauth.Config) *lineoauth.Client {
 	t.Helper()
-	if cfg.MaxTries == 0 {
-		cfg.MaxTries = 1
+	if cfg.MaxAttempts == 0 {
+		cfg.MaxAttempts = 1
 	}
 	client, err := lineoauth.New(cfg)
 	if err != nil {
@@ -58,7 +58,7 @@ func TestInMemory(t *testing.T) {
 			t.Errorf("a second before its end: %v", err)
 		}
 		time.Sleep(time.Second)
-		if _, err := client.VerifyChannelToken(t.Context(), token.AccessToken.Reveal()); !errors.Is(err, lineoauth.ErrTokenInvalid) {
+		if _, err := client.VerifyChannelToken(t.Context(), token.AccessToken.Reveal()); !errors.Is(err, lineoauth.ErrInvalidToken) {
 			t.Errorf("at its end: %v", err)
 		}
 	})

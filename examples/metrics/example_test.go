@@ -26,7 +26,7 @@ func register(registry prometheus.Registerer, channelID string, source *lineoaut
 	registry = prometheus.WrapRegistererWith(prometheus.Labels{"channel": channelID}, registry)
 	for name, value := range map[string]func(lineoauth.SourceStats) float64{
 		"issued":       func(s lineoauth.SourceStats) float64 { return float64(s.Issued) },
-		"shared":       func(s lineoauth.SourceStats) float64 { return float64(s.Shared) },
+		"adopted":      func(s lineoauth.SourceStats) float64 { return float64(s.Adopted) },
 		"failed":       func(s lineoauth.SourceStats) float64 { return float64(s.Failed) },
 		"store_failed": func(s lineoauth.SourceStats) float64 { return float64(s.StoreFailed) },
 		"invalidated":  func(s lineoauth.SourceStats) float64 { return float64(s.Invalidated) },
@@ -76,10 +76,10 @@ func Example_prometheus() {
 		}
 	}
 	// Output:
+	// line_token_adopted_total{channel="1234567890"} 0
 	// line_token_failed_total{channel="1234567890"} 0
 	// line_token_invalidated_total{channel="1234567890"} 0
 	// line_token_issued_total{channel="1234567890"} 1
-	// line_token_shared_total{channel="1234567890"} 0
 	// line_token_store_failed_total{channel="1234567890"} 0
 	// line_token_waited_total{channel="1234567890"} 1
 }

@@ -23,7 +23,7 @@ func observe(meter metric.Meter, channelID string, source *lineoauth.Source) (me
 	var observed []metric.Observable
 	for name, value := range map[string]func(lineoauth.SourceStats) uint64{
 		"line.token.issued":       func(s lineoauth.SourceStats) uint64 { return s.Issued },
-		"line.token.shared":       func(s lineoauth.SourceStats) uint64 { return s.Shared },
+		"line.token.adopted":      func(s lineoauth.SourceStats) uint64 { return s.Adopted },
 		"line.token.failed":       func(s lineoauth.SourceStats) uint64 { return s.Failed },
 		"line.token.store_failed": func(s lineoauth.SourceStats) uint64 { return s.StoreFailed },
 		"line.token.invalidated":  func(s lineoauth.SourceStats) uint64 { return s.Invalidated },
@@ -84,10 +84,10 @@ func Example_openTelemetry() {
 		fmt.Println(line)
 	}
 	// Output:
+	// line.token.adopted 0
 	// line.token.failed 0
 	// line.token.invalidated 0
 	// line.token.issued 1
-	// line.token.shared 0
 	// line.token.store_failed 0
 	// line.token.valid more than 14 minutes: true
 	// line.token.waited 1

@@ -199,10 +199,10 @@ type clientFlags struct {
 
 // flagOf names the flag that wins over an environment variable.
 var flagOf = map[string]string{
-	lineoauth.EnvChannelID:      "channel-id",
-	lineoauth.EnvPrivateKeyFile: "private-key-file",
-	lineoauth.EnvKeyID:          "key-id",
-	lineoauth.EnvBaseURL:        "base-url",
+	env.ChannelID:      "channel-id",
+	env.PrivateKeyFile: "private-key-file",
+	env.KeyID:          "key-id",
+	env.BaseURL:        "base-url",
 }
 
 func (a *app) clientFlags(cmd *cobra.Command) *clientFlags {
@@ -235,7 +235,7 @@ func (f *clientFlags) setting(getenv func(string) string) func(variable string) 
 		if flag := flagOf[variable]; flag != "" && f.cmd.Flags().Changed(flag) {
 			return f.cmd.Flags().Lookup(flag).Value.String()
 		}
-		if variable == lineoauth.EnvPrivateKey && f.cmd.Flags().Changed("private-key-file") {
+		if variable == env.PrivateKey && f.cmd.Flags().Changed("private-key-file") {
 			return ""
 		}
 		return getenv(variable)
@@ -257,8 +257,8 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 		return nil, err
 	}
 	setting := f.setting(a.getenv)
-	a.warnOfReaders("private key", setting(lineoauth.EnvPrivateKeyFile))
-	a.warnOfReaders("channel secret", setting(lineoauth.EnvChannelSecretFile))
+	a.warnOfReaders("private key", setting(env.PrivateKeyFile))
+	a.warnOfReaders("channel secret", setting(env.ChannelSecretFile))
 	cfg, err := lineoauth.ConfigFromEnv(setting)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EISDIR) {
 		err = fmt.Errorf("%w; name a file there is, and that you may read", err)
@@ -267,7 +267,7 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 		return nil, f.named(err)
 	}
 	if cfg.AllowPlainHTTP {
-		a.warn(fmt.Errorf("%s is set: over plain http, whoever is on the way can read tokens and secrets", lineoauth.EnvAllowPlainHTTP))
+		a.warn(fmt.Errorf("%s is set: over plain http, whoever is on the way can read tokens and secrets", env.AllowPlainHTTP))
 	}
 	cfg.Timeout = f.timeout
 	if strings.HasPrefix(cfg.BaseURL, "http://") && !cfg.AllowPlainHTTP {

@@ -23,7 +23,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
@@ -124,8 +123,8 @@ func TestREADME(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		lineoauth.EnvChannelID, lineoauth.EnvChannelSecret, lineoauth.EnvChannelSecretFile, lineoauth.EnvPrivateKey, lineoauth.EnvPrivateKeyFile, lineoauth.EnvKeyID, lineoauth.EnvBaseURL,
-		lineoauth.EnvAllowPlainHTTP,
+		"LINE_CHANNEL_ID", "LINE_CHANNEL_SECRET", "LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY", "LINE_PRIVATE_KEY_FILE", "LINE_KEY_ID", "LINE_OAUTH_BASE_URL",
+		"LINE_OAUTH_ALLOW_PLAIN_HTTP",
 	} {
 		if !strings.Contains(string(readme), "\n| `"+name+"` |") {
 			t.Errorf("no row for %s", name)

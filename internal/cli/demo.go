@@ -134,7 +134,7 @@ func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL strin
 		switch {
 		case err == nil:
 			return fmt.Errorf("verify: the %s token is still alive", token.Kind)
-		case !errors.Is(err, lineoauth.ErrTokenInvalid):
+		case !errors.Is(err, lineoauth.ErrInvalidToken):
 			return err
 		}
 		say("verify", "%-11s dead, as it should be", token.Kind)

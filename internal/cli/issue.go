@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/internal/env"
 )
 
 func (a *app) issueCommand() *cobra.Command {
@@ -54,7 +55,7 @@ the directory take it up.`,
 			return err
 		}
 		if token.Kind != wanted.kind {
-			a.warn(fmt.Errorf("without a channel secret (%s) LINE issues no %s token; this is a %s one, which counts toward a limit of 30 of its own", lineoauth.EnvChannelSecret, wanted.kind, token.Kind))
+			a.warn(fmt.Errorf("without a channel secret (%s) LINE issues no %s token; this is a %s one, which counts toward a limit of 30 of its own", env.ChannelSecret, wanted.kind, token.Kind))
 		}
 		if err := a.printToken(wanted, token, token.ExpiresIn); err != nil || store == nil {
 			return err

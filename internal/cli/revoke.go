@@ -22,7 +22,7 @@ that the next call issues another.`,
 	}, func(ctx context.Context, client *lineoauth.Client, token string, stored *storedTokens) error {
 		channelID := stored.channelOf(ctx, client, token)
 		err := client.RevokeChannelToken(ctx, token)
-		if err == nil || errors.Is(err, lineoauth.ErrTokenInvalid) {
+		if err == nil || errors.Is(err, lineoauth.ErrInvalidToken) {
 			stored.forget(ctx, channelID, token)
 		}
 		return err

@@ -132,7 +132,7 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 	if found := secret.FindString(errs); found != "" {
 		ts.Fatalf("standard error holds %s…", found)
 	}
-	if secret := ts.Getenv(lineoauth.EnvChannelSecret); secret != "" && strings.Contains(errs, secret) {
+	if secret := ts.Getenv("LINE_CHANNEL_SECRET"); secret != "" && strings.Contains(errs, secret) {
 		ts.Fatalf("standard error holds the channel secret")
 	}
 	if found := goName.FindString(errs); found != "" {
@@ -195,7 +195,7 @@ func examples(ts *testscript.TestScript, _ bool, _ []string) {
 			if _, err := exec.LookPath("curl"); err != nil && strings.Contains(line, "curl ") {
 				continue
 			}
-			line = strings.Replace(line, gen.DefaultServerURL, ts.Getenv(lineoauth.EnvBaseURL), 1)
+			line = strings.Replace(line, gen.DefaultServerURL, ts.Getenv("LINE_OAUTH_BASE_URL"), 1)
 			line = strings.Replace(line, "/var/lib/bot/", ts.MkAbs(".")+"/", 1)
 			line = strings.Replace(line, "curl ", "curl --silent --show-error --fail ", 1)
 			ts.Logf("$ %s", line)
@@ -215,7 +215,7 @@ func keyforms(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	for name, jwk := range map[string]jose.JSONWebKey{
 		"jwk":        {Key: key, Algorithm: "RS256", Use: "sig"},
-		"jwkwithkid": {Key: key, Algorithm: "RS256", Use: "sig", KeyID: ts.Getenv(lineoauth.EnvKeyID)},
+		"jwkwithkid": {Key: key, Algorithm: "RS256", Use: "sig", KeyID: ts.Getenv("LINE_KEY_ID")},
 	} {
 		form, err := jwk.MarshalJSON()
 		ts.Check(err)
@@ -235,8 +235,8 @@ func keep(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	issuedAt := time.Now().Add(-age)
 	client, err := lineoauth.New(lineoauth.Config{
-		ChannelID: ts.Getenv(lineoauth.EnvChannelID),
-		BaseURL:   ts.Getenv(lineoauth.EnvBaseURL),
+		ChannelID: ts.Getenv("LINE_CHANNEL_ID"),
+		BaseURL:   ts.Getenv("LINE_OAUTH_BASE_URL"),
 		Now:       func() time.Time { return issuedAt },
 	})
 	ts.Check(err)

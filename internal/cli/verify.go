@@ -17,7 +17,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		Example: `  lineoauth issue -o token | lineoauth verify -`,
 	}, func(ctx context.Context, client *lineoauth.Client, token string, stored *storedTokens) error {
 		v, err := client.VerifyChannelToken(ctx, token)
-		if refusal := new(lineoauth.Error); errors.Is(err, lineoauth.ErrTokenInvalid) && errors.As(err, &refusal) {
+		if refusal := new(lineoauth.Error); errors.Is(err, lineoauth.ErrInvalidToken) && errors.As(err, &refusal) {
 			stored.forget(ctx, stored.cfg.ChannelID, token)
 			if err := a.print(dead{Error: refusal.Code, ErrorDescription: refusal.Description}); err != nil {
 				return err

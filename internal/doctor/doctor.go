@@ -120,6 +120,6 @@ func (e *examination) failWith(name string, err error, fix string) {
 
 // client returns a client that makes each call once.
 func (e *examination) client(cfg lineoauth.Config) (*lineoauth.Client, error) {
-	cfg.Transport, cfg.Timeout, cfg.MaxTries, cfg.Now = e.transport, e.Timeout, 1, e.Now
+	cfg.Transport, cfg.Timeout, cfg.MaxAttempts, cfg.Now = e.transport, e.Timeout, 1, e.Now
 	return lineoauth.New(cfg)
 }

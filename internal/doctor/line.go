@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/internal/env"
 )
 
 // maxTokens is how many v2.1 tokens a channel may have.
@@ -32,7 +33,7 @@ func (e *examination) checkSecret(ctx context.Context) {
 		_, err = client.IssueStatelessChannelToken(ctx)
 	}
 	switch {
-	case errors.Is(err, lineoauth.ErrBadCredentials):
+	case errors.Is(err, lineoauth.ErrInvalidCredentials):
 		e.fail(name, "LINE refuses the channel secret of channel "+cfg.ChannelID+requestID(err),
 			"copy the channel ID and the channel secret from the Basic settings tab of one channel in the LINE Developers Console")
 	case err != nil:
@@ -75,10 +76,10 @@ func (e *examination) checkKey(ctx context.Context) {
 		return
 	case errors.Is(err, lineoauth.ErrUnknownKey):
 		e.fail(registered, "LINE does not know the key ID "+keyID+requestID(err),
-			"register the public key in the LINE Developers Console, and set "+e.Named(lineoauth.EnvKeyID)+" to the key ID that it shows")
+			"register the public key in the LINE Developers Console, and set "+e.Named(env.KeyID)+" to the key ID that it shows")
 	case errors.Is(err, lineoauth.ErrInvalidAssertion) && strings.Contains(refusal.Description, "do not match"):
 		e.fail(registered, "the key ID "+keyID+" belongs to another channel than "+cfg.ChannelID+requestID(err),
-			"set "+e.Named(lineoauth.EnvChannelID)+" to that channel, or register the public key with this one")
+			"set "+e.Named(env.ChannelID)+" to that channel, or register the public key with this one")
 	case errors.Is(err, lineoauth.ErrInvalidAssertion):
 		e.ok(registered, "as %s", keyID)
 		e.fail(accepted, "LINE does not accept what the private key signs: "+refusal.Description+requestID(err),

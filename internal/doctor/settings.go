@@ -13,6 +13,7 @@ import (
 	"unicode"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/internal/env"
 )
 
 // checkSettings looks at each variable by itself.
@@ -43,13 +44,13 @@ func trimmed(value string) (text, around string) {
 // read reads variables and nothing else, without what stands around their values.
 // What else a configuration needs is made up.
 func (e *examination) read(variables ...string) (lineoauth.Config, error) {
-	madeUp := map[string]string{lineoauth.EnvChannelID: "1", lineoauth.EnvChannelSecret: "x", lineoauth.EnvKeyID: "x"}
+	madeUp := map[string]string{env.ChannelID: "1", env.ChannelSecret: "x", env.KeyID: "x"}
 	for _, variable := range variables {
 		text, _ := trimmed(e.Getenv(variable))
 		madeUp[variable] = text
 	}
-	if madeUp[secretFile] != "" && !e.given(lineoauth.EnvChannelSecret) {
-		delete(madeUp, lineoauth.EnvChannelSecret)
+	if madeUp[secretFile] != "" && !e.given(env.ChannelSecret) {
+		delete(madeUp, env.ChannelSecret)
 	}
 	return lineoauth.ConfigFromEnv(func(name string) string { return madeUp[name] })
 }
@@ -66,7 +67,7 @@ func (e *examination) given(variables ...string) bool {
 // decorated fails if something stands around a variable's value.
 func (e *examination) decorated(name string, variables ...string) bool {
 	for _, variable := range variables {
-		if _, around := trimmed(e.Getenv(variable)); around != "" && (around[0] == 'q' || variable != lineoauth.EnvPrivateKey) {
+		if _, around := trimmed(e.Getenv(variable)); around != "" && (around[0] == 'q' || variable != env.PrivateKey) {
 			e.fail(name, e.Named(variable)+" has "+around, "take it off: not every program does so by itself")
 			return true
 		}
@@ -79,7 +80,7 @@ const noFile = "name a file that exists, and that this user may read"
 
 func (e *examination) checkChannelID() {
 	const name = "channel ID"
-	variable := lineoauth.EnvChannelID
+	variable := env.ChannelID
 	cfg, err := e.read(variable)
 	if err == nil {
 		_, err = e.client(lineoauth.Config{ChannelID: cfg.ChannelID})
@@ -99,14 +100,14 @@ func (e *examination) checkChannelID() {
 
 func (e *examination) checkChannelSecret() {
 	const name = "channel secret"
-	variables := []string{lineoauth.EnvChannelSecret, secretFile}
-	keys := []string{lineoauth.EnvPrivateKey, lineoauth.EnvPrivateKeyFile}
+	variables := []string{env.ChannelSecret, secretFile}
+	keys := []string{env.PrivateKey, env.PrivateKeyFile}
 	cfg, err := e.read(variables...)
 	switch {
 	case !e.given(variables...) && e.given(keys...):
 		e.skip(name, "%s is not set; short-lived tokens need it, and so does revoking v2.1 tokens", variables[0])
 	case !e.given(variables...):
-		e.fail(name, "neither a channel secret nor a private key is set", "set "+variables[0]+", or "+keys[0]+" with "+lineoauth.EnvKeyID)
+		e.fail(name, "neither a channel secret nor a private key is set", "set "+variables[0]+", or "+keys[0]+" with "+env.KeyID)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
 		e.failWith(name, err, noFile)
 	case err != nil:
@@ -121,7 +122,7 @@ func (e *examination) checkChannelSecret() {
 
 func (e *examination) checkPrivateKey() {
 	const name = "private key"
-	variables := []string{lineoauth.EnvPrivateKey, lineoauth.EnvPrivateKeyFile}
+	variables := []string{env.PrivateKey, env.PrivateKeyFile}
 	cfg, err := e.read(variables...)
 	if err == nil && cfg.Key != nil {
 		_, err = e.client(lineoauth.Config{Key: cfg.Key})
@@ -135,7 +136,7 @@ func (e *examination) checkPrivateKey() {
 		e.failWith(name, err, "copy the private key again")
 	default:
 		e.settings.Key = cfg.Key
-		if !e.decorated(name, variables...) && !e.readByOthers(name, lineoauth.EnvPrivateKeyFile) {
+		if !e.decorated(name, variables...) && !e.readByOthers(name, env.PrivateKeyFile) {
 			e.ok(name, "RSA-%d", cfg.Key.Public().N.BitLen())
 		}
 	}
@@ -154,7 +155,7 @@ func (e *examination) readByOthers(name, variable string) bool {
 
 func (e *examination) checkKeyID() {
 	const name = "key ID"
-	variable := lineoauth.EnvKeyID
+	variable := env.KeyID
 	cfg, err := e.read(variable)
 	key := e.settings.Key
 	if err == nil && key != nil {
@@ -194,7 +195,7 @@ func (e *examination) shown(keyID string) string {
 
 func (e *examination) checkBaseURL() {
 	const name = "base URL"
-	variables := []string{lineoauth.EnvBaseURL, "LINE_OAUTH_ALLOW_PLAIN_HTTP"}
+	variables := []string{env.BaseURL, "LINE_OAUTH_ALLOW_PLAIN_HTTP"}
 	cfg, err := e.read(variables...)
 	cfg.ChannelID, cfg.ChannelSecret, cfg.Key, cfg.KeyID = e.settings.ChannelID, e.settings.ChannelSecret, e.settings.Key, e.settings.KeyID
 	if err == nil {

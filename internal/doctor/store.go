@@ -103,7 +103,7 @@ func (e *examination) checkStored(ctx context.Context, name string, client *line
 			v, err = client.VerifyChannelToken(ctx, token.AccessToken.Reveal())
 		}
 		switch {
-		case errors.Is(err, lineoauth.ErrTokenInvalid):
+		case errors.Is(err, lineoauth.ErrInvalidToken):
 			e.fail(of, "LINE does not accept it"+requestID(err), "replace it: lineoauth token --refresh --type "+string(kind)+" --store "+dir)
 		case err != nil:
 			e.failWith(of, err, "try again")

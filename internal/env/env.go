@@ -13,6 +13,18 @@ import (
 	"github.com/lineoauth/lineoauth/internal/assertion"
 )
 
+// The environment variables of lineoauth.ConfigFromEnv.
+const (
+	ChannelID         = "LINE_CHANNEL_ID"
+	ChannelSecret     = "LINE_CHANNEL_SECRET"
+	ChannelSecretFile = "LINE_CHANNEL_SECRET_FILE"
+	PrivateKey        = "LINE_PRIVATE_KEY"
+	PrivateKeyFile    = "LINE_PRIVATE_KEY_FILE"
+	KeyID             = "LINE_KEY_ID"
+	BaseURL           = "LINE_OAUTH_BASE_URL"
+	AllowPlainHTTP    = "LINE_OAUTH_ALLOW_PLAIN_HTTP"
+)
+
 // Trim takes off what stands around a value: white space, invisible characters
 // such as a byte order mark, and one pair of quotes.
 func Trim(text string) string { return assertion.Trim(text) }

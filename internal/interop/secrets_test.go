@@ -35,9 +35,9 @@ func (failing) RoundTrip(req *http.Request) (*http.Response, error) {
 // may show.
 func holders(t *testing.T, srv *lineoauthtest.Server, key *lineoauth.Key, secret string) (map[string]any, []string) {
 	t.Helper()
-	cfg := lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret(secret), Authorization: lineoauth.BearerAuthorization(secret), Key: key}
+	cfg := lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret(secret), Authorization: lineoauth.NewSecret("Bearer " + secret), Key: key}
 	token := lineoauth.Token{AccessToken: lineoauth.NewSecret(secret), TokenType: "Bearer"}
-	mute, err := lineoauth.New(lineoauth.Config{Transport: failing{}, MaxTries: 1})
+	mute, err := lineoauth.New(lineoauth.Config{Transport: failing{}, MaxAttempts: 1})
 	if err != nil {
 		t.Fatal(err)
 	}

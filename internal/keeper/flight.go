@@ -17,10 +17,10 @@ type flight[V any] struct {
 	look   bool // issues nothing
 
 	// Under Keeper.mu:
-	tries  int // that are left
-	until  clock.Instant
-	waited bool
-	need   time.Duration // for which the value has to be valid
+	attempts int // that are left
+	until    clock.Instant
+	waited   bool
+	need     time.Duration // for which the value has to be valid
 
 	done chan struct{}
 	// Set before done is closed:
@@ -42,7 +42,7 @@ func (k *Keeper[V]) background(ctx context.Context, h *Held[V], now clock.Instan
 func (k *Keeper[V]) start(ctx context.Context, f *flight[V]) *flight[V] {
 	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	f.done = make(chan struct{})
-	f.tries, f.until = 1, k.settings.Clock.Now().Add(k.settings.Timeout)
+	f.attempts, f.until = 1, k.settings.Clock.Now().Add(k.settings.Timeout)
 	k.flight = f
 	if h := k.current.Load(); h != nil {
 		h.check.Store(int64(clock.Never))
@@ -87,8 +87,8 @@ func (k *Keeper[V]) settle(ctx context.Context, f *flight[V], look bool, r Resul
 		k.mu.Unlock()
 		k.deliver(ctx)
 	}()
-	if !look || r.Err != nil { // a look is no try
-		f.tries--
+	if !look || r.Err != nil { // a look is no attempt
+		f.attempts--
 	}
 	if k.closed {
 		k.flight = nil
@@ -102,14 +102,14 @@ func (k *Keeper[V]) settle(ctx context.Context, f *flight[V], look bool, r Resul
 	if report.Used && h.Expires.Sub(now) < f.need && f.need <= r.Life/2 {
 		// It is valid for less than half of its life, so it is another process's.
 		k.state = k.state.After(pace.Event{Kind: pace.Wanted}, now)
-		f.tries++
+		f.attempts++
 	}
 	issue, next := k.state.IssueAt(now), max(k.state.Next(now).Sub(now), 0)
 	report.Wait = next
 	switch {
 	case valid && (!f.waited || h.Expires.Sub(now) >= f.need):
 		f.held = h
-	case f.waited && f.tries > 0 && !r.Final && issue.Sub(now) <= maxPause && issue < f.until:
+	case f.waited && f.attempts > 0 && !r.Final && issue.Sub(now) <= maxPause && issue < f.until:
 		return next, true
 	case valid:
 		f.held = h

@@ -100,10 +100,10 @@ type Held[V any] struct {
 
 // Settings are the same for many keepers.
 type Settings struct {
-	Clock   *clock.Clock
-	Tries   int           // of a flight for which somebody waits
-	Timeout time.Duration // of a flight
-	Window  time.Duration // before a value expires, in which it is renewed
+	Clock    *clock.Clock
+	Attempts int           // of a flight for which somebody waits
+	Timeout  time.Duration // of a flight
+	Window   time.Duration // before a value expires, in which it is renewed
 	// Random returns a number from 0 to 1. nil means math/rand's.
 	Random func() float64
 }
@@ -197,9 +197,9 @@ func (k *Keeper[V]) wait(ctx context.Context, need time.Duration) (*Held[V], err
 		f = k.start(ctx, &flight[V]{})
 	}
 	f.need = max(f.need, need)
-	if !f.waited { // who waits gets all tries
+	if !f.waited { // who waits gets all attempts
 		f.waited, f.look = true, false
-		f.tries, f.until = k.settings.Tries, now.Add(k.settings.Timeout)
+		f.attempts, f.until = k.settings.Attempts, now.Add(k.settings.Timeout)
 	}
 	k.mu.Unlock()
 	k.waits.Add(1)

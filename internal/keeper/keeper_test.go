@@ -123,7 +123,7 @@ func slow(d time.Duration, then func(context.Context, attempt) result) func(cont
 
 func newKeeper(c *clock.Clock) (*keeper.Keeper[int], *issuer) {
 	i := &issuer{clock: c}
-	return keeper.New(i, &keeper.Settings{Clock: c, Tries: tries, Timeout: timeout, Window: life}), i
+	return keeper.New(i, &keeper.Settings{Clock: c, Attempts: tries, Timeout: timeout, Window: life}), i
 }
 
 // bubble runs a test in virtual time. The bubble's end proves that Close leaves no

@@ -230,7 +230,7 @@ func (w *world) process() *process {
 			LINE: w.line, Clock: c, Key: "key", Limited: true, LeaseTime: time.Minute,
 			Usable: func(*store.Token) bool { return true },
 		},
-		Keeper: &keeper.Settings{Clock: c, Tries: 3, Timeout: time.Minute, Window: time.Hour},
+		Keeper: &keeper.Settings{Clock: c, Attempts: 3, Timeout: time.Minute, Window: time.Hour},
 		Now:    time.Now,
 		Told: func(_ context.Context, e life.Event) {
 			p.mu.Lock()

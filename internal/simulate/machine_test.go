@@ -156,7 +156,7 @@ func newChannelLife(p *process, ch int) *channelLife {
 		c.caller[n] = p.w.rand(uint64(7+n), id)
 	}
 	cfg := life.Config{
-		Keeper: &keeper.Settings{Clock: p.clock, Tries: 3, Timeout: time.Minute, Window: window, Random: func() float64 {
+		Keeper: &keeper.Settings{Clock: p.clock, Attempts: 3, Timeout: time.Minute, Window: window, Random: func() float64 {
 			p.w.mu.Lock()
 			defer p.w.mu.Unlock()
 			return c.jitter.Float64()

@@ -49,7 +49,7 @@ var sabotages = []struct {
 	{"the count of lost answers is forgotten", []edit{{"fleet", "if s.Issuing != \"\" || s.Lost > 0 || s.Revoked != \"\" {", "if false {"}}},
 	{"a 401 drops a token", []edit{{"life", "switch _, err := l.fleet.Verify(ctx, &token.Token); {", "switch err := fleet.ErrInvalid; {"}}},
 	{"waits grow without a valid token", []edit{{"pace", "wait = min(wait, Fast/2+wait%(Fast/2))", "wait += 0"}}},
-	{"an attempt that a caller joins stays the only one", []edit{{"keeper", "f.tries, f.until = k.settings.Tries, now.Add(k.settings.Timeout)", "_ = f"}}},
+	{"an attempt that a caller joins stays the only one", []edit{{"keeper", "f.attempts, f.until = k.settings.Attempts, now.Add(k.settings.Timeout)", "_ = f"}}},
 	{"the own token is kept whatever the store has", []edit{{"fleet", "other.Token != nil {\n			other.Surplus", "false {\n			other.Surplus"}}},
 	{"the lease is not given back", []edit{{"fleet", "free(); return struct{}{}, nil }", "_ = free; return struct{}{}, nil }"}}},
 	{"a process that waits looks without a pause", []edit{{"fleet", "w.woken = w.Clock.Sleep(waiting, step) != nil", "w.woken = step == 0"}}},

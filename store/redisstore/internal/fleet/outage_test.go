@@ -48,7 +48,7 @@ func (f *fleet) startOnce(n int) (had int) {
 	f.t.Helper()
 	running, set := f.processes, f.settings
 	defer func() { f.processes, f.settings = running, set }()
-	f.settings.Once, f.settings.MaxTries = true, 1
+	f.settings.Once, f.settings.MaxAttempts = true, 1
 	for range n {
 		m := f.start(1)[0]
 		<-m.ended
@@ -132,7 +132,7 @@ func TestLostAnswers(t *testing.T) {
 func TestKilledAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	everyStore(t, 200*time.Millisecond, func(t *testing.T, f *fleet) {
-		f.settings.Once, f.settings.MaxTries, f.settings.RefreshTimeout = true, 1, 0
+		f.settings.Once, f.settings.MaxAttempts, f.settings.RefreshTimeout = true, 1, 0
 		answer := f.hold()
 		killed := 0
 		for range 6 {

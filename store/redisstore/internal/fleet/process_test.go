@@ -55,7 +55,7 @@ type settings struct {
 	User           string        // there, whose password is the same
 	LeaseTime      time.Duration // there
 	RefreshTimeout time.Duration
-	MaxTries       int
+	MaxAttempts    int
 	Apart          time.Duration // its clock is ahead of all others by this
 	// Once has it end with its first token, or without one.
 	Once bool
@@ -110,12 +110,12 @@ func process(stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	client, err := lineoauth.New(lineoauth.Config{
-		BaseURL:   set.BaseURL,
-		ChannelID: set.ChannelID,
-		Key:       key,
-		KeyID:     set.KeyID,
-		MaxTries:  set.MaxTries,
-		Timeout:   time.Minute, // the machine may be busy
+		BaseURL:     set.BaseURL,
+		ChannelID:   set.ChannelID,
+		Key:         key,
+		KeyID:       set.KeyID,
+		MaxAttempts: set.MaxAttempts,
+		Timeout:     time.Minute, // the machine may be busy
 		Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 			if isIssue(r) {
 				tell(report{Issuing: true})

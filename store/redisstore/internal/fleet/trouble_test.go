@@ -17,7 +17,7 @@ const cronStarts = 34
 func (f *fleet) wantNothing(why string) {
 	f.t.Helper()
 	issues := f.issues()
-	f.settings.Once, f.settings.MaxTries = true, 1
+	f.settings.Once, f.settings.MaxAttempts = true, 1
 	for range cronStarts {
 		m := f.start(1)[0]
 		<-m.ended
@@ -31,7 +31,7 @@ func (f *fleet) wantNothing(why string) {
 		f.processes = nil
 	}
 	f.wantIssues(issues, "by a store that cannot be written")
-	f.settings.Once, f.settings.MaxTries = false, 0
+	f.settings.Once, f.settings.MaxAttempts = false, 0
 }
 
 // A proxy of Redis, or the rights of a user, may lack scripts.
