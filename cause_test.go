@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io"
 	"log"
 	"net"
@@ -76,7 +75,7 @@ func TestErrorsPointAtTheCause(t *testing.T) {
 	}
 	closed, _ := closedPort(t)
 	port := strings.TrimPrefix(closed, "http://")
-	lost, nameServer := unknownHost(t)
+	lost, nameServer := nameServerThatAnswers(nxDomain)(t)
 	for name, tt := range map[string]struct {
 		base      string
 		transport http.RoundTripper
@@ -206,40 +205,43 @@ func TestUnreadableProxy(t *testing.T) {
 
 // A 401 whose body is slow, or has no end, does not hold up the request.
 func TestSlowRefusal(t *testing.T) {
-	for name, body := range map[string]func(w io.Writer, done <-chan struct{}){
-		"slow": func(_ io.Writer, done <-chan struct{}) { <-done },
-		"endless": func(w io.Writer, _ <-chan struct{}) {
-			for {
-				if _, err := fmt.Fprint(w, strings.Repeat("x", 1<<10)); err != nil {
-					return
-				}
-			}
-		},
-	} {
+	for name, answer := range slowRefusals {
 		t.Run(name, func(t *testing.T) {
-			line, source := liveServer(t)
-			var first lineoauth.Token
-			bot := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.Header.Get("Authorization") == "Bearer "+first.AccessToken.Reveal() {
-					w.WriteHeader(http.StatusUnauthorized)
-					_ = http.NewResponseController(w).Flush()
-					body(w, r.Context().Done())
-				}
-			}))
-			defer bot.Close()
-			var err error
-			if first, err = source.Token(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			if !line.Channel().RevokeToken(first.AccessToken.Reveal()) {
-				t.Fatal("the token was not revoked")
-			}
-			host := strings.TrimPrefix(bot.URL, "http://")
-			client := &http.Client{Transport: &lineoauth.Transport{Source: source, Hosts: []string{host}}}
-			if status := push(t, client, bot.URL, strings.NewReader(pushBody)); status != http.StatusOK {
+			if status := slowRefusal(t, answer); status != http.StatusOK {
 				t.Errorf("status %d", status)
 			}
-			client.CloseIdleConnections()
 		})
 	}
+}
+
+// slowRefusals are LINE's to a token that was revoked.
+var slowRefusals = map[string]func(w http.ResponseWriter, r *http.Request){
+	"401 whose body does not come": stall,
+	"401 whose body does not end":  func(w http.ResponseWriter, _ *http.Request) { flood(w) },
+}
+
+// slowRefusal returns the status that a bot gets in the end, whose first request is
+// answered with a 401 and what answer writes then.
+func slowRefusal(t *testing.T, answer http.HandlerFunc) (status int) {
+	line, source := liveServer(t)
+	var first lineoauth.Token
+	bot := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Authorization") == "Bearer "+first.AccessToken.Reveal() {
+			w.WriteHeader(http.StatusUnauthorized)
+			_ = http.NewResponseController(w).Flush()
+			answer(w, r)
+		}
+	}))
+	defer bot.Close()
+	var err error
+	if first, err = source.Token(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if !line.Channel().RevokeToken(first.AccessToken.Reveal()) {
+		t.Fatal("the token was not revoked")
+	}
+	host := strings.TrimPrefix(bot.URL, "http://")
+	client := &http.Client{Transport: &lineoauth.Transport{Source: source, Hosts: []string{host}}}
+	defer client.CloseIdleConnections()
+	return push(t, client, bot.URL, strings.NewReader(pushBody))
 }

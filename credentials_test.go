@@ -3,6 +3,7 @@ package lineoauth_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,49 +24,60 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// rotating is LINE with a channel whose secret and key are replaced: each time by
-// another emulator, which knows the new ones alone.
+// rotating is LINE with a channel whose secret and key are replaced.
 type rotating struct {
-	generations []*lineoauthtest.Server
-	secrets     []string
-	keys        []string // PEM
-	now         atomic.Int32
-	refused     atomic.Int32
-	issued      [2]atomic.Int32
+	*lineoauthtest.Server
+	channel *lineoauthtest.Channel
+	secrets [2]string
+	keys    [2]rotatingKey
+	now     atomic.Int32
+	refused atomic.Int32
+	issued  [2]atomic.Int32
 }
 
-func rotation(t *testing.T, keys [2]*rsa.PrivateKey) *rotating {
+type rotatingKey struct {
+	id          string
+	private     string // PEM
+	publicBytes []byte // JWK
+}
+
+func rotation(t *testing.T, srv *lineoauthtest.Server, keys [2]*rsa.PrivateKey) *rotating {
 	t.Helper()
-	r := &rotating{secrets: []string{"the-first-secret", "the-second-secret"}}
-	for i, secret := range r.secrets {
-		srv := lineoauthtest.NewUnstartedServer()
-		t.Cleanup(srv.Close)
-		channel, err := srv.AddChannel("1234567890", secret)
-		if err != nil {
-			t.Fatal(err)
-		}
-		private := keys[i]
+	r := &rotating{Server: srv, secrets: [2]string{"the-first-secret", "the-second-secret"}}
+	for i, private := range keys {
 		public, err := jose.JSONWebKey{Key: &private.PublicKey, Algorithm: "RS256", Use: "sig"}.MarshalJSON()
 		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := channel.RegisterKey("kid-"+secret[4:7], public); err != nil {
 			t.Fatal(err)
 		}
 		der, err := x509.MarshalPKCS8PrivateKey(private)
 		if err != nil {
 			t.Fatal(err)
 		}
-		r.generations = append(r.generations, srv)
-		r.keys = append(r.keys, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})))
+		r.keys[i] = rotatingKey{fmt.Sprintf("kid-%d", i), string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})), public}
+	}
+	var err error
+	if r.channel, err = srv.AddChannel("1234567890", r.secrets[0]); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.channel.RegisterKey(r.keys[0].id, r.keys[0].publicBytes); err != nil {
+		t.Fatal(err)
 	}
 	return r
+}
+
+// rotate replaces both, as a person does in the console.
+func (r *rotating) rotate(t *testing.T) {
+	r.now.Store(1)
+	r.channel.ReissueSecret(r.secrets[1])
+	if _, err := r.channel.ReplaceKey(r.keys[0].id, r.keys[1].id, r.keys[1].publicBytes); err != nil {
+		t.Error(err)
+	}
 }
 
 // RoundTrip is LINE's.
 func (r *rotating) RoundTrip(req *http.Request) (*http.Response, error) {
 	generation := r.now.Load()
-	rsp, err := r.generations[generation].Transport().RoundTrip(req)
+	rsp, err := r.Transport().RoundTrip(req)
 	if err == nil && rsp.StatusCode/100 == 4 {
 		r.refused.Add(1)
 	} else if err == nil {
@@ -96,8 +108,8 @@ func (v *vault) put(t *testing.T, generation int) {
 	}
 	write("LINE_CHANNEL_SECRET_FILE", "secret", v.line.secrets[generation])
 	if v.byKey {
-		write("LINE_PRIVATE_KEY_FILE", "key.pem", v.line.keys[generation])
-		v.variables["LINE_KEY_ID"] = "kid-" + v.line.secrets[generation][4:7]
+		write("LINE_PRIVATE_KEY_FILE", "key.pem", v.line.keys[generation].private)
+		v.variables["LINE_KEY_ID"] = v.line.keys[generation].id
 	}
 }
 
@@ -127,14 +139,14 @@ func TestCredentialsAreReplaced(t *testing.T) {
 		"v2.1, read before, a pool": {cfg: lineoauth.SourceConfig{Kind: lineoauth.V21, ValidFor: 15 * time.Minute}, byKey: true, race: true, pool: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, _ *lineoauthtest.Server) {
-				line := rotation(t, keys)
+			bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+				line := rotation(t, srv, keys)
 				v := &vault{map[string]string{}, t.TempDir(), line, tt.byKey}
 				v.put(t, 0)
 				var mu sync.Mutex // of v.variables
 				read := lineoauth.CredentialsFromEnv(func(name string) string { return v.variables[name] })
 				var replace atomic.Bool
-				rotate := func() { v.put(t, 1); line.now.Store(1) }
+				rotate := func() { v.put(t, 1); line.rotate(t) }
 				var seen events
 				cfg := lineoauth.Config{ChannelID: "1234567890", Transport: line, Credentials: func(ctx context.Context) (lineoauth.Credentials, error) {
 					mu.Lock()

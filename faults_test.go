@@ -11,7 +11,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"log"
 	"maps"
 	"net"
 	"net/http"
@@ -42,15 +41,18 @@ type fault struct {
 	// answer stands in for LINE, who is there to ask.
 	answer func(w http.ResponseWriter, r *http.Request, line http.Handler)
 	// reach, when there is no one to answer, is the base URL and the way there.
-	reach func(t *testing.T) (base string, transport *http.Transport)
+	reach func(t *testing.T) (base string, transport http.RoundTripper)
 	// strikes tells whether the fault is one for the operation; nil means all.
 	strikes func(lineoauth.Operation) bool
 	// want is part of the error; "" if the call succeeds.
 	want  string
 	cause func(error) bool // of the error
-	slow  bool             // only the timeout ends the call
-	again bool             // the client sends the call again
-	kept  bool             // the connection is kept
+	slow  bool             // only the timeout ends the call, or the caller
+	used  bool             // it strikes a connection that has served a call
+	// caller is the context of a caller who goes first; nil means the timeout's.
+	caller func(context.Context) (context.Context, context.CancelFunc)
+	again  bool // the client sends the call again
+	kept   bool // the connection is kept
 }
 
 const (
@@ -146,11 +148,16 @@ const something = "something between this machine and LINE may have given it, ch
 
 var faults = []fault{
 	{name: "connection refused", reach: closedPort, want: "connection refused; check the network and the base URL", cause: as[*net.OpError], again: true},
-	{name: "no such host", reach: unknownHost, want: "no such host; check the network and the base URL", cause: as[*net.DNSError], again: true},
+	{name: "no such host", reach: nameServerThatAnswers(nxDomain), want: "no such host; check the network and the base URL", cause: as[*net.DNSError], again: true},
+	{name: "the name server fails", reach: nameServerThatAnswers(servFail), want: "the name server did not answer", cause: as[*net.DNSError], again: true},
 	{name: "a certificate of an unknown authority", reach: selfSigned, want: "certificate signed by unknown authority", cause: as[x509.UnknownAuthorityError]},
 	{name: "a certificate of another host", reach: ofAnotherHost, want: "whoever answered is not that host", cause: as[x509.HostnameError]},
+	{name: "a certificate that has expired", reach: expired, want: "set the clock right", cause: as[x509.CertificateInvalidError]},
+	{name: "no TLS where TLS should be", reach: noTLS, want: "does not speak TLS", cause: as[tls.RecordHeaderError], again: true},
+	{name: "HTTPS_PROXY cannot be read", reach: unreadable, want: "HTTPS_PROXY cannot be read", cause: is(lineoauth.ErrInvalid)},
 	{name: "a proxy that is not there", reach: noProxy, want: "the proxy cannot be reached", cause: as[*net.OpError], again: true},
 	{name: "a proxy that asks for a password", reach: proxyThatAnswers(407), want: "the proxy asks for a user name and password", again: true},
+	{name: "a proxy that asks for a password, of plain http", reach: plainProxy, want: "the proxy asks for a user name and password"},
 	{name: "a proxy that refuses", reach: proxyThatAnswers(403), want: "the proxy refused to connect", again: true},
 	{name: "the status 000", want: "status is none of HTTP", again: true,
 		answer: func(w http.ResponseWriter, _ *http.Request, _ http.Handler) {
@@ -169,6 +176,11 @@ var faults = []fault{
 		answer: func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }},
 	{name: "no answer in time", want: "no answer within 100ms", cause: is(context.DeadlineExceeded), slow: true, again: true,
 		answer: emulated(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: time.Hour})},
+	{name: "the connection dies in silence after another call; the next call has a new one", want: "no answer within 100ms", cause: is(context.DeadlineExceeded), slow: true, used: true, again: true, answer: unanswered},
+	{name: "the caller's deadline ends before the answer", want: "the caller's context ended before LINE answered; give it more time", cause: is(context.DeadlineExceeded), slow: true, caller: inTime, answer: unanswered},
+	{name: "the caller's deadline ends in the middle of the answer", want: "the answer broke off: context deadline exceeded", cause: is(context.DeadlineExceeded), slow: true, caller: inTime,
+		answer: func(w http.ResponseWriter, r *http.Request, _ http.Handler) { stall(w, r) }},
+	{name: "the caller cancels", want: "context canceled", cause: is(context.Canceled), slow: true, caller: canceled, answer: unanswered},
 	{name: "the answer's body does not come in time", want: "the answer broke off: no answer within 100ms", cause: is(context.DeadlineExceeded), slow: true,
 		answer: func(w http.ResponseWriter, r *http.Request, _ http.Handler) { stall(w, r) }},
 	{name: "the answer breaks off", want: "the answer broke off: unexpected EOF; check the network", cause: is(io.ErrUnexpectedEOF),
@@ -236,6 +248,10 @@ var faults = []fault{
 	{name: "304", want: "a redirect to nowhere", answer: said(304, ""), kept: true},
 	{name: "400 with a page of HTML", want: "text/html that is no error of LINE's; " + something, answer: html(400), kept: true},
 	{name: "404 with a page of HTML", want: "text/html that is no error of LINE's; " + something, answer: html(404), kept: true},
+	{name: "401 whose body does not come in time", want: "LINE answered 401: the answer broke off: no answer within 100ms", cause: is(context.DeadlineExceeded), slow: true,
+		answer: func(w http.ResponseWriter, r *http.Request, _ http.Handler) { w.WriteHeader(401); stall(w, r) }},
+	{name: "401 whose body does not end", want: "more than 1048576 bytes; " + something,
+		answer: func(w http.ResponseWriter, _ *http.Request, _ http.Handler) { w.WriteHeader(401); flood(w) }},
 	{name: "403 in LINE's shape", want: "LINE answered 403 Access denied", answer: said(403, `{"message":"Access denied"}`), kept: true},
 	{name: "400 that repeats the request", want: "LINE answered 400", kept: true,
 		answer: func(w http.ResponseWriter, r *http.Request, line http.Handler) {
@@ -264,6 +280,11 @@ var faults = []fault{
 		answer: emulated(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "-1e9 moons"})},
 	{name: "a Date that is a year off", kept: true,
 		answer: emulated(lineoauthtest.Fault{Kind: lineoauthtest.WrongDate, Skew: 365 * 24 * time.Hour})},
+	{name: "LINE refuses an assertion's exp, with a Date 30 days ahead", want: "Invalid exp", strikes: byKey, cause: is(lineoauth.ErrInvalidAssertion), kept: true,
+		answer: func(w http.ResponseWriter, r *http.Request, line http.Handler) {
+			date := line.(*lineoauthtest.Server).Now().Add(30 * 24 * time.Hour).UTC().Format(http.TimeFormat)
+			said(400, refusal("invalid_client", "Invalid exp"), "Date", date)(w, r, line)
+		}},
 	{name: "a field that the OpenAPI document does not know", strikes: answers, kept: true,
 		answer: edited(func(body []byte) []byte { return append([]byte(`{"news":[1,{"a":null}],`), body[1:]...) })},
 	{name: "an HTTP/1.0 answer without a length", answer: func(w http.ResponseWriter, r *http.Request, line http.Handler) {
@@ -288,77 +309,6 @@ var bomb = sync.OnceValue(func() []byte {
 	_ = z.Close()
 	return b.Bytes()
 })
-
-// closedPort is one that a client has, so that nobody can listen on it meanwhile.
-func closedPort(t *testing.T) (string, *http.Transport) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = l.Close() })
-	conn, err := net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return "http://" + conn.LocalAddr().String(), &http.Transport{}
-}
-
-// unknownHost asks a name server that knows no names.
-func unknownHost(t *testing.T) (string, *http.Transport) {
-	server, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = server.Close() })
-	go func() {
-		query := make([]byte, 512)
-		for {
-			n, from, err := server.ReadFrom(query)
-			if err != nil {
-				return
-			}
-			query[2], query[3] = query[2]|0x80, 3 // a response: NXDOMAIN
-			_, _ = server.WriteTo(query[:n], from)
-		}
-	}()
-	resolver := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "udp", server.LocalAddr().String())
-	}}
-	return "https://line.example", &http.Transport{DialContext: (&net.Dialer{Resolver: resolver}).DialContext}
-}
-
-func selfSigned(t *testing.T) (string, *http.Transport) {
-	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
-	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of the client
-	srv.StartTLS()
-	t.Cleanup(srv.Close)
-	return srv.URL, &http.Transport{}
-}
-
-// ofAnotherHost is a server whose certificate is known, and for other hosts.
-func ofAnotherHost(t *testing.T) (string, *http.Transport) {
-	base, _ := selfSigned(t)
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(base, "https://"), &tls.Config{InsecureSkipVerify: true})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = conn.Close() }()
-	authorities := x509.NewCertPool()
-	authorities.AddCert(conn.ConnectionState().PeerCertificates[0])
-	return base, &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authorities, ServerName: "line.example"}}
-}
-
-func noProxy(t *testing.T) (string, *http.Transport) {
-	base, _ := closedPort(t)
-	return "https://line.example", through(t, base)
-}
-
-func proxyThatAnswers(status int) func(*testing.T) (string, *http.Transport) {
-	return func(t *testing.T) (string, *http.Transport) {
-		return "https://line.example", through(t, answersAll(t, status))
-	}
-}
 
 // patient is the calls of a client, each with a token of its own.
 type patient struct {
@@ -446,7 +396,7 @@ func (p *patient) call(t *testing.T, op lineoauth.Operation) func(context.Contex
 // faulty is a network in which one operation meets a fault.
 type faulty struct {
 	base      string
-	transport *http.Transport
+	transport http.RoundTripper
 	conns     atomic.Int32
 }
 
@@ -458,7 +408,7 @@ func (f *fault) start(t *testing.T, line http.Handler) *faulty {
 		n.base, n.transport = f.reach(t)
 	case f.slow:
 		l := pipe.Listen()
-		srv := &httptest.Server{Listener: l, Config: &http.Server{Handler: handler}} //nolint:gosec // it needs no timeouts
+		srv := &httptest.Server{Listener: l, Config: &http.Server{Handler: f.unused(handler, line), ConnContext: counting}} //nolint:gosec // it needs no timeouts
 		srv.Start()
 		t.Cleanup(srv.Close)
 		n.base, n.transport = "https://line.example", &http.Transport{DialTLSContext: l.Dial}
@@ -473,7 +423,7 @@ func (f *fault) start(t *testing.T, line http.Handler) *faulty {
 		t.Cleanup(srv.Close) // waits for every connection
 		n.base, n.transport = srv.URL, &http.Transport{}
 	}
-	t.Cleanup(n.transport.CloseIdleConnections)
+	t.Cleanup((&http.Client{Transport: n.transport}).CloseIdleConnections)
 	return &n
 }
 
@@ -520,8 +470,14 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
+	through := make(map[string]string)
+	for name, answer := range slowRefusals {
+		t.Run("Transport, "+name, func(t *testing.T) {
+			through[name] = fmt.Sprintf("the answer %d to the same request with another token", slowRefusal(t, answer))
+		})
+	}
 	if !t.Failed() {
-		compareFaults(t, seen)
+		compareFaults(t, seen, through)
 	}
 }
 
@@ -537,10 +493,18 @@ func (f *fault) with(t *testing.T, channel *lineoauthtest.Channel, line *lineoau
 // timeout is that of a client. What must not wait for it is not to meet it on a
 // machine that is busy.
 func (f *fault) timeout() time.Duration {
-	if f.slow {
+	if f.slow && f.caller == nil {
 		return waiting
 	}
 	return time.Minute
+}
+
+// calling returns the context of a call.
+func (f *fault) calling(ctx context.Context) (context.Context, context.CancelFunc) {
+	if f.caller != nil {
+		return f.caller(ctx)
+	}
+	return context.WithCancel(ctx)
 }
 
 // meet lets a client meet the fault and returns what the caller sees.
@@ -561,8 +525,15 @@ func (f *fault) meet(t *testing.T, channel *lineoauthtest.Channel, line *lineoau
 	}
 	p.heard = append(p.heard, signed.Reveal())
 
+	if f.used {
+		if _, err := call(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := f.calling(t.Context())
+	defer cancel()
 	start := time.Now()
-	result, err := call(t.Context(), client)
+	result, err := call(ctx, client)
 	if took := time.Since(start); f.slow && took != waiting {
 		t.Errorf("it took %v", took)
 	}
@@ -571,7 +542,9 @@ func (f *fault) meet(t *testing.T, channel *lineoauthtest.Channel, line *lineoau
 	}
 	f.check(t, op, result, err, p.heard)
 
-	if _, err := call(t.Context(), client); (err != nil) != (f.want != "") {
+	ctx, cancel = f.calling(t.Context())
+	defer cancel()
+	if _, err := call(ctx, client); (err != nil) != (f.want != "" && !f.used) {
 		t.Errorf("the second time: %v", err)
 	}
 	if conns := n.conns.Load(); f.kept && conns != 1 {
@@ -579,7 +552,7 @@ func (f *fault) meet(t *testing.T, channel *lineoauthtest.Channel, line *lineoau
 	}
 
 	// Sent again or not; there is no need to wait until it is.
-	ctx, cancel := context.WithCancel(t.Context())
+	ctx, cancel = f.calling(t.Context())
 	defer cancel()
 	again := false
 	cfg.MaxAttempts = 3
@@ -634,9 +607,9 @@ func (f *fault) meetSource(t *testing.T, channel *lineoauthtest.Channel, line *l
 	var strikes atomic.Bool
 	cfg := channel.Config()
 	cfg.OperationURLs = map[lineoauth.Operation]string{op: n.base}
-	cfg.Timeout = f.timeout()
+	cfg.Timeout = min(f.timeout(), 30*time.Second)
 	cfg.Transport = roundTrip(func(req *http.Request) (*http.Response, error) {
-		if strikes.Load() {
+		if strikes.Load() || f.used {
 			return n.transport.RoundTrip(req)
 		}
 		return line.Transport().RoundTrip(req)
@@ -698,7 +671,17 @@ tries 1. *Sent again* is what happens with ` + "`Config.MaxAttempts`" + ` at its
 |---|---|---|
 `
 
-func compareFaults(t *testing.T, seen []map[lineoauth.Operation]string) {
+// throughIntro begins what a bot sees whose requests a Transport carries.
+const throughIntro = `
+## Requests of a bot
+
+Through ` + "`Transport`" + `, when LINE has revoked the token:
+
+| What happens | What the bot sees |
+|---|---|
+`
+
+func compareFaults(t *testing.T, seen []map[lineoauth.Operation]string, through map[string]string) {
 	var b strings.Builder
 	b.WriteString(faultsIntro)
 	for i, f := range faults {
@@ -707,6 +690,10 @@ func compareFaults(t *testing.T, seen []map[lineoauth.Operation]string) {
 			again = "yes"
 		}
 		fmt.Fprintf(&b, "| %s | %s | %s |\n", f.name, grouped(seen[i]), again)
+	}
+	b.WriteString(throughIntro)
+	for _, name := range slices.Sorted(maps.Keys(through)) {
+		fmt.Fprintf(&b, "| %s | %s |\n", name, through[name])
 	}
 	path := filepath.Join("docs", "faults.md")
 	if *update {
