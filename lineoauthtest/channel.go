@@ -74,9 +74,15 @@ type token struct {
 	expiresAt time.Time
 }
 
+// isChannelID reports whether LINE could have given the ID to a channel.
+func isChannelID(id string) bool {
+	n, err := strconv.ParseUint(id, 10, 32)
+	return err == nil && n <= maxChannelID
+}
+
 // AddChannel adds a channel with the given ID and secret. What is empty is made
 // up, the ID below 2^31 as LINE's are. The error says that the ID has something other
-// than digits, or is taken.
+// than digits, is above that, or is taken.
 func (s *Server) AddChannel(id, secret string) (*Channel, error) {
 	if id == "" {
 		n, _ := rand.Int(rand.Reader, big.NewInt(maxChannelID-firstChannelID)) // never fails
@@ -87,6 +93,9 @@ func (s *Server) AddChannel(id, secret string) (*Channel, error) {
 	}
 	if err := assertion.CheckChannelID(id); err != nil {
 		return nil, fmt.Errorf("lineoauthtest: %w", err)
+	}
+	if !isChannelID(id) {
+		return nil, fmt.Errorf("lineoauthtest: the channel ID is above %d, as none of LINE's is; use a smaller one", maxChannelID)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -95,7 +95,7 @@ func factsOfTokens() map[string]fact {
 			}
 		}},
 		"v2.1-revoke-not-jws": {reference, func(l *line) {
-			for _, token := range []string{opaque, short(l), "AAAA", "opaque"} {
+			for _, token := range []string{short(l), l.channel.IssueLongLivedToken().Reveal()} {
 				l.expect(revoke(l, token), refused("invalid_request", "The access token not JWS"))
 			}
 		}},
@@ -110,7 +110,7 @@ func factsOfTokens() map[string]fact {
 			}
 		}},
 		"v2.1-revoke-dummy": {chooTodoBot, func(l *line) {
-			for _, token := range []string{"dummy", "no token"} {
+			for _, token := range []string{"dummy", "no token", "foo", "test", "opaque", opaque, short(l) + "\n", short(l)[4:]} {
 				l.expect(revoke(l, token), refused("invalid_request", "The access token malformed"))
 			}
 		}},

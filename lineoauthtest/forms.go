@@ -43,19 +43,22 @@ func newKeyID() string {
 	}
 }
 
+// opaqueBytes make a token of 172 letters, as LINE's opaque ones have.
+const opaqueBytes = 128
+
 // opaque returns a token with all the letters that careless encoding breaks.
 func opaque() string {
 	for {
-		if text := base64.StdEncoding.EncodeToString(random(128)); strings.Contains(text, "+") && strings.Contains(text, "/") {
+		if text := base64.StdEncoding.EncodeToString(random(opaqueBytes)); strings.Contains(text, "+") && strings.Contains(text, "/") {
 			return text
 		}
 	}
 }
 
-// isOpaque reports whether a text has the form of an opaque token, whatever its length.
+// isOpaque reports whether a text has the form of an opaque token.
 func isOpaque(text string) bool {
-	_, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
-	return err == nil
+	data, err := base64.StdEncoding.Strict().DecodeString(text) // which passes over line breaks
+	return err == nil && len(data) == opaqueBytes && len(text) == base64.StdEncoding.EncodedLen(opaqueBytes)
 }
 
 // jwsHeader is {"alg":"HS256"}, and nothing else.

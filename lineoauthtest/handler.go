@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -291,7 +290,7 @@ func (h handler) RevokeChannelTokenByJWT(w http.ResponseWriter, r *http.Request)
 		case !jws && strings.Contains(text, ".") && strings.Count(text, ".") != 2:
 			return nil, chosenRefusal(invalidRequest, "The access token not JWS")
 		case !jws:
-			// Also of a text without dots (a test of choo-todo-bot's that asks LINE).
+			// Also of a text that is no token at all (a test of choo-todo-bot's that asks LINE).
 			return nil, oauthRefusal(invalidRequest, "The access token malformed")
 		}
 		t := h.find(text)
@@ -313,7 +312,7 @@ func (h handler) IssueChannelToken(w http.ResponseWriter, r *http.Request) {
 	h.answer(w, bad, func() (any, *refusal) {
 		id := form.Get("client_id")
 		c := h.channels[id]
-		if n, err := strconv.ParseUint(id, 10, 32); c == nil && (err != nil || n > maxChannelID) {
+		if !isChannelID(id) {
 			// omniauth-line, 2026-09-03.
 			return nil, oauthRefusal(invalidRequest, "some parameters in the wrong format")
 		}

@@ -96,7 +96,8 @@ func NewUnstartedServer() *Server {
 	for _, a := range adminEndpoints {
 		s.mux.HandleFunc(a.pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(s, w, r) })
 	}
-	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, ConnState: func(_ net.Conn, state http.ConnState) {
+	// More than clients keep a connection, which then need not see it close.
+	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, IdleTimeout: 3 * time.Minute, ConnState: func(_ net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateNew:
 			s.served.Add(1)
@@ -105,8 +106,9 @@ func NewUnstartedServer() *Server {
 		}
 	}}
 	s.memory = &http.Transport{
-		DialContext:    s.pipe.Dial,
-		DialTLSContext: s.pipe.Dial,
+		DialContext:     s.pipe.Dial,
+		DialTLSContext:  s.pipe.Dial,
+		IdleConnTimeout: 90 * time.Second,
 	}
 	s.serve(s.pipe)
 	return s

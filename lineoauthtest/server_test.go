@@ -219,8 +219,13 @@ func TestChannelsAreApart(t *testing.T) {
 	if _, err := srv.AddChannel("1234567890", "secret"); err == nil {
 		t.Error("a channel ID was given twice")
 	}
-	if _, err := srv.AddChannel("12a", ""); err == nil {
-		t.Error("a channel ID with a letter")
+	for _, id := range []string{"12a", "-1", "2147483648", "4294967297", "18446744073709551617"} {
+		if _, err := srv.AddChannel(id, ""); err == nil {
+			t.Errorf("the channel ID %s", id)
+		}
+	}
+	if _, err := srv.AddChannel("2147483647", ""); err != nil {
+		t.Error(err)
 	}
 	if srv.Config().Key.Public().Equal(other.Config().Key.Public()) {
 		t.Error("two channels have the same key")

@@ -32,7 +32,7 @@ func main() {
 		log.Fatal(err)
 	}
 	defer source.Close()
-	server := &http.Server{Addr: cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), Handler: handler, ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Addr: cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"), Handler: handler, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	log.Print(server.ListenAndServe())
 }
 

@@ -19,8 +19,9 @@ import (
 	"github.com/lineoauth/lineoauth/internal/proxy"
 )
 
-// proxyGrace is how long requests that are under way at the end may take.
-const proxyGrace = 10 * time.Second
+// proxyGrace is how long requests that are under way at the end may take: the process
+// has to be gone after 10 seconds, when docker stop kills it.
+const proxyGrace = 9 * time.Second
 
 func (a *app) proxyCommand() *cobra.Command {
 	var listen string
@@ -42,7 +43,7 @@ other Host are refused, and those with an Origin, as web pages make them.
 GET /_proxy/health answers 200 while there is a valid token, else 503; GET
 /_proxy/metrics is for Prometheus. v2.1 and short-lived tokens are shared by a store,
 as "lineoauth token" does; stateless tokens are if --store is given. On SIGTERM it
-finishes the requests that are under way, for 10 seconds at most.`,
+finishes the requests that are under way, and ends within 10 seconds.`,
 		Example: `  # a bot whose base URL is http://127.0.0.1:8081 needs no token
   lineoauth proxy --listen 127.0.0.1:8081 --log
 

@@ -29,11 +29,11 @@ it if LINE refuses it:
 		// By standard input, no other process sees the token in curl's arguments.
 		Example: `  # the header goes to curl by standard input, which no other process can see
   auth=$(lineoauth token -o header) && echo "$auth" | curl -H @- ` + gen.DefaultServerURL + `/v2/bot/info
-  lineoauth token --type v2.1 --store /var/lib/bot/token`,
+  lineoauth token -o token --type v2.1 --store /var/lib/bot/token`,
 		Args: noArgs,
 	}
 	flags := a.clientFlags(cmd)
-	wanted := newTokenFlags(cmd, "token", "json", "token", "env", "header")
+	wanted := newTokenFlags(cmd, "json", "json", "token", "env", "header")
 	stored := newStoreFlag(cmd, "`directory` of the shared token "+defaultStore)
 	var refresh bool
 	cmd.Flags().BoolVar(&refresh, "refresh", false, "ask LINE about the stored token, and replace it if LINE refuses it")
