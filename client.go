@@ -55,7 +55,7 @@ type shared struct {
 // signedAssertion serves all calls until it is old.
 type signedAssertion struct {
 	text     Secret
-	by       *Credentials // as in Client.current
+	by       Credentials
 	validFor time.Duration
 	skew     time.Duration // that it was signed with
 	reuse    clock.Instant // until then
@@ -145,7 +145,7 @@ func (c *Client) sign(ctx context.Context, validFor time.Duration) (*signedAsser
 		validFor = assertion.DefaultValidFor
 	}
 	skew, by := time.Duration(c.skew.Load()), c.credentials()
-	if a := c.signed.Load(); a != nil && a.skew == skew && a.by == c.current && (a.validFor == validFor || validFor == anyLife) && c.clock.Now() < a.reuse {
+	if a := c.signed.Load(); a != nil && a.skew == skew && a.by.same(by) && (a.validFor == validFor || validFor == anyLife) && c.clock.Now() < a.reuse {
 		return a, nil
 	}
 	if validFor == anyLife {
@@ -207,7 +207,7 @@ func (c *Client) signAnew(by Credentials, validFor, skew time.Duration) (*signed
 	}
 	a := &signedAssertion{
 		text:     NewSecret(text),
-		by:       c.current,
+		by:       by,
 		validFor: validFor,
 		skew:     skew,
 		reuse:    at.Add(c.cfg.AssertionLifetime * 9 / 10),
@@ -566,7 +566,7 @@ func needSecretOrKey(cfg Config) string {
 
 func needKeyID(cfg Config) string {
 	if cfg.KeyID == "" && (cfg.Key == nil || cfg.Key.ID() == "") {
-		return cfg.credential("the key ID", "KeyID", env.KeyID)
+		return cfg.credential("the key ID", "KeyID", env.KeyID+" or "+env.KeyIDFile)
 	}
 	return ""
 }

@@ -46,9 +46,11 @@ type Config struct {
 	// the fields above, for those that change while the program runs: from a secret
 	// manager, or from files that are replaced ([CredentialsFromEnv]). It is called
 	// before each call that needs them, several times at once, with the Timeout; and
-	// again when LINE refused what it returned, and if that is something else by then,
-	// the call is made with it. If it fails, the last ones serve, and
-	// [EventCredentialsFailed] reports it. With it, ShortLived tokens need a secret.
+	// again when LINE refused what it returned, or the Key's signer failed, and if that
+	// is something else by then, the call is made with it. A Key may be made anew each
+	// time: the newest signs, though it is a change only if its public key or ID is. If
+	// the function fails, the last ones serve, and [EventCredentialsFailed] reports it.
+	// With it, ShortLived tokens need a secret.
 	Credentials func(ctx context.Context) (Credentials, error)
 	// AssertionLifetime is how far ahead an assertion's exp lies: 1 s to 30
 	// minutes. 0 means 29 minutes, which leaves one for a clock that runs ahead

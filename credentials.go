@@ -84,7 +84,7 @@ func CredentialsFromEnv(getenv func(string) string) func(context.Context) (Crede
 func readCredentials(r *env.Reader, parse func(string) (*Key, error)) Credentials {
 	cr := Credentials{
 		ChannelSecret: NewSecret(r.ValueOrFile(env.ChannelSecret, env.ChannelSecretFile)),
-		KeyID:         r.Value(env.KeyID),
+		KeyID:         r.ValueOrFile(env.KeyID, env.KeyIDFile),
 	}
 	if text, from := r.TextOrFile(env.PrivateKey, env.PrivateKeyFile); text != "" {
 		key, err := parse(text)
@@ -105,7 +105,8 @@ func (c *Client) credentials() Credentials {
 }
 
 // withCredentials makes a call by a client that has the current credentials, and
-// once more if LINE refused them and there are others by then.
+// once more if LINE refused them, or their signer failed, and there are others by
+// then.
 func withCredentials[T any](ctx context.Context, c *Client, call func(*Client) (T, error)) (T, error) {
 	if c.cfg.Credentials == nil || c.current != nil {
 		return call(c)
@@ -116,11 +117,13 @@ func withCredentials[T any](ctx context.Context, c *Client, call func(*Client) (
 		return none, err
 	}
 	result, err := call(used)
-	if !errors.Is(err, ErrInvalidCredentials) && !errors.Is(err, ErrInvalidAssertion) && !errors.Is(err, ErrUnknownKey) {
+	refused := errors.Is(err, ErrInvalidCredentials) || errors.Is(err, ErrInvalidAssertion) || errors.Is(err, ErrUnknownKey)
+	unsigned := errors.Is(err, assertion.ErrSigner)
+	if !refused && !unsigned {
 		return result, err
 	}
 	next, failed := c.renewCredentials(ctx)
-	if failed != nil || next.current.same(*used.current) {
+	if failed != nil || next.current.same(*used.current) && (refused || next.current.Key.sameSigner(used.current.Key)) {
 		return result, err
 	}
 	return call(next)
@@ -142,12 +145,7 @@ func (c *Client) renewCredentials(ctx context.Context) (*Client, error) {
 	last := c.last.Load()
 	switch {
 	case err == nil:
-		if last == nil || !now.same(*last) {
-			last = &now
-			if before := c.last.Swap(last); before != nil && !before.same(now) {
-				c.emit(ctx, Event{Kind: EventCredentialsChanged})
-			}
-		}
+		last = c.adopt(ctx, now)
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("lineoauth: waiting for the credentials: %w", ctx.Err())
 	default:
@@ -160,4 +158,25 @@ func (c *Client) renewCredentials(ctx context.Context) (*Client, error) {
 	renewed := *c
 	renewed.current = last
 	return &renewed, nil
+}
+
+// adopt makes these the last credentials. Of the same key it takes the signer that
+// comes with it now: that of before may be a session which is closed.
+func (c *Client) adopt(ctx context.Context, now Credentials) *Credentials {
+	for {
+		last := c.last.Load()
+		same := last != nil && now.same(*last)
+		switch {
+		case same && now.Key.sameSigner(last.Key):
+			return last
+		case same:
+			now.Key = now.Key.sharing(last.Key)
+		}
+		if c.last.CompareAndSwap(last, &now) {
+			if last != nil && !same {
+				c.emit(ctx, Event{Kind: EventCredentialsChanged})
+			}
+			return &now
+		}
+	}
 }

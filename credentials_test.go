@@ -109,7 +109,7 @@ func (v *vault) put(t *testing.T, generation int) {
 	write("LINE_CHANNEL_SECRET_FILE", "secret", v.line.secrets[generation])
 	if v.byKey {
 		write("LINE_PRIVATE_KEY_FILE", "key.pem", v.line.keys[generation].private)
-		v.variables["LINE_KEY_ID"] = v.line.keys[generation].id
+		write("LINE_KEY_ID_FILE", "key-id", v.line.keys[generation].id)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 //   - LINE_PRIVATE_KEY: the private key itself, in any form that [ParseKey] reads
 //   - LINE_PRIVATE_KEY_FILE: or the path of a file that holds it
 //   - LINE_KEY_ID: its key ID; optional when a JWK carries it
+//   - LINE_KEY_ID_FILE: or the path of a file that holds it
 //   - LINE_OAUTH_BASE_URL: the base URL, when it is not LINE's own
 //   - LINE_OAUTH_ALLOW_PLAIN_HTTP: 1 or true allows plain http toward any host
 //
@@ -74,7 +75,7 @@ func (cfg Config) missing(getenv func(string) string) string {
 	if unset(env.ChannelSecret, env.ChannelSecretFile, env.PrivateKey, env.PrivateKeyFile) {
 		missing = append(missing, env.ChannelSecret+" or "+env.PrivateKey+" or "+env.PrivateKeyFile)
 	}
-	if cfg.Key != nil && unset(env.KeyID) && cfg.Key.ID() == "" {
+	if cfg.Key != nil && unset(env.KeyID, env.KeyIDFile) && cfg.Key.ID() == "" {
 		missing = append(missing, env.KeyID)
 	}
 	return strings.Join(missing, ", and ")

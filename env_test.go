@@ -58,6 +58,7 @@ func settings(t *testing.T, without ...string) map[string]string {
 		"LINE_PRIVATE_KEY":            testPEM(t),
 		"LINE_PRIVATE_KEY_FILE":       write("private key.pem", testPEM(t)),
 		"LINE_KEY_ID":                 "kid-1",
+		"LINE_KEY_ID_FILE":            write("key ID", "kid-1"),
 		"LINE_OAUTH_BASE_URL":         "http://line.example:8080",
 		"LINE_OAUTH_ALLOW_PLAIN_HTTP": "true",
 	}
@@ -70,8 +71,8 @@ func settings(t *testing.T, without ...string) map[string]string {
 // sets are the two ways to set all variables: what is itself there, and files.
 func sets(t *testing.T) map[string]map[string]string {
 	return map[string]map[string]string{
-		"values": settings(t, "LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE"),
-		"files":  settings(t, "LINE_CHANNEL_SECRET", "LINE_PRIVATE_KEY"),
+		"values": settings(t, "LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE", "LINE_KEY_ID_FILE"),
+		"files":  settings(t, "LINE_CHANNEL_SECRET", "LINE_PRIVATE_KEY", "LINE_KEY_ID"),
 	}
 }
 
@@ -194,12 +195,13 @@ func TestEnvironmentRefuses(t *testing.T) {
 	}{
 		"both secrets":        {"LINE_CHANNEL_SECRET_FILE", "x", "LINE_CHANNEL_SECRET and LINE_CHANNEL_SECRET_FILE are both set"},
 		"both keys":           {"LINE_PRIVATE_KEY_FILE", "x", "LINE_PRIVATE_KEY and LINE_PRIVATE_KEY_FILE are both set"},
+		"both key IDs":        {"LINE_KEY_ID_FILE", "x", "LINE_KEY_ID and LINE_KEY_ID_FILE are both set"},
 		"half a pair":         {"LINE_CHANNEL_SECRET", `"` + theSecret, "LINE_CHANNEL_SECRET has a quotation mark at one end"},
 		"two pairs":           {"LINE_CHANNEL_SECRET", `""` + theSecret + `""`, "LINE_CHANNEL_SECRET has a quotation mark at one end"},
 		"plain http, perhaps": {"LINE_OAUTH_ALLOW_PLAIN_HTTP", "yes", "LINE_OAUTH_ALLOW_PLAIN_HTTP is neither true nor false"},
 		"a long s in false":   {"LINE_OAUTH_ALLOW_PLAIN_HTTP", "fal\u017fe", "LINE_OAUTH_ALLOW_PLAIN_HTTP is neither true nor false"},
 	} {
-		values := settings(t, "LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE")
+		values := settings(t, "LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE", "LINE_KEY_ID_FILE")
 		values[tt.variable] = tt.value
 		_, err := lineoauth.ConfigFromEnv(func(name string) string { return values[name] })
 		if !errors.Is(err, lineoauth.ErrInvalid) || !strings.Contains(err.Error(), tt.want) || strings.Contains(err.Error(), theSecret) {
@@ -207,10 +209,10 @@ func TestEnvironmentRefuses(t *testing.T) {
 		}
 	}
 	for _, blank := range []string{"", " ", `""`, "\ufeff\r\n"} {
-		values := settings(t, "LINE_PRIVATE_KEY_FILE")
+		values := settings(t, "LINE_PRIVATE_KEY_FILE", "LINE_KEY_ID_FILE")
 		values["LINE_CHANNEL_SECRET"] = blank
 		checkSettings(t, "a blank secret beside its file", values)
-		values = settings(t, "LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE")
+		values = settings(t, "LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE", "LINE_KEY_ID_FILE")
 		values["LINE_CHANNEL_ID"] = blank
 		_, err := lineoauth.ConfigFromEnv(func(name string) string { return values[name] })
 		if !errors.Is(err, lineoauth.ErrMissingCredentials) || !strings.Contains(err.Error(), "set LINE_CHANNEL_ID") {
@@ -228,7 +230,7 @@ var (
 
 // A secret, token or key where a path belongs is not shown; a path is.
 func TestSecretForItsPath(t *testing.T) {
-	for _, name := range []string{"LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE"} {
+	for _, name := range []string{"LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE", "LINE_KEY_ID_FILE"} {
 		for _, secret := range []string{theSecret, "hunter2", "/" + theSecret, longOpaque, longJWS, testPEM(t), strings.ReplaceAll(testPEM(t), "\n", `\n`), `{"kty":"RSA","d":"x"}`} {
 			_, err := lineoauth.ConfigFromEnv(env("LINE_CHANNEL_ID", "1", name, secret))
 			if !errors.Is(err, lineoauth.ErrInvalid) || !strings.Contains(err.Error(), name) {

@@ -24,13 +24,28 @@ type Key struct {
 // keyring is a key, and the signatures with it that are under way.
 type keyring struct {
 	*assertion.Key
+	*signatures
+}
+
+type signatures struct {
 	group   singleflight.Group // one signature for all callers
 	running atomic.Int32
 }
 
-func newKey(key *assertion.Key) *Key {
-	k := &keyring{Key: key}
-	return &Key{func() *keyring { return k }}
+func newKey(key *assertion.Key) *Key { return keyOf(keyring{key, new(signatures)}) }
+
+func keyOf(k keyring) *Key { return &Key{func() *keyring { return &k }} }
+
+// sharing returns the key, whose signatures are counted with those of an earlier
+// one, which is the same key behind another signer.
+func (k *Key) sharing(earlier *Key) *Key {
+	return keyOf(keyring{k.in().Key, earlier.in().signatures})
+}
+
+// sameSigner reports whether two keys, which are not empty, came from one call of
+// ParseKey or NewKey.
+func (k *Key) sameSigner(other *Key) bool {
+	return k == other || k != nil && other != nil && k.in().Key == other.in().Key
 }
 
 // ParseKey reads a private key in any form in which LINE's developers come by
@@ -86,7 +101,7 @@ func (k *Key) Public() *rsa.PublicKey {
 // go-cmp.
 func (k *Key) Equal(other *Key) bool {
 	switch {
-	case k == nil || other == nil:
+	case k == other || k == nil || other == nil:
 		return k == other
 	case k.in == nil || other.in == nil:
 		return k.in == nil && other.in == nil

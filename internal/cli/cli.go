@@ -175,6 +175,7 @@ Credentials come from the environment:
     LINE_PRIVATE_KEY             private key: JWK or PEM, also with literal \n, also base64
     LINE_PRIVATE_KEY_FILE        or the path of a file that holds it
     LINE_KEY_ID                  key ID, when the key's JWK does not carry it
+    LINE_KEY_ID_FILE             or the path of a file that holds it
     LINE_OAUTH_BASE_URL          base URL, when it is not LINE's own
     LINE_OAUTH_ALLOW_PLAIN_HTTP  1 allows plain http toward hosts other than this one
 
@@ -235,7 +236,8 @@ func (f *clientFlags) setting(getenv func(string) string) func(variable string) 
 		if flag := flagOf[variable]; flag != "" && f.cmd.Flags().Changed(flag) {
 			return f.cmd.Flags().Lookup(flag).Value.String()
 		}
-		if variable == env.PrivateKey && f.cmd.Flags().Changed("private-key-file") {
+		if variable == env.PrivateKey && f.cmd.Flags().Changed("private-key-file") ||
+			variable == env.KeyIDFile && f.cmd.Flags().Changed("key-id") {
 			return ""
 		}
 		return getenv(variable)

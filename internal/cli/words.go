@@ -12,7 +12,7 @@ var inOurWords = strings.NewReplacer(
 	"(ChannelID, ", "(--channel-id or ",
 	"(ChannelSecret, ", "(",
 	"(Key, ", "(--private-key-file, ",
-	"(KeyID, ", "(--key-id or ",
+	"(KeyID, ", "(--key-id, ",
 	"BaseURL", "the base URL",
 	" (Authorization is for a gateway's credentials)", "",
 	"AllowPlainHTTP", "LINE_OAUTH_ALLOW_PLAIN_HTTP",

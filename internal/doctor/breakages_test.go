@@ -16,10 +16,14 @@ import (
 
 func breakages(key, other *rsa.PrivateKey) map[string]breakage {
 	rows := map[string]breakage{
-		"all is well":    {func(*patient) {}, "", "", ""},
-		"with a store":   {func(p *patient) { p.stored() }, "", "", ""},
-		"with TLS":       {func(p *patient) { p.env["SSL_CERT_FILE"] = p.secured() }, "", "", ""},
-		"with a proxy":   {func(p *patient) { p.proxied(200) }, "", "", ""},
+		"all is well":  {func(*patient) {}, "", "", ""},
+		"with a store": {func(p *patient) { p.stored() }, "", "", ""},
+		"with TLS":     {func(p *patient) { p.env["SSL_CERT_FILE"] = p.secured() }, "", "", ""},
+		"with a proxy": {func(p *patient) { p.proxied(200) }, "", "", ""},
+		"a key ID in a file": {func(p *patient) {
+			p.env["LINE_KEY_ID_FILE"] = p.write("key-id", []byte(p.env["LINE_KEY_ID"]))
+			delete(p.env, "LINE_KEY_ID")
+		}, "", "", ""},
 		"a secret alone": {func(p *patient) { delete(p.env, "LINE_PRIVATE_KEY_FILE"); delete(p.env, "LINE_KEY_ID") }, "", "", ""},
 		"a key alone":    {func(p *patient) { delete(p.env, "LINE_CHANNEL_SECRET") }, "", "", ""},
 
@@ -107,7 +111,16 @@ func settings(key *rsa.PrivateKey) map[string]breakage {
 		"others read it":          {func(p *patient) { p.mode(p.env["LINE_PRIVATE_KEY_FILE"], 0o644) }, "private key", `others can read or change .*key.pem \(mode 0644\)`, "^make its mode 0600: chmod 600 .*key.pem$"},
 		"key ID unset":            {set("LINE_KEY_ID", ""), "key ID", "LINE_KEY_ID is not set", "shows for the public key"},
 		"the secret for a key ID": {func(p *patient) { p.env["LINE_KEY_ID"] = strings.Repeat("5eC2e7", 6)[:32] }, "key registered", `does not know the key ID \[redacted\]`, ""},
-		"two key IDs":             {func(p *patient) { p.env["LINE_PRIVATE_KEY_FILE"] = p.write("kid.json", jwk(p.T, key, "another")) }, "key ID", "two key IDs", "remove the wrong one"},
+		"no key ID in its file": {func(p *patient) {
+			p.env["LINE_KEY_ID_FILE"] = p.write("key-id", nil)
+			delete(p.env, "LINE_KEY_ID")
+		}, "key ID", "the file of LINE_KEY_ID_FILE is empty", "write the value into it"},
+		"no file of the key ID": {func(p *patient) {
+			p.env["LINE_KEY_ID_FILE"] = "nothing"
+			delete(p.env, "LINE_KEY_ID")
+		}, "key ID", "LINE_KEY_ID_FILE: nothing", "a file that exists"},
+		"both key IDs": {set("LINE_KEY_ID_FILE", "x"), "key ID", "LINE_KEY_ID and LINE_KEY_ID_FILE are both set", "^unset one"},
+		"two key IDs":  {func(p *patient) { p.env["LINE_PRIVATE_KEY_FILE"] = p.write("kid.json", jwk(p.T, key, "another")) }, "key ID", "two key IDs", "remove the wrong one"},
 		"a short key": {func(p *patient) {
 			short, err := rsa.GenerateKey(rand.Reader, 1024)
 			if err != nil {

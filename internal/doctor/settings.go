@@ -49,8 +49,10 @@ func (e *examination) read(variables ...string) (lineoauth.Config, error) {
 		text, _ := trimmed(e.Getenv(variable))
 		madeUp[variable] = text
 	}
-	if madeUp[secretFile] != "" && !e.given(env.ChannelSecret) {
-		delete(madeUp, env.ChannelSecret)
+	for file, variable := range map[string]string{secretFile: env.ChannelSecret, env.KeyIDFile: env.KeyID} {
+		if madeUp[file] != "" && !e.given(variable) {
+			delete(madeUp, variable)
+		}
 	}
 	return lineoauth.ConfigFromEnv(func(name string) string { return madeUp[name] })
 }
@@ -155,8 +157,8 @@ func (e *examination) readByOthers(name, variable string) bool {
 
 func (e *examination) checkKeyID() {
 	const name = "key ID"
-	variable := env.KeyID
-	cfg, err := e.read(variable)
+	variables := []string{env.KeyID, env.KeyIDFile}
+	cfg, err := e.read(variables...)
 	key := e.settings.Key
 	if err == nil && key != nil {
 		_, err = e.client(lineoauth.Config{Key: key, KeyID: cfg.KeyID})
@@ -164,17 +166,20 @@ func (e *examination) checkKeyID() {
 	switch {
 	case key == nil:
 		e.skip(name, "there is no private key to use it with")
-	case !e.given(variable) && key.ID() == "":
-		e.fail(name, e.Named(variable)+" is not set, and the key does not carry it", "set it to the key ID that the LINE Developers Console shows for the public key")
+	case !e.given(variables...) && key.ID() == "":
+		e.fail(name, e.Named(variables[0])+" is not set, and the key does not carry it", "set it to the key ID that the LINE Developers Console shows for the public key")
+		e.settings.Key = nil
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
+		e.failWith(name, err, noFile)
 		e.settings.Key = nil
 	case err != nil:
 		e.failWith(name, err, "copy the key ID again")
 		e.settings.Key = nil
 	default:
-		if e.given(variable) {
+		if e.given(variables...) {
 			e.settings.KeyID = cfg.KeyID
 		}
-		if !e.decorated(name, variable) {
+		if !e.decorated(name, variables...) {
 			e.ok(name, "%s", e.shown(keyID(e.settings)))
 		}
 	}

@@ -21,6 +21,7 @@ const (
 	PrivateKey        = "LINE_PRIVATE_KEY"
 	PrivateKeyFile    = "LINE_PRIVATE_KEY_FILE"
 	KeyID             = "LINE_KEY_ID"
+	KeyIDFile         = "LINE_KEY_ID_FILE"
 	BaseURL           = "LINE_OAUTH_BASE_URL"
 	AllowPlainHTTP    = "LINE_OAUTH_ALLOW_PLAIN_HTTP"
 )
