@@ -47,6 +47,7 @@ type shared struct {
 	base  atomic.Pointer[judged]
 	clock *clock.Clock
 
+	asking chan struct{}               // has an element for each call of Config.Credentials
 	last   atomic.Pointer[Credentials] // that Config.Credentials returned
 	signed atomic.Pointer[signedAssertion]
 	skew   atomic.Int64 // how far LINE's clock is ahead of ours, in nanoseconds
@@ -78,6 +79,9 @@ func New(cfg Config) (*Client, error) {
 		s.apis[op] = newAPI(cfg, base)
 	}
 	s.own, _ = originOf(base)
+	if cfg.Credentials != nil {
+		s.asking = make(chan struct{}, maxAsking)
+	}
 	if given := (Credentials{cfg.ChannelSecret, cfg.Key, cfg.KeyID}); cfg.Credentials != nil && given != (Credentials{}) {
 		s.last.Store(&given)
 	}

@@ -45,7 +45,7 @@ type Config struct {
 	// Credentials, if set, returns the secret and key that are valid now, in place of
 	// the fields above, for those that change while the program runs: from a secret
 	// manager, or from files that are replaced ([CredentialsFromEnv]). It is called
-	// before each call that needs them, several times at once, with the Timeout; and
+	// before each call that needs them, up to 64 times at once, with the Timeout; and
 	// again when LINE refused what it returned, or the Key's signer failed, and if that
 	// is something else by then, the call is made with it. A Key may be made anew each
 	// time: the newest signs, though it is a change only if its public key or ID is. If

@@ -138,7 +138,7 @@ func (c *Client) renewCredentials(ctx context.Context) (*Client, error) {
 		ask, cancel = context.WithTimeout(ctx, c.cfg.Timeout)
 		defer cancel()
 	}
-	now, err := c.cfg.Credentials(ask)
+	now, err := c.askForCredentials(ask)
 	if err == nil {
 		err = now.check(c.cfg.SkipChecks)
 	}
@@ -158,6 +158,33 @@ func (c *Client) renewCredentials(ctx context.Context) (*Client, error) {
 	renewed := *c
 	renewed.current = last
 	return &renewed, nil
+}
+
+// maxAsking bounds the calls of Config.Credentials that are under way, or hang.
+const maxAsking = 64
+
+// askForCredentials waits no longer than ctx allows for a function that may not heed
+// it, as a library in C does not.
+func (c *Client) askForCredentials(ctx context.Context) (cr Credentials, err error) {
+	select {
+	case c.asking <- struct{}{}:
+	case <-ctx.Done():
+		return cr, ctx.Err()
+	}
+	told := make(chan struct{})
+	var got Credentials
+	var failed error
+	go func() {
+		defer func() { <-c.asking }()
+		got, failed = c.cfg.Credentials(ctx)
+		close(told)
+	}()
+	select {
+	case <-told:
+		return got, failed
+	case <-ctx.Done():
+		return cr, ctx.Err()
+	}
 }
 
 // adopt makes these the last credentials. Of the same key it takes the signer that

@@ -92,7 +92,7 @@ func TestExamplesListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.IsDir() && !bytes.Contains(list, []byte("| ["+e.Name()+"](")) {
+		if e.IsDir() && e.Name() != "internal" && !bytes.Contains(list, []byte("| ["+e.Name()+"](")) {
 			t.Errorf("examples/README.md has no line for %s", e.Name())
 		}
 	}

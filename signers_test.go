@@ -171,3 +171,59 @@ func jwkOf(t *testing.T, private *rsa.PrivateKey) []byte {
 	}
 	return public
 }
+
+// A function for credentials that hangs and does not heed its context, as a library
+// in C does, holds up nobody for longer than they wait.
+func TestCredentialsHang(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		release := make(chan struct{})
+		var hung, calls atomic.Int32
+		cfg := srv.Config()
+		good := lineoauth.Credentials{ChannelSecret: cfg.ChannelSecret, Key: cfg.Key, KeyID: cfg.KeyID}
+		var hang atomic.Bool
+		hang.Store(true)
+		cfg.ChannelSecret, cfg.Key, cfg.KeyID = lineoauth.Secret{}, nil, ""
+		cfg.Credentials = func(context.Context) (lineoauth.Credentials, error) {
+			calls.Add(1)
+			if hang.Load() {
+				hung.Add(1)
+				defer hung.Add(-1)
+				<-release
+			}
+			return good, nil
+		}
+		client := newClient(t, cfg)
+		issue := func(ctx context.Context) error { _, err := client.IssueStatelessChannelToken(ctx); return err }
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := issue(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != time.Second {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		start = time.Now()
+		if err := issue(t.Context()); !errors.Is(err, context.DeadlineExceeded) || time.Since(start) != lineoauth.DefaultTimeout {
+			t.Errorf("after %v: %v", time.Since(start), err)
+		}
+		hang.Store(false)
+		if err := issue(t.Context()); err != nil {
+			t.Error(err)
+		}
+		hang.Store(true)
+		if err := issue(t.Context()); err != nil {
+			t.Errorf("with the last credentials: %v", err)
+		}
+		var load sync.WaitGroup
+		for range 200 {
+			load.Go(func() { _ = issue(t.Context()) })
+		}
+		load.Wait()
+		if n := hung.Load(); n > 64 {
+			t.Errorf("%d calls hang", n)
+		}
+		close(release)
+		synctest.Wait()
+		if err := issue(t.Context()); err != nil || hung.Load() != 0 {
+			t.Errorf("once all is well: %v, %d calls hang", err, hung.Load())
+		}
+	})
+}
