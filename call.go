@@ -282,12 +282,6 @@ func (w *wire) unsent(err error) bool {
 	return errors.As(err, &dial) && dial.Op == "dial"
 }
 
-// takesPlace reports whether the operation issues a token of which a channel
-// may have 30.
-func (op Operation) takesPlace() bool {
-	return op == OpIssueChannelTokenByJWT || op == OpIssueChannelToken
-}
-
 // try sends a request once.
 func (c *Client) try(ctx context.Context, cl call, do send) (*answer, *Error) {
 	if c.cfg.Timeout > 0 {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -68,76 +69,35 @@ const (
 	form   = "application/x-www-form-urlencoded"
 )
 
+// Every call is what the document says of its operation.
 func TestWire(t *testing.T) {
-	type wire struct{ Request, ContentType, Body string }
-	const (
-		kind    = "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer"
-		issued  = `{"access_token":"t","token_type":"Bearer","expires_in":60,"key_id":"k"}`
-		living  = `{"client_id":"123","expires_in":60}`
-		signed  = "a.b+c/d="
-		escaped = "a.b%2Bc%2Fd%3D"
-	)
-	for op, tt := range map[lineoauth.Operation]struct {
-		answer string
-		call   func(context.Context, *lineoauth.Client) error
-		want   wire
-	}{
-		lineoauth.OpIssueStatelessChannelToken: {issued, func(ctx context.Context, c *lineoauth.Client) error {
-			_, err := c.IssueStatelessChannelToken(ctx)
-			return err
-		}, wire{"POST /oauth2/v3/token", form, "client_id=123&client_secret=s%2B%2F%3D%26&grant_type=client_credentials"}},
-		lineoauth.OpGetsAllValidChannelAccessTokenKeyIds: {`{"kids":[]}`, func(ctx context.Context, c *lineoauth.Client) error {
-			_, err := c.WithAssertion(signed).ValidChannelAccessTokenKeyIDs(ctx)
-			return err
-		}, wire{"GET /oauth2/v2.1/tokens/kid?" + kind + "&client_assertion=" + escaped, "", ""}},
-		lineoauth.OpIssueChannelTokenByJWT: {issued, func(ctx context.Context, c *lineoauth.Client) error {
-			_, err := c.WithAssertion(signed).IssueChannelToken(ctx, 0)
-			return err
-		}, wire{"POST /oauth2/v2.1/token", form, "client_assertion=" + escaped + "&" + kind + "&grant_type=client_credentials"}},
-		lineoauth.OpVerifyChannelTokenByJWT: {living, func(ctx context.Context, c *lineoauth.Client) error {
-			_, err := c.VerifyChannelToken(ctx, jws)
-			return err
-		}, wire{"GET /oauth2/v2.1/verify?access_token=" + jws, "", ""}},
-		lineoauth.OpRevokeChannelTokenByJWT: {"", func(ctx context.Context, c *lineoauth.Client) error {
-			return c.RevokeChannelToken(ctx, jws)
-		}, wire{"POST /oauth2/v2.1/revoke", form, "access_token=" + jws + "&client_id=123&client_secret=s%2B%2F%3D%26"}},
-		lineoauth.OpIssueChannelToken: {issued, func(ctx context.Context, c *lineoauth.Client) error {
-			_, err := c.IssueShortLivedChannelToken(ctx)
-			return err
-		}, wire{"POST /v2/oauth/accessToken", form, "client_id=123&client_secret=s%2B%2F%3D%26&grant_type=client_credentials"}},
-		lineoauth.OpVerifyChannelToken: {living, func(ctx context.Context, c *lineoauth.Client) error {
-			_, err := c.VerifyChannelToken(ctx, opaque)
-			return err
-		}, wire{"POST /v2/oauth/verify", form, "access_token=op%2Faque%2Btoken%3D"}},
-		lineoauth.OpRevokeChannelToken: {"", func(ctx context.Context, c *lineoauth.Client) error {
-			return c.RevokeChannelToken(ctx, opaque)
-		}, wire{"POST /v2/oauth/revoke", form, "access_token=op%2Faque%2Btoken%3D"}},
-	} {
-		t.Run(string(op), func(t *testing.T) {
-			var got []wire
+	const secret, signed = "s+/=&", "a.b+c/d="
+	doc := document(t)
+	for _, o := range calls {
+		t.Run(o.name, func(t *testing.T) {
+			d := doc[o.op]
+			values := url.Values{
+				"grant_type": {"client_credentials"}, "client_id": {"123"}, "client_secret": {secret}, "access_token": {o.text()},
+				"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {signed},
+			}
+			requests := 0
 			srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				body, err := io.ReadAll(r.Body)
-				if err != nil {
-					t.Error(err)
-				}
-				got = append(got, wire{r.Method + " " + r.RequestURI, r.Header.Get("Content-Type"), string(body)})
-				if len(got) == 1 && tt.answer != "" {
-					w.Header().Set("Content-Type", "application/json")
-					_, _ = io.WriteString(w, tt.answer)
-				} else if len(got) > 1 { // the verify after a revoke
+				if requests++; requests > 1 { // the verify after a revoke
 					w.WriteHeader(http.StatusBadRequest)
 					_, _ = io.WriteString(w, `{"error":"invalid_request"}`)
+					return
+				}
+				d.check(t, r, values)
+				if d.answer != nil {
+					w.Header().Set("Content-Type", "application/json")
+					_, _ = io.WriteString(w, d.example())
 				}
 			}))
 			defer srv.Close()
-			cfg := lineoauth.Config{ChannelID: "123", ChannelSecret: lineoauth.NewSecret("s+/=&")}
-			cfg.OperationURLs = map[lineoauth.Operation]string{op: srv.URL}
-			cfg.BaseURL = srv.URL
-			if err := tt.call(t.Context(), newClient(t, cfg)); err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tt.want, got[0]); diff != "" {
-				t.Errorf("request (-want +got):\n%s", diff)
+			cfg := lineoauth.Config{ChannelID: "123", ChannelSecret: lineoauth.NewSecret(secret), BaseURL: srv.URL}
+			cfg.OperationURLs = map[lineoauth.Operation]string{o.op: srv.URL}
+			if _, err := o.with(t.Context(), newClient(t, cfg), signed, o.text()); err != nil || requests == 0 {
+				t.Fatal(requests, err)
 			}
 		})
 	}

@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -257,38 +258,38 @@ func TestCallsNameWhatIsMissing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for name, tt := range map[string]struct {
-		cfg  lineoauth.Config
-		call func(*lineoauth.Client) error
-		want []string
-	}{
-		"v2.1": {lineoauth.Config{}, func(c *lineoauth.Client) error { _, err := c.IssueChannelToken(t.Context(), 0); return err },
-			[]string{"LINE_CHANNEL_ID", "LINE_PRIVATE_KEY", "LINE_KEY_ID"}},
-		"v2.1 without kid": {lineoauth.Config{ChannelID: "1", Key: key}, func(c *lineoauth.Client) error { _, err := c.IssueChannelToken(t.Context(), 0); return err },
-			[]string{"LINE_KEY_ID"}},
-		"stateless": {lineoauth.Config{}, func(c *lineoauth.Client) error { _, err := c.IssueStatelessChannelToken(t.Context()); return err },
-			[]string{"LINE_CHANNEL_ID", "LINE_CHANNEL_SECRET", "LINE_PRIVATE_KEY"}},
-		"short-lived": {lineoauth.Config{}, func(c *lineoauth.Client) error { _, err := c.IssueShortLivedChannelToken(t.Context()); return err },
-			[]string{"LINE_CHANNEL_ID", "LINE_CHANNEL_SECRET"}},
-		"key IDs": {lineoauth.Config{ChannelID: "1"}, func(c *lineoauth.Client) error { _, err := c.ValidChannelAccessTokenKeyIDs(t.Context()); return err },
-			[]string{"LINE_PRIVATE_KEY"}},
-		"revoke": {lineoauth.Config{}, func(c *lineoauth.Client) error { return c.RevokeChannelToken(t.Context(), jws) },
-			[]string{"LINE_CHANNEL_ID", "LINE_CHANNEL_SECRET"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			err := tt.call(newClient(t, tt.cfg))
-			if !errors.Is(err, lineoauth.ErrMissingCredentials) || !errors.Is(err, lineoauth.ErrInvalid) {
-				t.Fatalf("error = %v", err)
+	doc := document(t)
+	transport := fixed(400, http.Header{}, "{}")
+	nothing, nearly := newClient(t, lineoauth.Config{Transport: transport}), newClient(t, lineoauth.Config{ChannelID: "1", Key: key, Transport: transport})
+	for _, o := range calls {
+		t.Run(o.name, func(t *testing.T) {
+			fields := doc[o.op].fields()
+			assertion := slices.Contains(fields, "client_assertion")
+			needs := map[string]bool{
+				"LINE_CHANNEL_ID":     assertion || slices.Contains(fields, "client_id"),
+				"LINE_CHANNEL_SECRET": slices.Contains(fields, "client_secret"),
+				"LINE_PRIVATE_KEY":    assertion,
 			}
-			for _, want := range tt.want {
-				if !strings.Contains(err.Error(), want) {
-					t.Errorf("error = %v; want %q in it", err, want)
+			_, err := o.call(t.Context(), nothing, o.text())
+			for _, is := range []error{lineoauth.ErrMissingCredentials, lineoauth.ErrInvalid} {
+				if errors.Is(err, is) != needs["LINE_CHANNEL_ID"] {
+					t.Errorf("it sends %q; error = %v", fields, err)
 				}
+			}
+			for name, needed := range needs {
+				if strings.Contains(fmt.Sprint(err), name) != needed {
+					t.Errorf("it sends %q; error = %v", fields, err)
+				}
+			}
+			if !o.byAssertion {
+				return
+			}
+			if _, err := o.call(t.Context(), nearly, o.text()); !errors.Is(err, lineoauth.ErrMissingCredentials) || !strings.Contains(err.Error(), "LINE_KEY_ID") {
+				t.Errorf("without a key ID: %v", err)
 			}
 		})
 	}
-	client := newClient(t, lineoauth.Config{})
-	if _, err := client.VerifyChannelToken(t.Context(), ""); !errors.Is(err, lineoauth.ErrInvalid) {
+	if _, err := nothing.VerifyChannelToken(t.Context(), ""); !errors.Is(err, lineoauth.ErrInvalid) {
 		t.Errorf("verify of nothing: %v", err)
 	}
 }

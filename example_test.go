@@ -560,8 +560,8 @@ func ExampleConfig_authorization() {
 }
 
 func ExampleOperations() {
-	fmt.Println(len(lineoauth.Operations()), lineoauth.Operations()[0])
-	// Output: 8 issueStatelessChannelToken
+	fmt.Println(lineoauth.Operations()[0])
+	// Output: issueStatelessChannelToken
 }
 
 func ExampleParseKey() {

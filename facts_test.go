@@ -15,37 +15,16 @@ import (
 )
 
 // ask makes a call, of which a server's first answer is seen.
-func ask(ctx context.Context, c *lineoauth.Client, call string) error {
-	var err error
-	switch call {
-	case "stateless":
-		_, err = c.IssueStatelessChannelToken(ctx)
-	case "stateless-by-assertion":
-		_, err = c.WithAssertion("assertion").IssueStatelessChannelToken(ctx)
-	case "v2.1":
-		_, err = c.WithAssertion("assertion").IssueChannelToken(ctx, 0)
-	case "key-ids":
-		_, err = c.WithAssertion("assertion").ValidChannelAccessTokenKeyIDs(ctx)
-	case "short-lived":
-		_, err = c.IssueShortLivedChannelToken(ctx)
-	case "v2.1-verify":
-		_, err = c.VerifyChannelToken(ctx, jws)
-	case "v2-verify":
-		_, err = c.VerifyChannelToken(ctx, opaque)
-	case "v2.1-revoke":
-		err = c.RevokeChannelToken(ctx, jws)
-	case "v2-revoke":
-		err = c.RevokeChannelToken(ctx, opaque)
-	default:
-		panic(call)
-	}
+func ask(ctx context.Context, c *lineoauth.Client, name string) error {
+	o := calls[slices.IndexFunc(calls, func(o operationCall) bool { return o.name == name })]
+	_, err := o.with(ctx, c, "assertion", o.text())
 	return err
 }
 
 var (
-	byAssertion = []string{"v2.1", "stateless-by-assertion", "key-ids"}
-	bySecret    = []string{"stateless", "short-lived"}
-	ofTokens    = []string{"v2.1-verify", "v2-verify", "v2.1-revoke", "v2-revoke"}
+	byAssertion = namesOf(func(o operationCall) bool { return o.byAssertion })
+	ofTokens    = namesOf(func(o operationCall) bool { return o.token != "" })
+	bySecret    = namesOf(func(o operationCall) bool { return !o.byAssertion && o.token == "" })
 	allCalls    = slices.Concat(byAssertion, bySecret, ofTokens)
 )
 

@@ -82,62 +82,80 @@ func TestStatelessFormHasTheContractsFields(t *testing.T) {
 	}
 }
 
-// errorParser reads an answer's error.
-type errorParser func(status int, contentType, body string) (*gen.ErrorResponse, error)
-
-// parsers holds the parser of every operation, behind what they have in common.
-var parsers = map[string]errorParser{
-	"issueStatelessChannelToken":           errorOf(gen.ParseIssueStatelessChannelTokenResponse),
-	"getsAllValidChannelAccessTokenKeyIds": errorOf(gen.ParseGetsAllValidChannelAccessTokenKeyIDsResponse),
-	"issueChannelTokenByJWT":               errorOf(gen.ParseIssueChannelTokenByJWTResponse),
-	"verifyChannelTokenByJWT":              errorOf(gen.ParseVerifyChannelTokenByJWTResponse),
-	"revokeChannelTokenByJWT":              errorOf(gen.ParseRevokeChannelTokenByJWTResponse),
-	"issueChannelToken":                    errorOf(gen.ParseIssueChannelTokenResponse),
-	"verifyChannelToken":                   errorOf(gen.ParseVerifyChannelTokenResponse),
-	"revokeChannelToken":                   errorOf(gen.ParseRevokeChannelTokenResponse),
-}
-
-func errorOf[R interface{ GetJSONDefault() *gen.ErrorResponse }](parse func(*http.Response) (R, error)) errorParser {
-	return func(status int, contentType, body string) (*gen.ErrorResponse, error) {
-		r, err := read(parse, status, contentType, body)
-		if err != nil {
-			return nil, err
-		}
-		return r.GetJSONDefault(), nil
-	}
-}
-
 // The contract declares an error answer for one operation and in one shape.
 func TestEveryOperationReadsBothErrorShapes(t *testing.T) {
-	if len(parsers) != len(lineoauth.Operations()) {
-		t.Errorf("these are the parsers of %d operations, not of %d", len(parsers), len(lineoauth.Operations()))
-	}
-	for op, parse := range parsers {
-		t.Run(op, func(t *testing.T) {
-			got, err := parse(500, "application/json", `{"error":"e","error_description":"d"}`)
+	operations := make(map[reflect.Type]bool) // by what their responses are read into
+	for method := range reflect.TypeFor[*gen.ClientWithResponses]().Methods() {
+		if !strings.HasSuffix(method.Name, "WithResponse") {
+			continue
+		}
+		operations[method.Type.Out(0)] = true
+		t.Run(method.Name, func(t *testing.T) {
+			got, err := refused(t, method, 500, "application/json", `{"error":"e","error_description":"d"}`)
 			if err != nil || got == nil || got.Error != "e" || got.ErrorDescription != "d" {
 				t.Errorf("OAuth shape: %+v, %v", got, err)
 			}
 			// Whatever the document says of 400 for one operation.
-			got, err = parse(400, "application/json;charset=UTF-8", `{"error":"e"}`)
+			got, err = refused(t, method, 400, "application/json;charset=UTF-8", `{"error":"e"}`)
 			if err != nil || got == nil || got.Error != "e" {
 				t.Errorf("a status that the document may have: %+v, %v", got, err)
 			}
-			got, err = parse(404, "application/json", `{"message":"m","details":[{"message":"dm","property":"dp"}]}`)
+			got, err = refused(t, method, 404, "application/json", `{"message":"m","details":[{"message":"dm","property":"dp"}]}`)
 			if err != nil || got == nil || got.Message != "m" || len(got.Details) != 1 || got.Details[0].Property != "dp" {
 				t.Errorf("Messaging API shape: %+v, %v", got, err)
 			}
 		})
 	}
+	if len(operations) != len(lineoauth.Operations()) {
+		t.Errorf("%d operations were asked, not %d", len(operations), len(lineoauth.Operations()))
+	}
+}
+
+type doer func(*http.Request) (*http.Response, error)
+
+func (d doer) Do(req *http.Request) (*http.Response, error) { return d(req) }
+
+// refused calls a method of a client, with nothing in particular, and returns the error
+// that the answer is read as.
+func refused(t *testing.T, method reflect.Method, status int, contentType, body string) (*gen.ErrorResponse, error) {
+	t.Helper()
+	client, err := gen.NewClientWithResponses(gen.DefaultServerURL, gen.WithHTTPClient(doer(func(*http.Request) (*http.Response, error) {
+		return response(status, contentType, body), nil
+	})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []reflect.Value{reflect.ValueOf(client), reflect.ValueOf(t.Context())}
+	for i := len(args); i < method.Type.NumIn()-1; i++ { // the last are the editors
+		switch in := method.Type.In(i); in.Kind() {
+		case reflect.Interface:
+			args = append(args, reflect.ValueOf(http.NoBody))
+		case reflect.Pointer:
+			args = append(args, reflect.New(in.Elem()))
+		case reflect.String:
+			args = append(args, reflect.ValueOf("x").Convert(in))
+		default:
+			args = append(args, reflect.Zero(in))
+		}
+	}
+	out := method.Func.Call(args)
+	if err, _ := out[1].Interface().(error); err != nil {
+		return nil, err
+	}
+	return out[0].Interface().(interface{ GetJSONDefault() *gen.ErrorResponse }).GetJSONDefault(), nil
 }
 
 // read has a parser read a response.
 func read[R any](parse func(*http.Response) (R, error), status int, contentType, body string) (R, error) {
-	return parse(&http.Response{
+	return parse(response(status, contentType, body))
+}
+
+func response(status int, contentType, body string) *http.Response {
+	return &http.Response{
 		StatusCode: status,
 		Header:     http.Header{"Content-Type": {contentType}},
 		Body:       io.NopCloser(strings.NewReader(body)),
-	})
+	}
 }
 
 // A success without content is none.

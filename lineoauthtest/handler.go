@@ -3,6 +3,7 @@ package lineoauthtest
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"mime"
 	"net/http"
 	"net/url"
@@ -28,9 +29,21 @@ const (
 // handler answers the operations of the OpenAPI document.
 type handler struct {
 	*Server
-	// Has the operations that a newer document may add, none of which a request
-	// ever reaches.
-	api.ServerInterface
+	api.Unanswered // the operations without a method here
+}
+
+func (s *Server) routeOperations(answers api.ServerInterface) {
+	wrapper := &api.ServerInterfaceWrapper{Handler: answers, ErrorHandlerFunc: badParameter}
+	for _, route := range api.Routes() {
+		s.mux.HandleFunc(route.Pattern, func(w http.ResponseWriter, r *http.Request) { route.Serve(wrapper, w, r) })
+	}
+}
+
+// unanswered refuses a request for an operation that a newer document has added.
+func unanswered(w http.ResponseWriter, r *http.Request) {
+	bad := messageRefusal(http.StatusNotImplemented, fmt.Sprintf("the emulator has no answer to %s (%s) yet; a newer version of lineoauth may have one", operations[r.Pattern], r.Pattern))
+	bad.undocumented = true
+	bad.write(w)
 }
 
 // What the operations answer, in LINE's order.

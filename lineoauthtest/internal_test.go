@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/lineoauthtest/internal/api"
 )
 
 // Stateless tokens are kept up to a bound, and the oldest are forgotten.
@@ -39,6 +40,29 @@ func TestTokensAreBounded(t *testing.T) {
 	}
 	if len(s.byText) != maxStateless || len(c.tokens[lineoauth.Stateless]) != maxStateless || s.forgotten != 1 {
 		t.Errorf("%d and %d tokens are kept, %d forgotten", len(s.byText), len(c.tokens[lineoauth.Stateless]), s.forgotten)
+	}
+}
+
+// An operation that only the OpenAPI document has is refused with what to do.
+func TestUnansweredOperations(t *testing.T) {
+	s := NewUnstartedServer()
+	defer s.Close()
+	s.mux = http.NewServeMux()
+	s.routeOperations(api.Unanswered(unanswered))
+	for i, route := range api.Routes() {
+		fields := make(url.Values)
+		for _, name := range route.Fields {
+			fields.Set(name, "x")
+		}
+		method, path, _ := strings.Cut(route.Pattern, " ")
+		rec := httptest.NewRecorder()
+		s.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), method, path+"?"+fields.Encode(), nil))
+		if want := "no answer to " + route.Operation + " (" + route.Pattern + ") yet"; rec.Code != http.StatusNotImplemented || !strings.Contains(rec.Body.String(), want) {
+			t.Errorf("%s: %d %s", route.Operation, rec.Code, rec.Body)
+		}
+		if noted := s.State().Requests[i]; string(noted.Operation) != route.Operation || noted.Status != rec.Code || !noted.Undocumented {
+			t.Errorf("%s: %+v", route.Operation, noted)
+		}
 	}
 }
 

@@ -14,7 +14,6 @@ import (
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/gen"
 	"github.com/lineoauth/lineoauth/internal/pipe"
-	"github.com/lineoauth/lineoauth/lineoauthtest/internal/api"
 )
 
 // Server is the emulator. It is made by [NewServer] or [NewUnstartedServer] and
@@ -91,7 +90,7 @@ func NewUnstartedServer() *Server {
 		kept:     newKept(),
 	}
 	s.ownChannel = sync.OnceValue(s.newChannel)
-	api.HandlerWithOptions(handler{Server: s}, api.StdHTTPServerOptions{BaseRouter: s.mux, ErrorHandlerFunc: badParameter})
+	s.routeOperations(handler{s, unanswered})
 	s.routeMessaging()
 	for _, a := range adminEndpoints {
 		s.mux.HandleFunc(a.pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(s, w, r) })
@@ -219,8 +218,6 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.observe(w, r, op, requestID)
 	case strings.Contains(pattern, " "+adminPath):
 		s.mux.ServeHTTP(w, r)
-	case pattern != "": // of a newer document
-		lacking(http.StatusNotImplemented, r).write(w)
 	default:
 		// The mux says 404 or 405, but in plain text.
 		rec := httptest.NewRecorder()

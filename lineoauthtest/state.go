@@ -11,6 +11,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/internal/assertion"
+	"github.com/lineoauth/lineoauth/lineoauthtest/internal/api"
 )
 
 const (
@@ -19,25 +20,32 @@ const (
 	maskedValue        = "[redacted]"
 )
 
-// operations maps the server's routes to the names of their operations.
-var operations = map[string]lineoauth.Operation{
-	"POST /oauth2/v3/token":       lineoauth.OpIssueStatelessChannelToken,
-	"GET /oauth2/v2.1/tokens/kid": lineoauth.OpGetsAllValidChannelAccessTokenKeyIds,
-	"POST /oauth2/v2.1/token":     lineoauth.OpIssueChannelTokenByJWT,
-	"GET /oauth2/v2.1/verify":     lineoauth.OpVerifyChannelTokenByJWT,
-	"POST /oauth2/v2.1/revoke":    lineoauth.OpRevokeChannelTokenByJWT,
-	"POST /v2/oauth/accessToken":  lineoauth.OpIssueChannelToken,
-	"POST /v2/oauth/verify":       lineoauth.OpVerifyChannelToken,
-	"POST /v2/oauth/revoke":       lineoauth.OpRevokeChannelToken,
+// operations maps the server's routes to the names of their operations: those of the
+// OpenAPI document, and those of the Messaging API.
+var operations = func() map[string]lineoauth.Operation {
+	all := map[string]lineoauth.Operation{
+		"GET /v2/bot/info":                        OpGetBotInfo,
+		"GET /v2/bot/profile/{userId}":            OpGetProfile,
+		"POST /v2/bot/message/push":               OpPushMessage,
+		"POST /v2/bot/message/reply":              OpReplyMessage,
+		"POST /v2/bot/message/multicast":          OpMulticast,
+		"POST /v2/bot/message/broadcast":          OpBroadcast,
+		"GET /v2/bot/message/{messageId}/content": OpGetMessageContent,
+	}
+	for _, route := range api.Routes() {
+		all[route.Pattern] = lineoauth.Operation(route.Operation)
+	}
+	return all
+}()
 
-	"GET /v2/bot/info":                        OpGetBotInfo,
-	"GET /v2/bot/profile/{userId}":            OpGetProfile,
-	"POST /v2/bot/message/push":               OpPushMessage,
-	"POST /v2/bot/message/reply":              OpReplyMessage,
-	"POST /v2/bot/message/multicast":          OpMulticast,
-	"POST /v2/bot/message/broadcast":          OpBroadcast,
-	"GET /v2/bot/message/{messageId}/content": OpGetMessageContent,
-}
+// fieldNames are those of all fields that requests for the document's operations have.
+var fieldNames = func() (names []string) {
+	for _, route := range api.Routes() {
+		names = append(names, route.Fields...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}()
 
 // State is what the server knows at one moment. It holds no secret.
 type State struct {
@@ -240,8 +248,6 @@ func masked(r *http.Request) url.Values {
 	}
 	return fields
 }
-
-var fieldNames = []string{"grant_type", "client_assertion_type", "client_assertion", "client_id", "client_secret", "access_token"}
 
 // watchedWriter takes note of a request once its status is known.
 type watchedWriter struct {

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/getkin/kin-openapi/openapi3"
 )
 
 // specUpdate takes a newer document, from a file or URL: shows the difference,
@@ -77,7 +79,7 @@ func (r repository) update(ctx context.Context, from string, text []byte, w io.W
 	}
 	printHidden(w, hidden)
 	proposeEntry(w, changes)
-	return r.printLeft(ctx, from, text, w, broken != nil)
+	return printLeft(ctx, older, newer, w, broken != nil)
 }
 
 // undo tells how to undo an update of which something fails.
@@ -95,12 +97,12 @@ func (r repository) undo(ctx context.Context, what string) error {
 }
 
 // printLeft prints what no program can do.
-func (r repository) printLeft(ctx context.Context, from string, text []byte, w io.Writer, broken bool) error {
+func printLeft(ctx context.Context, older, newer source, w io.Writer, broken bool) error {
 	printf(w, "\n## Left to a person\n\n")
 	if broken {
 		printf(w, "- The changes above that break callers: allow each in %s, or do not take them.\n", allowlist)
 	}
-	if err := r.newOperations(ctx, from, text, w); err != nil {
+	if err := newOperations(ctx, older, newer, w); err != nil {
 		return err
 	}
 	printf(w, "- What no schema tells, in the descriptions above: limits, lifetimes, errors.\n"+
@@ -130,29 +132,33 @@ func (r repository) showDifference(ctx context.Context, path string, text []byte
 	return nil
 }
 
-// newOperations tells which operations the hand-written code does not know.
-func (r repository) newOperations(ctx context.Context, name string, text []byte, w io.Writer) error {
-	doc, err := parse(ctx, name, text)
+// newOperations tells which operations were not there before.
+func newOperations(ctx context.Context, older, newer source, w io.Writer) error {
+	before, err := parse(ctx, older.name, older.text)
 	if err != nil {
 		return err
 	}
-	known, err := os.ReadFile(filepath.Join(string(r), "operation.go"))
+	after, err := parse(ctx, newer.name, newer.text)
 	if err != nil {
 		return err
 	}
-	var missing []string
-	for _, item := range doc.Paths.Map() {
-		for _, operation := range item.Operations() {
-			if !bytes.Contains(known, []byte(`"`+operation.OperationID+`"`)) {
-				missing = append(missing, operation.OperationID)
-			}
+	known := operationIDs(before)
+	for _, id := range operationIDs(after) {
+		if !slices.Contains(known, id) {
+			printf(w, "- %s is new: package gen has it, and the emulator answers it with 501; give lineoauth.Client a method and the emulator an answer (CONTRIBUTING.md tells where).\n", id)
 		}
 	}
-	slices.Sort(missing)
-	for _, operation := range missing {
-		printf(w, "- %s is new: package gen has it; give lineoauth.Client a method and the emulator an answer (CONTRIBUTING.md tells where).\n", operation)
-	}
 	return nil
+}
+
+func operationIDs(doc *openapi3.T) (ids []string) {
+	for _, item := range doc.Paths.Map() {
+		for _, operation := range item.Operations() {
+			ids = append(ids, operation.OperationID)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // specProposal does specUpdate in a clone of what is committed. If a caller could

@@ -450,65 +450,102 @@ func (e *TooManyValuesForParamError) Error() string {
 	return fmt.Sprintf("Expected one value for %s, got %d", e.ParamName, e.Count)
 }
 
-// Handler creates http.Handler with routing matching OpenAPI spec.
-func Handler(si ServerInterface) http.Handler {
-	return HandlerWithOptions(si, StdHTTPServerOptions{})
+// A Route is where requests for an operation arrive.
+type Route struct {
+	Operation string   // its operationId
+	Pattern   string   // of [http.ServeMux]
+	Fields    []string // in the query and the body
+
+	// Serve reads the parameters of a request, and has it answered.
+	Serve func(*ServerInterfaceWrapper, http.ResponseWriter, *http.Request)
 }
 
-// ServeMux is an abstraction of [http.ServeMux].
-type ServeMux interface {
-	HandleFunc(pattern string, handler func(http.ResponseWriter, *http.Request))
-	http.Handler
-}
-
-type StdHTTPServerOptions struct {
-	BaseURL          string
-	BaseRouter       ServeMux
-	Middlewares      []MiddlewareFunc
-	ErrorHandlerFunc func(w http.ResponseWriter, r *http.Request, err error)
-}
-
-// HandlerFromMux creates http.Handler with routing matching OpenAPI spec based on the provided mux.
-func HandlerFromMux(si ServerInterface, m ServeMux) http.Handler {
-	return HandlerWithOptions(si, StdHTTPServerOptions{
-		BaseRouter: m,
-	})
-}
-
-func HandlerFromMuxWithBaseURL(si ServerInterface, m ServeMux, baseURL string) http.Handler {
-	return HandlerWithOptions(si, StdHTTPServerOptions{
-		BaseURL:    baseURL,
-		BaseRouter: m,
-	})
-}
-
-// HandlerWithOptions creates http.Handler with additional options
-func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.Handler {
-	m := options.BaseRouter
-
-	if m == nil {
-		m = http.NewServeMux()
+// Routes returns the routes of all operations.
+func Routes() []Route {
+	return []Route{
+		{
+			"revokeChannelTokenByJWT", "POST /oauth2/v2.1/revoke",
+			[]string{"access_token", "client_id", "client_secret"},
+			(*ServerInterfaceWrapper).RevokeChannelTokenByJWT,
+		},
+		{
+			"issueChannelTokenByJWT", "POST /oauth2/v2.1/token",
+			[]string{"client_assertion", "client_assertion_type", "grant_type"},
+			(*ServerInterfaceWrapper).IssueChannelTokenByJWT,
+		},
+		{
+			"getsAllValidChannelAccessTokenKeyIds", "GET /oauth2/v2.1/tokens/kid",
+			[]string{"client_assertion_type", "client_assertion"},
+			(*ServerInterfaceWrapper).GetsAllValidChannelAccessTokenKeyIds,
+		},
+		{
+			"verifyChannelTokenByJWT", "GET /oauth2/v2.1/verify",
+			[]string{"access_token"},
+			(*ServerInterfaceWrapper).VerifyChannelTokenByJWT,
+		},
+		{
+			"issueStatelessChannelToken", "POST /oauth2/v3/token",
+			[]string{"client_assertion", "client_assertion_type", "client_id", "client_secret", "grant_type"},
+			(*ServerInterfaceWrapper).IssueStatelessChannelToken,
+		},
+		{
+			"issueChannelToken", "POST /v2/oauth/accessToken",
+			[]string{"client_id", "client_secret", "grant_type"},
+			(*ServerInterfaceWrapper).IssueChannelToken,
+		},
+		{
+			"revokeChannelToken", "POST /v2/oauth/revoke",
+			[]string{"access_token"},
+			(*ServerInterfaceWrapper).RevokeChannelToken,
+		},
+		{
+			"verifyChannelToken", "POST /v2/oauth/verify",
+			[]string{"access_token"},
+			(*ServerInterfaceWrapper).VerifyChannelToken,
+		},
 	}
-	if options.ErrorHandlerFunc == nil {
-		options.ErrorHandlerFunc = func(w http.ResponseWriter, r *http.Request, err error) {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-		}
-	}
+}
 
-	wrapper := ServerInterfaceWrapper{
-		Handler:            si,
-		HandlerMiddlewares: options.Middlewares,
-		ErrorHandlerFunc:   options.ErrorHandlerFunc,
-	}
+// Unanswered has a method for each operation, all of which do what it does. A server
+// embeds it, and has methods of its own for what it answers.
+type Unanswered http.HandlerFunc
 
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/oauth2/v2.1/revoke", wrapper.RevokeChannelTokenByJWT)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/oauth2/v2.1/token", wrapper.IssueChannelTokenByJWT)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/oauth2/v2.1/tokens/kid", wrapper.GetsAllValidChannelAccessTokenKeyIds)
-	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/oauth2/v2.1/verify", wrapper.VerifyChannelTokenByJWT)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/oauth2/v3/token", wrapper.IssueStatelessChannelToken)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v2/oauth/accessToken", wrapper.IssueChannelToken)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v2/oauth/revoke", wrapper.RevokeChannelToken)
-	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/v2/oauth/verify", wrapper.VerifyChannelToken)
+// RevokeChannelTokenByJWT is for POST /oauth2/v2.1/revoke.
+func (u Unanswered) RevokeChannelTokenByJWT(w http.ResponseWriter, r *http.Request) {
+	u(w, r)
+}
 
-	return m
+// IssueChannelTokenByJWT is for POST /oauth2/v2.1/token.
+func (u Unanswered) IssueChannelTokenByJWT(w http.ResponseWriter, r *http.Request) {
+	u(w, r)
+}
+
+// GetsAllValidChannelAccessTokenKeyIds is for GET /oauth2/v2.1/tokens/kid.
+func (u Unanswered) GetsAllValidChannelAccessTokenKeyIds(w http.ResponseWriter, r *http.Request, _ GetsAllValidChannelAccessTokenKeyIdsParams) {
+	u(w, r)
+}
+
+// VerifyChannelTokenByJWT is for GET /oauth2/v2.1/verify.
+func (u Unanswered) VerifyChannelTokenByJWT(w http.ResponseWriter, r *http.Request, _ VerifyChannelTokenByJWTParams) {
+	u(w, r)
+}
+
+// IssueStatelessChannelToken is for POST /oauth2/v3/token.
+func (u Unanswered) IssueStatelessChannelToken(w http.ResponseWriter, r *http.Request) {
+	u(w, r)
+}
+
+// IssueChannelToken is for POST /v2/oauth/accessToken.
+func (u Unanswered) IssueChannelToken(w http.ResponseWriter, r *http.Request) {
+	u(w, r)
+}
+
+// RevokeChannelToken is for POST /v2/oauth/revoke.
+func (u Unanswered) RevokeChannelToken(w http.ResponseWriter, r *http.Request) {
+	u(w, r)
+}
+
+// VerifyChannelToken is for POST /v2/oauth/verify.
+func (u Unanswered) VerifyChannelToken(w http.ResponseWriter, r *http.Request) {
+	u(w, r)
 }
