@@ -53,9 +53,9 @@ test: fmt vet check ## everything that must pass: format, vet, regeneration, tes
 	code=0; wait "$$simulator" || code=1; simulator=; cat "$$log"; exit $$code
 
 .PHONY: test-contract
-test-contract: ## what takes longest: a corpus of changes judged, more variants of the OpenAPI document, its update with all tests, its proposal, a release
+test-contract: ## what takes longest: a corpus of changes judged, more variants of the OpenAPI document, a new operation with all tests, its update with all tests, its proposal, a release
 	$(GO) -C internal/tools test -vet=off -count 1 -run '^TestCorpus$$' ./contract -all
-	$(GO) test -v -vet=off -timeout 0 -run '^Test(Variants|README|APIDiff|Proposal|Release)' ./api -all
+	$(GO) test -v -vet=off -timeout 0 -run '^Test(Variants|NewOperation|README|APIDiff|Proposal|Release)' ./api -all
 
 .PHONY: test-node
 test-node: ## LINE's SDK for JavaScript against the emulator (Node 20 or newer)

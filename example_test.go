@@ -560,8 +560,14 @@ func ExampleConfig_authorization() {
 }
 
 func ExampleOperations() {
-	fmt.Println(lineoauth.Operations()[0])
-	// Output: issueStatelessChannelToken
+	for _, op := range lineoauth.Operations() {
+		if op == lineoauth.OpVerifyChannelToken || op == lineoauth.OpVerifyChannelTokenByJWT {
+			fmt.Println(op)
+		}
+	}
+	// Unordered output:
+	// verifyChannelTokenByJWT
+	// verifyChannelToken
 }
 
 func ExampleParseKey() {

@@ -663,7 +663,7 @@ func compareFaults(t *testing.T, seen []map[lineoauth.Operation]string, through 
 func grouped(seen map[lineoauth.Operation]string) string {
 	var texts []string
 	who := make(map[string][]string)
-	for _, op := range lineoauth.Operations() {
+	for _, op := range called() {
 		text, ok := seen[op]
 		if !ok {
 			continue
