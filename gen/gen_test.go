@@ -147,7 +147,9 @@ func refused(t *testing.T, method reflect.Method, status int, contentType, body 
 
 // read has a parser read a response.
 func read[R any](parse func(*http.Response) (R, error), status int, contentType, body string) (R, error) {
-	return parse(response(status, contentType, body))
+	rsp := response(status, contentType, body)
+	defer func() { _ = rsp.Body.Close() }()
+	return parse(rsp)
 }
 
 func response(status int, contentType, body string) *http.Response {
