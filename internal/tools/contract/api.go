@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/exp/apidiff"
 	"golang.org/x/tools/go/packages"
 )
 
@@ -81,23 +82,20 @@ func printWire(wire []change) (breaks bool) {
 }
 
 // printPackages prints what changed in packages, and reports whether anything
-// breaks Go programs, and whether there is anything.
+// breaks Go programs, and whether there is anything else.
 func printPackages(before, after map[string]*packages.Package) (breaks, changed bool) {
-	list := func(title string, changes []string) {
-		if len(changes) > 0 {
-			printf(os.Stdout, "\n%s:\n- %s\n", title, strings.Join(changes, "\n- "))
-		}
-	}
 	all := maps.Clone(before)
 	maps.Copy(all, after)
 	for _, path := range slices.Sorted(maps.Keys(all)) {
-		incompatible, compatible := packageChanges(before[path], after[path])
-		if len(incompatible)+len(compatible) > 0 {
-			printf(os.Stdout, "\n## %s\n", path)
+		changes := packageChanges(before[path], after[path])
+		if len(changes) == 0 {
+			continue
 		}
-		list("Incompatible changes", incompatible)
-		list("Compatible changes", compatible)
-		breaks, changed = breaks || len(incompatible) > 0, changed || len(compatible) > 0
+		text := apidiff.Report{Changes: changes}.String()
+		printf(os.Stdout, "\n## %s\n\n%s", path, strings.Replace(text, "\nCompatible", "\n\nCompatible", 1))
+		for _, c := range changes {
+			breaks, changed = breaks || !c.Compatible, changed || c.Compatible
+		}
 	}
 	return breaks, changed
 }
@@ -229,23 +227,16 @@ func (r repository) broken(ctx context.Context) []string {
 }
 
 // packageChanges compares a package. Either may be nil, for none.
-func packageChanges(older, newer *packages.Package) (incompatible, compatible []string) {
+func packageChanges(older, newer *packages.Package) []apidiff.Change {
 	switch {
 	case older == nil:
-		return nil, []string{"the package is new"}
+		return []apidiff.Change{{Message: "the package is new", Compatible: true}}
 	case newer == nil:
-		return []string{"the package is gone"}, nil
+		return []apidiff.Change{{Message: "the package is gone"}}
 	case len(newer.Errors) > 0:
-		return []string{"it does not compile; the places are below"}, nil
+		return []apidiff.Change{{Message: "it does not compile; the places are below"}}
 	}
-	for _, change := range goChanges(older.Types, newer.Types) {
-		if change.breaks {
-			incompatible = append(incompatible, change.text)
-		} else {
-			compatible = append(compatible, change.text)
-		}
-	}
-	return incompatible, compatible
+	return goChanges(older.Types, newer.Types)
 }
 
 // wireSince compares the document with that of a commit.

@@ -282,22 +282,16 @@ func (j *judge) Import(path string) (*types.Package, error) {
 	return nil, fmt.Errorf("%s was not loaded", path)
 }
 
-// A goChange is one that a Go program could notice.
-type goChange struct {
-	text   string // as apidiff tells it
-	breaks bool
-}
-
 // growing are the interfaces of package gen that get a method with each new
 // operation. Their comments tell so: nobody else implements them.
 var growing = regexp.MustCompile(`^Client(WithResponses)?Interface\.\w+: added$`)
 
-// goChanges returns what changed between two packages.
-func goChanges(older, newer *types.Package) (changes []goChange) {
+// goChanges returns what changed between two packages for Go programs.
+func goChanges(older, newer *types.Package) (changes []apidiff.Change) {
 	for _, c := range apidiff.Changes(older, newer).Changes {
-		grows := older.Name() == "gen" && growing.MatchString(c.Message)
-		if !slices.ContainsFunc(changes, func(other goChange) bool { return other.text == c.Message }) {
-			changes = append(changes, goChange{c.Message, !c.Compatible && !grows})
+		c.Compatible = c.Compatible || older.Name() == "gen" && growing.MatchString(c.Message)
+		if !slices.ContainsFunc(changes, func(other apidiff.Change) bool { return other.Message == c.Message }) {
+			changes = append(changes, c)
 		}
 	}
 	return append(changes, tagChanges(older, newer)...)
@@ -306,7 +300,7 @@ func goChanges(older, newer *types.Package) (changes []goChange) {
 // tagChanges tells of fields that keep their Go name and are others on the wire,
 // or have a tag less, which apidiff leaves out. That an empty one is left out is no
 // break.
-func tagChanges(older, newer *types.Package) (changes []goChange) {
+func tagChanges(older, newer *types.Package) (changes []apidiff.Change) {
 	for _, name := range older.Scope().Names() {
 		before, after := tags(older, name), tags(newer, name)
 		for _, field := range slices.Sorted(maps.Keys(before)) {
@@ -317,7 +311,7 @@ func tagChanges(older, newer *types.Package) (changes []goChange) {
 					continue // nothing reads it
 				}
 				if ok && was != "" && was != now {
-					changes = append(changes, goChange{fmt.Sprintf("%s.%s: the tag %s is %q, which was %q", name, field, format, now, was), true})
+					changes = append(changes, apidiff.Change{Message: fmt.Sprintf("%s.%s: the tag %s is %q, which was %q", name, field, format, now, was)})
 				}
 			}
 		}

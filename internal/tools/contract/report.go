@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"golang.org/x/exp/apidiff"
 )
 
 // specDiff prints what changed in the document since a git revision, or since a
@@ -194,22 +196,16 @@ var signature = regexp.MustCompile(`: changed from func\(.*`)
 func (c change) printGo(w io.Writer) {
 	const most = 6
 	ordered := slices.Clone(c.golang)
-	slices.SortStableFunc(ordered, func(a, b goChange) int {
-		switch {
-		case a.breaks == b.breaks:
-			return 0
-		case a.breaks:
-			return -1
-		}
-		return 1
+	slices.SortStableFunc(ordered, func(a, b apidiff.Change) int {
+		return strings.Compare(fmt.Sprint(a.Compatible), fmt.Sprint(b.Compatible)) // false first
 	})
 	for i, g := range ordered {
 		if i == most && len(ordered) > most+1 {
 			printf(w, "  - Go: %d more names\n", len(ordered)-most)
 			return
 		}
-		if "`"+g.text+"`" != c.what {
-			printf(w, "  - Go: %s\n", signature.ReplaceAllString(g.text, ": its signature changed"))
+		if "`"+g.Message+"`" != c.what {
+			printf(w, "  - Go: %s\n", signature.ReplaceAllString(g.Message, ": its signature changed"))
 		}
 	}
 }

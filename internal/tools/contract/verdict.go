@@ -10,6 +10,7 @@ import (
 	"unicode"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"golang.org/x/exp/apidiff"
 )
 
 // A change is one that a caller could notice: on the wire, in Go, or both.
@@ -18,7 +19,7 @@ type change struct {
 	also   []string // more operations, which share the schema that changed
 	what   string
 	wire   bool // it breaks callers of the wire
-	golang []goChange
+	golang []apidiff.Change
 }
 
 // String is how api/breaking.txt names it.
@@ -26,7 +27,7 @@ func (c change) String() string { return c.where + " " + c.what }
 
 // breaksGo reports whether it breaks Go programs.
 func (c change) breaksGo() bool {
-	return slices.ContainsFunc(c.golang, func(g goChange) bool { return g.breaks })
+	return slices.ContainsFunc(c.golang, func(g apidiff.Change) bool { return !g.Compatible })
 }
 
 func (c change) breaks() bool { return c.wire || c.breaksGo() }
@@ -70,7 +71,7 @@ func (j *judge) compare(older, newer source) ([]change, error) {
 		return nil, err
 	}
 	if none != nil && before != nil {
-		changes = append(changes, change{where: "package gen", what: "no longer generates", golang: []goChange{{none.Error(), true}}})
+		changes = append(changes, change{where: "package gen", what: "no longer generates", golang: []apidiff.Change{{Message: none.Error()}}})
 	}
 	if before == nil || after == nil {
 		return sorted(changes), nil
@@ -184,8 +185,8 @@ func (p places) of(message string) (where []string, field string) {
 
 // attach puts a change of Go to the change of the document that it comes from, or
 // to those of the operation; else it stands by itself.
-func (p places) attach(changes []change, g goChange) []change {
-	where, field := p.of(g.text)
+func (p places) attach(changes []change, g apidiff.Change) []change {
+	where, field := p.of(g.Message)
 	best, score := -1, 0
 	for i, c := range changes {
 		s := 0
@@ -195,7 +196,7 @@ func (p places) attach(changes []change, g goChange) []change {
 		if s > 0 && field != "" && slices.ContainsFunc(quoted(c.what), func(name string) bool { return fold(name) == field }) {
 			s = 3
 		}
-		if strings.HasPrefix(g.text, "DefaultServerURL") && strings.Contains(c.what, "first server") || strings.Contains(g.text, "Server") && c.where == "servers" {
+		if strings.HasPrefix(g.Message, "DefaultServerURL") && strings.Contains(c.what, "first server") || strings.Contains(g.Message, "Server") && c.where == "servers" {
 			s = max(s, 2)
 		}
 		if s > score {
@@ -203,7 +204,7 @@ func (p places) attach(changes []change, g goChange) []change {
 		}
 	}
 	if best < 0 {
-		own := change{where: "package gen", what: "`" + g.text + "`", golang: []goChange{g}}
+		own := change{where: "package gen", what: "`" + g.Message + "`", golang: []apidiff.Change{g}}
 		if len(where) > 0 {
 			own.where = where[0]
 		}
