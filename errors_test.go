@@ -182,7 +182,7 @@ func TestErrorBodiesOfTheOtherForm(t *testing.T) {
 		form string
 		want string
 	}{
-		"v2.1 revoke, not a JWS":     {"/oauth2/v2.1/revoke", "&access_token=opaque", "The access token not JWS"},
+		"v2.1 revoke, not a JWS":     {"/oauth2/v2.1/revoke", "&access_token=" + strings.Repeat("A", 171) + "%3D", "The access token not JWS"},
 		"v2.1 revoke, malformed JWS": {"/oauth2/v2.1/revoke", "&access_token=a.b.c", "The access token malformed"},
 		"v2.1 verify, not a JWS":     {"/oauth2/v2.1/verify?access_token=opaque", "", "The access token not JWS"},
 	} {
