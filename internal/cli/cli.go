@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/signal"
 	"regexp"
-	"runtime"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -309,7 +308,7 @@ func (a *app) warnOfReaders(secret, given string) {
 		return
 	}
 	info, err := os.Stat(path)
-	if err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
+	if err != nil || !env.Exposed(info) {
 		return
 	}
 	a.warn(fmt.Errorf("others can read or change the %s in %q; make its mode 0600", secret, path))

@@ -42,8 +42,9 @@ other Host are refused, and those with an Origin, as web pages make them.
 
 GET /_proxy/health answers 200 while there is a valid token, else 503; GET
 /_proxy/metrics is for Prometheus. v2.1 and short-lived tokens are shared by a store,
-as "lineoauth token" does; stateless tokens are if --store is given. On SIGTERM it
-finishes the requests that are under way, and ends within 10 seconds.`,
+as "lineoauth token" does; stateless tokens are if --store is given. A secret or key
+that is replaced in its file is used from the next token on. On SIGTERM it finishes
+the requests that are under way, and ends within 10 seconds.`,
 		Example: `  # a bot whose base URL is http://127.0.0.1:8081 needs no token
   lineoauth proxy --listen 127.0.0.1:8081 --log
 
@@ -89,10 +90,12 @@ finishes the requests that are under way, and ends within 10 seconds.`,
 // proxySource returns the source of a proxy's tokens, and has cfg lead to where they
 // are from.
 func (a *app) proxySource(flags *clientFlags, wanted *tokenFlags, stored *storeFlag, cfg *proxy.Config) (*lineoauth.Source, error) {
+	var line lineoauth.Config
 	client, err := a.client(flags, func(c *lineoauth.Config) {
 		cfg.BaseURL = c.BaseURL
 		c.Transport = cfg.Transport
 		c.OnEvent = (&changes{app: a}).note
+		line = *c
 	})
 	if err != nil {
 		return nil, err
@@ -104,6 +107,15 @@ func (a *app) proxySource(flags *clientFlags, wanted *tokenFlags, stored *storeF
 			return nil, err
 		}
 		settings.Store = store
+	}
+	source, err := client.Source(settings) // which says what is missing now
+	if err != nil || line.ChannelSecret.IsZero() && line.Key == nil {
+		return source, err
+	}
+	_ = source.Close()
+	line.Credentials = lineoauth.CredentialsFromEnv(flags.setting(a.getenv))
+	if client, err = lineoauth.New(line); err != nil {
+		return nil, err
 	}
 	return client.Source(settings)
 }
@@ -221,7 +233,8 @@ type changes struct {
 
 func (c *changes) note(e lineoauth.Event) {
 	said := ""
-	if e.Kind == lineoauth.EventStoreFailed || e.Kind == lineoauth.EventRefreshFailed {
+	switch e.Kind {
+	case lineoauth.EventStoreFailed, lineoauth.EventRefreshFailed, lineoauth.EventCredentialsFailed:
 		said = e.Err.Error()
 	}
 	c.mu.Lock()

@@ -6,14 +6,17 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
@@ -84,6 +87,79 @@ func TestProxyEnds(t *testing.T) {
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("%v: %v", sig, err)
 		}
+	}
+}
+
+// A secret that Kubernetes mounts anew, by the swap of a link, is used for the next
+// token.
+func TestProxyTakesMountedSecrets(t *testing.T) {
+	t.Parallel()
+	line := lineoauthtest.NewServer()
+	defer line.Close()
+	dir := t.TempDir()
+	mount := func(version, secret string) {
+		t.Helper()
+		if err := errors.Join(
+			os.Mkdir(filepath.Join(dir, version), 0o700),
+			os.WriteFile(filepath.Join(dir, version, "secret"), []byte(secret+"\n"), 0o600),
+			os.Symlink(version, filepath.Join(dir, "..tmp")),
+			os.Rename(filepath.Join(dir, "..tmp"), filepath.Join(dir, "..data")),
+		); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mount("..1", line.Channel().Secret)
+	if err := os.Symlink(filepath.Join("..data", "secret"), filepath.Join(dir, "secret")); err != nil {
+		t.Fatal(err)
+	}
+	cmd := process("proxy", "--listen", "0")
+	cmd.Env = append(cmd.Env, "LINE_OAUTH_BASE_URL="+line.URL,
+		"LINE_CHANNEL_ID="+line.Channel().ID, "LINE_CHANNEL_SECRET_FILE="+filepath.Join(dir, "secret"))
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var ready proxying
+	if err := json.NewDecoder(out).Decode(&ready); err != nil {
+		t.Fatal(err)
+	}
+	status := func() int {
+		rsp, err := http.Get(ready.URL + "/v2/bot/info")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = rsp.Body.Close()
+		return rsp.StatusCode
+	}
+	if got := status(); got != http.StatusOK {
+		t.Errorf("%d with the first secret", got)
+	}
+	secret := line.Channel().ReissueSecret("")
+	mount("..2", secret)
+	line.Advance(15 * time.Minute) // the next request needs another token
+	if got := status(); got != http.StatusOK {
+		t.Errorf("%d with the next secret", got)
+	}
+	if err := os.Remove(filepath.Join(dir, "secret")); err != nil {
+		t.Fatal(err)
+	}
+	line.Advance(15 * time.Minute)
+	if got := status(); got != http.StatusOK {
+		t.Errorf("%d without a secret in the file, where the last one is still good", got)
+	}
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	if said := stderr.String(); !strings.Contains(said, "warning: getting the credentials: ") || strings.Contains(said, secret) {
+		t.Errorf("standard error is %q", said)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"regexp"
-	"runtime"
 	"strings"
 	"syscall"
 	"unicode"
@@ -148,7 +147,7 @@ func (e *examination) checkPrivateKey() {
 func (e *examination) readByOthers(name, variable string) bool {
 	path, _ := trimmed(e.Getenv(variable))
 	info, err := os.Stat(path)
-	if path == "" || err != nil || runtime.GOOS == "windows" || !info.Mode().IsRegular() || info.Mode().Perm()&0o077 == 0 {
+	if path == "" || err != nil || !env.Exposed(info) {
 		return false
 	}
 	e.fail(name, fmt.Sprintf("others can read or change %s (mode %04o)", path, info.Mode().Perm()), "make its mode 0600: chmod 600 "+path)

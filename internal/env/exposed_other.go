@@ -1,0 +1,14 @@
+//go:build !unix
+
+package env
+
+import (
+	"io/fs"
+	"runtime"
+)
+
+// Exposed reports whether others can read or change a secret's file. On Windows its
+// mode does not tell.
+func Exposed(file fs.FileInfo) bool {
+	return runtime.GOOS != "windows" && file.Mode().IsRegular() && file.Mode().Perm()&0o077 != 0
+}

@@ -1,0 +1,26 @@
+//go:build unix
+
+package env
+
+import (
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// Exposed reports whether others than those who are meant to can read or change a
+// secret's file. One of another user's that its group can read is none: this process
+// reads it by that group, as what Kubernetes mounts for one that is not root, or by an
+// access list, whose mask stands in the group's place, as with systemd's credentials.
+func Exposed(file fs.FileInfo) bool { return exposed(file, os.Geteuid()) }
+
+func exposed(file fs.FileInfo, user int) bool {
+	if !file.Mode().IsRegular() {
+		return false
+	}
+	meant := fs.FileMode(0o600)
+	if stat, ok := file.Sys().(*syscall.Stat_t); ok && user != 0 && int(stat.Uid) != user {
+		meant = 0o640
+	}
+	return file.Mode().Perm()&0o077&^meant != 0
+}
