@@ -23,7 +23,10 @@ export BASE FROM VERSION GO
 RACE ?= $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
 # The modules of this repository, each with a go.mod of its own.
-MODULES = . bench examples internal/interop internal/man internal/tools store/redisstore store/redisstore/internal/fleet
+MODULES = . bench examples examples/deploy internal/interop internal/man internal/tools store/redisstore store/redisstore/internal/fleet
+
+# Among them what takes minutes to compile the first time; test-examples has it.
+SLOW = examples/deploy
 
 # Where everything has to compile, and where store/redisstore is tried: one of
 # each sort. On plan9 miniredis, which its tests use, does not build. What is
@@ -46,7 +49,7 @@ test: fmt vet check ## everything that must pass: format, vet, regeneration, tes
 	@set -e; log=$$(mktemp); simulator=; trap 'rm -f "$$log"; [ -z "$$simulator" ] || kill "$$simulator" 2>/dev/null || :' EXIT; \
 	echo "+ $(GO) test ./internal/simulate, beside the others and without the race detector"; \
 	$(GO) test -vet=off ./internal/simulate >"$$log" 2>&1 & simulator=$$!; \
-	for module in $(MODULES); do \
+	for module in $(filter-out $(SLOW),$(MODULES)); do \
 		packages=$$($(GO) -C $$module list ./... | grep -v '/internal/simulate$$'); \
 		race="$(RACE)"; [ $$module != internal/tools ] || race=; \
 		(set -x; $(GO) -C $$module test -vet=off $$race -timeout 30m $$packages); done; \
@@ -68,7 +71,8 @@ test-node: ## LINE's SDK for JavaScript against the emulator (Node 20 or newer)
 	LINEOAUTH="$$bin/lineoauth" node --test
 
 .PHONY: test-examples
-test-examples: ## the examples in TypeScript (Node 20 or newer) and Python against the emulator
+test-examples: ## the deployments, and the examples in TypeScript (Node 20 or newer) and Python, against the emulator
+	@set -e; for module in $(SLOW); do (set -x; $(GO) -C $$module test ./...); done
 	@set -e; bin=$$(mktemp -d); trap 'rm -rf "$$bin"' EXIT; export LINEOAUTH="$$bin/lineoauth"; \
 	(set -x; $(GO) build -o "$$LINEOAUTH" ./cmd/lineoauth); \
 	if python3 -c '' 2>/dev/null; then (set -x; cd examples/python && python3 -B -m unittest test_bot.py); \
@@ -95,7 +99,8 @@ fmt: ## fail if gofmt would change a file
 
 .PHONY: vet
 vet: ## go vet, and go.mod files that are tidy
-	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module vet $(RACE) ./...; $(GO) -C $$module mod tidy -diff); done
+	@set -e; for module in $(filter-out $(SLOW),$(MODULES)); do (set -x; $(GO) -C $$module vet $(RACE) ./...); done
+	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module mod tidy -diff); done
 
 .PHONY: platforms
 platforms: export CGO_ENABLED = 0
