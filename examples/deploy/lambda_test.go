@@ -25,8 +25,8 @@ func TestLambda(t *testing.T) {
 	w := newWorld(t, "secret")
 	next, answers := make(chan events.LambdaFunctionURLRequest), make(chan events.LambdaFunctionURLResponse, 1)
 	runtime := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		switch path := strings.TrimPrefix(r.URL.Path, "/2018-06-01/runtime/"); {
-		case path == "invocation/next":
+		switch strings.TrimPrefix(r.URL.Path, "/2018-06-01/runtime/") {
+		case "invocation/next":
 			select {
 			case event := <-next:
 				rw.Header().Set("Lambda-Runtime-Aws-Request-Id", "1")
@@ -34,7 +34,7 @@ func TestLambda(t *testing.T) {
 				_ = json.NewEncoder(rw).Encode(event)
 			case <-r.Context().Done():
 			}
-		case path == "invocation/1/response":
+		case "invocation/1/response":
 			var answer events.LambdaFunctionURLResponse
 			if err := json.NewDecoder(r.Body).Decode(&answer); err != nil {
 				t.Error(err)
@@ -43,7 +43,7 @@ func TestLambda(t *testing.T) {
 			answers <- answer
 		default:
 			text, _ := io.ReadAll(r.Body)
-			t.Errorf("it calls %s: %s", path, text)
+			t.Errorf("it calls %s: %s", r.URL.Path, text)
 		}
 	}))
 	defer runtime.Close()

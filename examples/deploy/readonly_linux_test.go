@@ -1,10 +1,13 @@
 package deploy
 
 import (
+	"errors"
 	"io/fs"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -36,66 +39,21 @@ func TestReadOnlyRoot(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t, "secret", "8081")
-			root := t.TempDir()
-			program, err := os.ReadFile(is.program())
-			if err != nil {
-				t.Fatal(err)
-			}
-			write := func(name string, data []byte, mode os.FileMode) {
-				t.Helper()
-				path := filepath.Join(root, name)
-				if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(path, data, mode); err != nil {
-					t.Fatal(err)
-				}
-			}
-			write(is.entrypoint, program, 0o555)
 			env := environment(t, c)
-			write(env["LINE_CHANNEL_SECRET_FILE"], []byte("secret"), 0o444)
-			write("run/secrets/line/private-key.json", []byte(w.registerKey()), 0o444)
-			write("tmp/none", nil, 0o444)
-			write("store/none", nil, 0o444)
 			env["LINE_OAUTH_BASE_URL"] = w.line.URL
 			if test.store {
 				env["LINE_PRIVATE_KEY_FILE"] = "/run/secrets/line/private-key.json"
 			}
+			root := w.root(is, env["LINE_CHANNEL_SECRET_FILE"])
 			before := modes(t, root, map[bool]os.FileMode{false: 0o555, true: 0o777}[test.writable])
-			store := filepath.Join(root, "store")
 			if test.store {
-				if os.Getuid() == 0 {
-					err = os.Chown(store, uid, uid)
-				}
-				if err == nil {
-					err = os.Chmod(store, 0o700) //nolint:gosec // a folder
-				}
-				if err != nil {
-					t.Fatal(err)
-				}
+				own(t, filepath.Join(root, "store"), uid)
 			}
-
 			args := []string{is.entrypoint}
-			for _, a := range append(append([]string{}, c.Args...), test.args...) {
+			for _, a := range slices.Concat(c.Args, test.args) {
 				args = append(args, w.here(a))
 			}
-			cmd := testproc.Command(t, "/bin/true")
-			cmd.Path, cmd.Args, cmd.Dir = args[0], args, "/"
-			cmd.SysProcAttr.Chroot = root
-			for name, value := range env {
-				cmd.Env = append(cmd.Env, name+"="+value)
-			}
-			if os.Getuid() == 0 {
-				cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)} //nolint:gosec // 65532
-			} else {
-				cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
-				cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: os.Getuid(), Size: 1}}
-				cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: os.Getgid(), Size: 1}}
-				if err := testproc.Command(t, "unshare", "--user", "true").Run(); err != nil {
-					t.Skip("this user can have no user namespace: ", err)
-				}
-			}
-			proxy := await(t, cmd, "")
+			proxy := await(t, contained(t, root, uid, args, env), "")
 			if got := w.push("http://"+w.here("127.0.0.1:8081"), "localhost"); got != http.StatusOK {
 				t.Errorf("a push is answered with %d", got)
 			}
@@ -105,8 +63,7 @@ func TestReadOnlyRoot(t *testing.T) {
 			}
 			after := modes(t, root, 0o755)
 			for name := range after {
-				inStore := test.store && strings.HasPrefix(name, "store/")
-				if !before[name] && !inStore {
+				if !before[name] && (!test.store || !strings.HasPrefix(name, "store/")) {
 					t.Errorf("it wrote %s", name)
 				}
 			}
@@ -115,6 +72,60 @@ func TestReadOnlyRoot(t *testing.T) {
 			}
 		})
 	}
+}
+
+// root is a file system with the program, its secrets, and empty folders.
+func (w *world) root(is image, secretFile string) string {
+	w.Helper()
+	root := w.TempDir()
+	for name, text := range map[string]string{
+		is.entrypoint:                       read(w.T, is.program()),
+		secretFile:                          "secret",
+		"run/secrets/line/private-key.json": w.registerKey(),
+		"tmp/none":                          "",
+		"store/none":                        "",
+	} {
+		path := filepath.Join(root, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o555)); err != nil {
+			w.Fatal(err)
+		}
+	}
+	return root
+}
+
+// own gives a folder to a user, alone.
+func own(t *testing.T, folder string, uid int) {
+	t.Helper()
+	if os.Getuid() == 0 {
+		if err := os.Chown(folder, uid, uid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Chmod(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// contained is a command in a file system of its own, by a user who is not root.
+func contained(t *testing.T, root string, uid int, args []string, env map[string]string) *exec.Cmd {
+	t.Helper()
+	cmd := testproc.Command(t, "/bin/true")
+	cmd.Path, cmd.Args, cmd.Dir = args[0], args, "/"
+	for name, value := range env {
+		cmd.Env = append(cmd.Env, name+"="+value)
+	}
+	cmd.SysProcAttr.Chroot = root
+	if os.Getuid() == 0 {
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
+		return cmd
+	}
+	if err := testproc.Command(t, "unshare", "--user", "true").Run(); err != nil {
+		t.Skip("this user can have no user namespace: ", err)
+	}
+	cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWUSER
+	cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: os.Getuid(), Size: 1}}
+	cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: uid, HostID: os.Getgid(), Size: 1}}
+	return cmd
 }
 
 // modes gives all folders a mode, and returns what there is.

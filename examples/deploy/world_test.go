@@ -10,7 +10,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -215,17 +214,6 @@ func (p *process) stop() {
 	}
 }
 
-// get asks for the status of a page, by a Host header if one is given.
-func (w *world) get(url, host string) int {
-	w.Helper()
-	r, err := http.NewRequestWithContext(w.Context(), http.MethodGet, url, nil)
-	if err != nil {
-		w.Fatal(err)
-	}
-	r.Host = host
-	return status(w.T, r)
-}
-
 func status(t *testing.T, r *http.Request) int {
 	t.Helper()
 	rsp, err := http.DefaultClient.Do(r)
@@ -285,13 +273,6 @@ func read(t *testing.T, name string) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-func decode(t *testing.T, text []byte, into any) {
-	t.Helper()
-	if err := json.Unmarshal(text, into); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
 }
 
 // needTool skips a test where a program is missing, and fails it where
