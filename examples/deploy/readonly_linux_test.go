@@ -101,7 +101,7 @@ func own(t *testing.T, folder string, uid int) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Chmod(folder, 0o700); err != nil {
+	if err := os.Chmod(folder, 0o700); err != nil { //nolint:gosec // a folder
 		t.Fatal(err)
 	}
 }
@@ -116,7 +116,7 @@ func contained(t *testing.T, root string, uid int, args []string, env map[string
 	}
 	cmd.SysProcAttr.Chroot = root
 	if os.Getuid() == 0 {
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)} //nolint:gosec // 65532
 		return cmd
 	}
 	if err := testproc.Command(t, "unshare", "--user", "true").Run(); err != nil {
