@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -39,11 +40,18 @@ func newLine(t *testing.T) *line {
 	return (&line{T: t, srv: srv, fits: document(t)}).on(srv.Channel())
 }
 
+// parsed is the document, read once: that takes longer than most tests here.
+var parsed = once(util.LoadSwagger, "../api/channel-access-token.yml")
+
+func once[T any](load func(string) (T, error), path string) func() (T, error) {
+	return sync.OnceValues(func() (T, error) { return load(path) })
+}
+
 // document returns a check of 200 answers by their schema in the OpenAPI
 // document.
 func document(t *testing.T) func(method, path string, body any) error {
 	t.Helper()
-	doc, err := util.LoadSwagger("../api/channel-access-token.yml")
+	doc, err := parsed()
 	if err != nil {
 		t.Fatal(err)
 	}
