@@ -42,23 +42,42 @@ GOFILES = $(shell git ls-files --cached --others --exclude-standard '*.go' | gre
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-17s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Under the race detector, a process takes a second to end unless it is told not to.
+export GORACE ?= atexit_sleep_ms=0
+
+# Without what only a debugger reads, which takes a quarter of the linker's time.
+TESTFLAGS = -vet=off -ldflags=-w -timeout 30m
+
+# What make test runs without the race detector, which make test-contract has: what
+# has no goroutines of its own, and what starts hundreds of programs, whose parts are
+# tested with it where they are. The scripts of the command line are of that sort, too.
+PLAIN = ./api ./internal/simulate ./lineoauthtest/conformance
+PLAIN_MODULES = bench examples internal/interop internal/man internal/tools store/redisstore/internal/fleet
+RACED_MODULES = $(filter-out . $(PLAIN_MODULES) $(SLOW),$(MODULES))
+
 .PHONY: test
-# The tools have no goroutines, and their tests compile much Go.
-test: fmt vet check ## everything that must pass: format, vet, regeneration, tests with the race detector
+test: fmt vet check ## everything that must pass: format, vet, regeneration, tests, with the race detector where goroutines are
 	@[ -n "$(RACE)" ] || echo "the tests run without the race detector, which needs a C compiler"
-	@set -e; log=$$(mktemp); simulator=; trap 'rm -f "$$log"; [ -z "$$simulator" ] || kill "$$simulator" 2>/dev/null || :' EXIT; \
-	echo "+ $(GO) test ./internal/simulate, beside the others and without the race detector"; \
-	$(GO) test -vet=off ./internal/simulate >"$$log" 2>&1 & simulator=$$!; \
-	for module in $(filter-out $(SLOW),$(MODULES)); do \
-		packages=$$($(GO) -C $$module list ./... | grep -v '/internal/simulate$$'); \
-		race="$(RACE)"; [ $$module != internal/tools ] || race=; \
-		(set -x; $(GO) -C $$module test -vet=off $$race -timeout 30m $$packages); done; \
-	code=0; wait "$$simulator" || code=1; simulator=; cat "$$log"; exit $$code
+	@$(MAKE) --no-print-directory -j 2 test-raced test-plain
+
+# Tests that run make do not take part in the -j of the one above.
+.PHONY: test-raced test-plain
+test-raced:
+	@export MAKEFLAGS=; packages=$$($(GO) list ./... | grep -vE '/(api|internal/simulate|lineoauthtest/conformance)$$'); set -ex; \
+	$(GO) test $(TESTFLAGS) $(RACE) -skip '^TestScripts$$' $$packages; \
+	for module in $(RACED_MODULES); do $(GO) -C $$module test $(TESTFLAGS) $(RACE) ./...; done
+test-plain:
+	@export MAKEFLAGS=; set -ex; $(GO) test $(TESTFLAGS) $(PLAIN); \
+	$(GO) test $(TESTFLAGS) -run '^TestScripts$$' ./internal/cli; \
+	for module in $(PLAIN_MODULES); do $(GO) -C $$module test $(TESTFLAGS) ./...; done
 
 .PHONY: test-contract
-test-contract: ## what takes longest: a corpus of changes judged, more variants of the OpenAPI document, a new operation with all tests, its update with all tests, its proposal, a release
+test-contract: ## what takes longest: a corpus of changes judged, more variants of the OpenAPI document, a new operation with all tests, its update with all tests, its proposal, a release, more seeds, the race detector where make test has none
 	$(GO) -C internal/tools test -vet=off -count 1 -run '^TestCorpus$$' ./contract -all
 	$(GO) test -v -vet=off -timeout 0 -run '^Test(Variants|NewOperation|README|APIDiff|Proposal|Release)' ./api -all
+	$(GO) test $(TESTFLAGS) -run '^TestSimulate$$' ./internal/simulate -seeds 200
+	$(GO) test $(TESTFLAGS) $(RACE) ./internal/cli ./lineoauthtest/conformance
+	@set -ex; for module in $(filter-out internal/tools,$(PLAIN_MODULES)); do $(GO) -C $$module test $(TESTFLAGS) $(RACE) ./...; done
 
 .PHONY: test-node
 test-node: ## LINE's SDK for JavaScript against the emulator (Node 20 or newer)
@@ -99,8 +118,9 @@ fmt: ## fail if gofmt would change a file
 
 .PHONY: vet
 vet: ## go vet, and go.mod files that are tidy
-	@set -e; for module in $(filter-out $(SLOW),$(MODULES)); do (set -x; $(GO) -C $$module vet $(RACE) ./...); done
-	@set -e; for module in $(MODULES); do (set -x; $(GO) -C $$module mod tidy -diff); done
+	@set -ex; for module in . $(RACED_MODULES); do $(GO) -C $$module vet $(RACE) ./...; done; \
+	for module in $(PLAIN_MODULES); do $(GO) -C $$module vet ./...; done; \
+	for module in $(MODULES); do $(GO) -C $$module mod tidy -diff; done
 
 .PHONY: platforms
 platforms: export CGO_ENABLED = 0
