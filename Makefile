@@ -50,7 +50,9 @@ TESTFLAGS = -vet=off -ldflags=-w -timeout 30m
 
 # What make test runs without the race detector, which make test-contract has: what
 # has no goroutines of its own, and what starts hundreds of programs, whose parts are
-# tested with it where they are. The scripts of the command line are of that sort, too.
+# tested with it where they are. So are the longest tables of the root and the
+# scripts of the command line: what they go through, others do as well, and with it.
+PLAIN_TESTS = ^Test(ClocksApart|Consumer|DocumentsNameWhatIsThere|Faults|FleetWaits|LostAnswersAreBounded|README|Scripts)$$
 PLAIN = ./api ./internal/simulate ./lineoauthtest/conformance
 PLAIN_MODULES = bench examples internal/interop internal/man internal/tools store/redisstore/internal/fleet
 RACED_MODULES = $(filter-out . $(PLAIN_MODULES) $(SLOW),$(MODULES))
@@ -64,11 +66,11 @@ test: fmt vet check ## everything that must pass: format, vet, regeneration, tes
 .PHONY: test-raced test-plain
 test-raced:
 	@export MAKEFLAGS=; packages=$$($(GO) list ./... | grep -vE '/(api|internal/simulate|lineoauthtest/conformance)$$'); set -ex; \
-	$(GO) test $(TESTFLAGS) $(RACE) -skip '^TestScripts$$' $$packages; \
+	$(GO) test $(TESTFLAGS) $(RACE) -skip '$(PLAIN_TESTS)' $$packages; \
 	for module in $(RACED_MODULES); do $(GO) -C $$module test $(TESTFLAGS) $(RACE) ./...; done
 test-plain:
 	@export MAKEFLAGS=; set -ex; $(GO) test $(TESTFLAGS) $(PLAIN); \
-	$(GO) test $(TESTFLAGS) -run '^TestScripts$$' ./internal/cli; \
+	$(GO) test $(TESTFLAGS) -run '$(PLAIN_TESTS)' . ./internal/cli; \
 	for module in $(PLAIN_MODULES); do $(GO) -C $$module test $(TESTFLAGS) ./...; done
 
 .PHONY: test-contract
@@ -76,7 +78,8 @@ test-contract: ## what takes longest: a corpus of changes judged, more variants 
 	$(GO) -C internal/tools test -vet=off -count 1 -run '^TestCorpus$$' ./contract -all
 	$(GO) test -v -vet=off -timeout 0 -run '^Test(Variants|NewOperation|README|APIDiff|Proposal|Release)' ./api -all
 	$(GO) test $(TESTFLAGS) -run '^TestSimulate$$' ./internal/simulate -seeds 200
-	$(GO) test $(TESTFLAGS) $(RACE) ./internal/cli ./lineoauthtest/conformance
+	$(GO) test $(TESTFLAGS) $(RACE) -run '$(PLAIN_TESTS)' -skip '^Test(Consumer|README)$$' . ./internal/cli
+	$(GO) test $(TESTFLAGS) $(RACE) ./lineoauthtest/conformance
 	@set -ex; for module in $(filter-out internal/tools,$(PLAIN_MODULES)); do $(GO) -C $$module test $(TESTFLAGS) $(RACE) ./...; done
 
 .PHONY: test-node

@@ -204,7 +204,7 @@ func deadUnderClient(t *testing.T, h2 bool) {
 	}
 	// One call with more than one attempt notices nothing.
 	s.swallow()
-	cfg.Timeout, cfg.MaxAttempts = 500*time.Millisecond, 5
+	cfg.Timeout, cfg.MaxAttempts = time.Second, 5
 	if err := issue(retrying(t, cfg)); err != nil {
 		t.Errorf("with a second attempt: %v", err)
 	}

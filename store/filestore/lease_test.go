@@ -89,7 +89,7 @@ func TestWaiting(t *testing.T) {
 	}
 	leased := func() {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if _, err := waiting.Lease(ctx, key, time.Hour); !errors.Is(err, store.ErrLeased) {
 			t.Errorf("Lease: %v; want ErrLeased", err)

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/lineoauth/lineoauth/store/redisstore"
 	"github.com/lineoauth/lineoauth/store/redisstore/internal/redisserver"
 )
@@ -17,7 +19,9 @@ import (
 func TestWatchOutage(t *testing.T) {
 	t.Parallel()
 	server := redisserver.Start(t)
-	s := newStore(t, redisstore.Config{Client: server.Client()})
+	client := redis.NewClient(&redis.Options{Addr: server.Addr, ReadTimeout: time.Hour}) // which ends no wait
+	defer func() { _ = client.Close() }()
+	s := newStore(t, redisstore.Config{Client: client})
 	watcher := watch(t, s, key)
 	watcher.await(t, "that it begins")
 	server.Restart()
@@ -28,11 +32,7 @@ func TestWatchOutage(t *testing.T) {
 	server.Kill()
 	_, accepted := silent(t, server.Addr)
 	<-accepted // go-redis has its lock now, and waits for an answer
-	start := time.Now()
 	watcher.end(t)
-	if took := time.Since(start); took > time.Second {
-		t.Errorf("Watch ended %v after its context", took)
-	}
 }
 
 // The watches of a store share one connection, which ends with the last.

@@ -10,7 +10,7 @@ import (
 const (
 	key = "2173512004/v2.1/https://line.example"
 	// patience is how long a test waits for what should come sooner.
-	patience = 10 * time.Second
+	patience = time.Minute
 	// grain is how coarse a store's clock may be.
 	grain = time.Second
 )

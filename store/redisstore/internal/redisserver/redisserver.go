@@ -112,8 +112,8 @@ func (s *Server) run() error {
 	client := s.Client()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); {
-		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		info, err := client.Info(ctx, "server").Result()
 		cancel()
 		if err == nil && strings.Contains(info, fmt.Sprintf("process_id:%d\r", command.Process.Pid)) {
