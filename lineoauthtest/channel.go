@@ -80,9 +80,9 @@ func isChannelID(id string) bool {
 	return err == nil && n <= maxChannelID
 }
 
-// AddChannel adds a channel with the given ID and secret. What is empty is made
-// up, the ID below 2^31 as LINE's are. The error says that the ID has something other
-// than digits, is above that, or is taken.
+// AddChannel adds a channel with the given ID and secret. Empty values are generated,
+// an ID below 2^31 as LINE's are. The error reports that the ID is not a number, is not
+// below that, or is taken.
 func (s *Server) AddChannel(id, secret string) (*Channel, error) {
 	if id == "" {
 		n, _ := rand.Int(rand.Reader, big.NewInt(maxChannelID-firstChannelID)) // never fails
@@ -107,9 +107,9 @@ func (s *Server) AddChannel(id, secret string) (*Channel, error) {
 	return c, nil
 }
 
-// Config returns a configuration for this channel: its ID, its secret, a key
-// that is registered for it, and the way to this server. The client's
-// clock is the server's. It panics if the channel has two other keys already.
+// Config returns a configuration for this channel: its ID, its secret, a key that is
+// registered for it, and this server's URL. The client's clock is the server's. It
+// panics if the channel has two other keys already.
 func (c *Channel) Config() lineoauth.Config {
 	key, err := c.configKey()
 	if err != nil {
@@ -190,11 +190,11 @@ func (c *Channel) configKey() (*lineoauth.Key, error) {
 	return c.own.key, err
 }
 
-// RegisterKey registers a public key with the channel, as the console does,
-// and returns its key ID, a UUID that it makes up when keyID is empty. The key must
-// be a JWK of an RSA-2048 public key with "alg" RS256, either "use" sig or
-// "key_ops" ["verify"], and no "kid". A channel has two keys at most. The error
-// says what is wrong with the key, or that its ID is taken.
+// RegisterKey registers a public key with the channel, as the console does, and returns
+// its key ID, a generated UUID if keyID is empty. The key must be a JWK of an RSA-2048
+// public key with "alg" RS256, either "use" sig or "key_ops" ["verify"], and no "kid".
+// A channel has two keys at most. The error reports what is wrong with the key, or that
+// its ID is taken.
 //
 // https://developers.line.biz/en/docs/messaging-api/generate-json-web-token/
 func (c *Channel) RegisterKey(keyID string, publicJWK []byte) (string, error) {
@@ -332,9 +332,9 @@ func (c *Channel) issue(kind lineoauth.Kind, now time.Time, validFor time.Durati
 	return t
 }
 
-// RevokeToken has the emulator accept a token of the channel no more, as if LINE
-// or another program had revoked it: of any kind, also a stateless one. It reports
-// whether the token was valid.
+// RevokeToken makes the emulator refuse a token of the channel, as if LINE or another
+// program had revoked it: of any kind, also a stateless one. It reports whether the
+// token was valid.
 func (c *Channel) RevokeToken(accessToken string) bool {
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()

@@ -20,7 +20,7 @@ const (
 	maxContentBytes = 16 << 20 // of all contents together
 )
 
-// Profile is what GET /v2/bot/profile/{userId} answers.
+// Profile is what GET /v2/bot/profile/{userId} returns.
 //
 // https://developers.line.biz/en/reference/messaging-api/#get-profile
 type Profile struct {
@@ -28,7 +28,8 @@ type Profile struct {
 	UserID string `json:"userId"`
 	// DisplayName is the user's name.
 	DisplayName string `json:"displayName"`
-	// PictureURL leads to the user's picture. It may be empty, as may what follows.
+	// PictureURL is the URL of the user's picture. It may be empty, as may what
+	// follows.
 	PictureURL string `json:"pictureUrl,omitempty"`
 	// StatusMessage is what the user wrote about themselves.
 	StatusMessage string `json:"statusMessage,omitempty"`
@@ -36,10 +37,10 @@ type Profile struct {
 	Language string `json:"language,omitempty"`
 }
 
-// SetProfile sets a user's profile. An empty DisplayName has the user not be found, as
-// one who has not added the bot. Other users have a made-up profile. The error reports
-// that the UserID is empty, a field is longer than 1,000 bytes, or 1,000 profiles are
-// set already.
+// SetProfile sets a user's profile. For an empty DisplayName the user is not found,
+// like one who has not added the bot. Other users have a made-up profile. The error
+// reports that the UserID is empty, a field is longer than 1,000 bytes, or 1,000
+// profiles are set already.
 func (s *Server) SetProfile(p Profile) error {
 	if p.UserID == "" {
 		return errors.New("lineoauthtest: give the profile's userId")
@@ -88,11 +89,11 @@ var pixel = content{"image/png", func() []byte {
 	return data
 }()}
 
-// SetContent sets what GET /v2/bot/message/{messageId}/content answers for a message
-// that a user sent. An empty contentType means application/octet-stream; empty data has
-// the content not be found, as after the user took the message back. Other messages hold
-// a picture of one pixel. The error reports that the messageID is empty, the type is none,
-// or that there would be more than 100 contents or 16 MiB.
+// SetContent sets what GET /v2/bot/message/{messageId}/content returns for a message
+// that a user sent. An empty contentType means application/octet-stream; for empty data
+// the content is not found, as after the user unsent the message. Other messages
+// contain a picture of one pixel. The error reports that the messageID is empty, the
+// type is not a media type, or there would be more than 100 contents or 16 MiB.
 //
 // https://developers.line.biz/en/reference/messaging-api/#get-content
 func (s *Server) SetContent(messageID, contentType string, data []byte) error {

@@ -16,11 +16,11 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
-// FaultKind is a way in which an answer goes wrong.
+// FaultKind is a way in which an answer fails.
 type FaultKind string
 
-// The ways in which an answer goes wrong. Those up to ResetBefore come instead of
-// what was asked for; with the others it takes place.
+// The ways in which an answer fails. Those up to ResetBefore replace the operation;
+// with the others the operation takes place.
 const (
 	// ServerError is status 500.
 	ServerError FaultKind = "server-error"
@@ -34,29 +34,29 @@ const (
 	Endless FaultKind = "endless"
 	// Redirect is status 307 toward Fault.Location.
 	Redirect FaultKind = "redirect"
-	// ResetBefore breaks the connection before anything took place.
+	// ResetBefore breaks the connection before the operation.
 	ResetBefore FaultKind = "reset-before"
 
-	// ResetAfter breaks the connection after it took place: the token was
-	// issued, but the answer is lost.
+	// ResetAfter breaks the connection after the operation: the token was issued, but
+	// the answer is lost.
 	ResetAfter FaultKind = "reset-after"
 	// CutBody breaks the connection in the middle of the answer's body.
 	CutBody FaultKind = "cut-body"
-	// Delayed waits for Fault.Delay, then goes on. Nothing takes place if the
-	// client goes first.
+	// Delayed waits for Fault.Delay first. Nothing happens if the client disconnects
+	// before that.
 	Delayed FaultKind = "delayed"
 	// WrongDate answers with a Date header that is off by Fault.Skew.
 	WrongDate FaultKind = "wrong-date"
 )
 
-// Fault makes answers go wrong.
+// Fault makes answers fail.
 type Fault struct {
-	// Kind is what goes wrong.
+	// Kind is what fails.
 	Kind FaultKind
-	// Operation is the one whose answers go wrong. Empty means any.
+	// Operation is the one whose answers fail. Empty means any.
 	Operation lineoauth.Operation
-	// Times is how many answers go wrong. 0 means 1; a negative number means
-	// all, until [Server.ClearFaults].
+	// Times is how many answers fail. 0 means 1; a negative number means all, until
+	// [Server.ClearFaults].
 	Times int
 	// RetryAfter is the Retry-After header of RateLimited, as it is. Empty
 	// means none.
@@ -178,10 +178,9 @@ func (f *Fault) check() error {
 	return fmt.Errorf("there is no operation %q; there are %q", f.Operation, slices.Sorted(maps.Values(operations)))
 }
 
-// Inject makes the next answers go wrong. Faults strike in the order in which
-// they were injected, one an answer. It panics if there is no such kind of
-// fault, no such operation, if a header is longer than 2,000 bytes, or if 1,000
-// faults are still to come.
+// Inject makes the next answers fail. Faults take effect in the order in which they
+// were injected, one for each answer. It panics for an unknown kind of fault or
+// operation, for a header longer than 2,000 bytes, and if 1,000 faults are pending.
 func (s *Server) Inject(f Fault) {
 	if err := s.inject(f); err != nil {
 		panic("lineoauthtest: " + err.Error())
@@ -204,7 +203,7 @@ func (s *Server) inject(f Fault) error {
 	return nil
 }
 
-// ClearFaults takes back the faults that have not struck yet.
+// ClearFaults removes the pending faults.
 func (s *Server) ClearFaults() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,14 +29,14 @@ var lineHosts = []string{strings.TrimPrefix(gen.DefaultServerURL, "https://"), "
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?$`)
 
-// AllowHost has the server answer to requests for another host, such as its name
-// in a compose network: a name or an IP address, without port.
+// AllowHost makes the server accept requests for another host, such as its name in a
+// compose network: a name or an IP address, without port.
 //
-// A web page can reach a server on loopback under a name of its own, by
-// rebinding DNS. So a request that comes by a socket and without TLS has to be for
-// localhost, a loopback address, the address that it came to, one of LINE's hosts, or
-// a host that is allowed; another one is refused with 403, as is what a web page of
-// another origin sends.
+// A web page can reach a server on loopback under a name of its own, by rebinding DNS.
+// So a request that comes by a socket and without TLS has to be for localhost, a
+// loopback address, the address that it was sent to, one of LINE's hosts, or a host
+// that is allowed. Others are refused with 403, and so are those from web pages of
+// another origin.
 func (s *Server) AllowHost(name string) error {
 	if _, err := netip.ParseAddr(name); err != nil && !hostName.MatchString(name) {
 		return fmt.Errorf("lineoauthtest: %q is not a host name; use one such as emulator, without scheme, port and path", name)

@@ -30,7 +30,7 @@ type bucketKey struct {
 	operation lineoauth.Operation
 }
 
-// LimitRates turns LINE's rate limits on or off; they are off at first. Each channel
+// LimitRates turns LINE's rate limits on or off; they are off by default. Each channel
 // has a token bucket for each endpoint: 370 requests a second for short-lived tokens,
 // 2,000 for everything else; what is over that is answered with 429. A request that
 // names no channel of the server's, such as one with an unknown token, is not limited.

@@ -13,8 +13,8 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest/internal/api"
 )
 
-// The operations of the Messaging API that the server answers, so that a whole
-// bot can be tested. They take a valid token of any kind.
+// The operations of the Messaging API that the server supports, so that a whole bot can
+// be tested. They accept a valid token of any kind.
 const (
 	// OpGetBotInfo is GET /v2/bot/info.
 	//
@@ -24,8 +24,8 @@ const (
 	//
 	// https://developers.line.biz/en/reference/messaging-api/#send-push-message
 	OpPushMessage lineoauth.Operation = "pushMessage"
-	// OpReplyMessage is POST /v2/bot/message/reply. It takes any reply token, any
-	// number of times, where LINE takes each once.
+	// OpReplyMessage is POST /v2/bot/message/reply. It accepts any reply token, any
+	// number of times; LINE accepts each once.
 	//
 	// https://developers.line.biz/en/reference/messaging-api/#send-reply-message
 	OpReplyMessage lineoauth.Operation = "replyMessage"
@@ -42,7 +42,7 @@ const (
 	// https://developers.line.biz/en/reference/messaging-api/#get-profile
 	OpGetProfile lineoauth.Operation = "getProfile"
 	// OpGetMessageContent is GET /v2/bot/message/{messageId}/content, which LINE has at
-	// api-data.line.me alone; see [Server.SetContent].
+	// api-data.line.me only; see [Server.SetContent].
 	//
 	// https://developers.line.biz/en/reference/messaging-api/#get-content
 	OpGetMessageContent lineoauth.Operation = "getMessageContent"

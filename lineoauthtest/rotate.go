@@ -83,12 +83,12 @@ func (c *Channel) ReplaceKey(keyID, newKeyID string, publicJWK []byte) (string, 
 	return c.register(newKeyID, public)
 }
 
-// Reset has the server begin anew: tokens, faults, counted calls, what was sent,
-// profiles and contents are gone, the clock is the machine's, the rate limits' buckets
-// are full. Channels keep their IDs; their secrets and keys are those before the first
-// call of [Channel.ReissueSecret], [Channel.DeleteKey] or [Channel.ReplaceKey], or of
-// their counterparts over HTTP. What [Server.AllowHost] and [Server.LimitRates] set
-// stays.
+// Reset makes the server start over: it removes tokens, faults, counted calls,
+// messages, profiles and contents, sets the clock to the machine's, and fills the rate
+// limits' buckets. Channels keep their IDs; their secrets and keys are those before the
+// first call of [Channel.ReissueSecret], [Channel.DeleteKey] or [Channel.ReplaceKey],
+// or of their counterparts over HTTP. It keeps what [Server.AllowHost] and
+// [Server.LimitRates] set.
 func (s *Server) Reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -76,9 +76,9 @@ func NewServer() *Server {
 	return s
 }
 
-// NewUnstartedServer returns a server that no socket leads to yet. It answers
-// through [Server.Transport], which is all that a test inside a
-// [testing/synctest] bubble can use; Start adds a listener.
+// NewUnstartedServer returns a server that does not listen yet. It answers through
+// [Server.Transport], which is all that a test inside a [testing/synctest] bubble can
+// use; Start adds a listener.
 func NewUnstartedServer() *Server {
 	s := &Server{
 		mux:      http.NewServeMux(),
@@ -113,7 +113,7 @@ func NewUnstartedServer() *Server {
 	return s
 }
 
-// Start listens. It panics if it cannot, or if the server is started already.
+// Start listens. It panics if that fails, or if the server is already started.
 func (s *Server) Start() {
 	if s.URL != "" {
 		panic("lineoauthtest: the server is started already")
@@ -137,8 +137,8 @@ func (s *Server) serve(l net.Listener) {
 	})
 }
 
-// Close ends the server and all its connections, and waits until its
-// goroutines are gone.
+// Close ends the server and all its connections, and waits until its goroutines have
+// ended.
 func (s *Server) Close() {
 	s.memory.CloseIdleConnections()
 	_ = s.http.Close()
@@ -149,7 +149,7 @@ func (s *Server) Close() {
 // server, whatever its host, without a socket.
 func (s *Server) Transport() http.RoundTripper { return s.memory }
 
-// Channel returns the server's own channel, which it makes on the first call.
+// Channel returns the server's own channel, which the first call creates.
 func (s *Server) Channel() *Channel { return s.ownChannel() }
 
 // Config returns a configuration for the server's own channel, with its secret
@@ -179,8 +179,8 @@ func (s *Server) now() time.Time { return time.Now().Round(0).Add(s.offset) }
 // maxAhead keeps what is computed with the server's time from overflowing.
 const maxAhead = 100 * 365 * 24 * time.Hour
 
-// Advance moves the server's time on by d: tokens age at once. It gets 100 years
-// ahead of the machine's at most, and does not go back: a negative d does nothing.
+// Advance advances the server's time by d: tokens age at once. It can be 100 years
+// ahead of the machine's at most. A negative d does nothing.
 func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -47,15 +47,16 @@ var fieldNames = func() (names []string) {
 	return slices.Compact(names)
 }()
 
-// State is what the server knows at one moment. It holds no secret.
+// State is the server's state at one moment. It contains no secret.
 type State struct {
 	// Now is the server's time.
 	Now time.Time `json:"now"`
-	// Calls counts the requests to each operation, faulty ones included.
+	// Calls counts the requests to each operation, including those that failed by a
+	// fault.
 	Calls map[lineoauth.Operation]int `json:"calls"`
 	// Channels are the server's channels, in the order of their IDs.
 	Channels []ChannelState `json:"channels"`
-	// Tokens are the tokens that are alive, by channel, kind and time of issue.
+	// Tokens are the valid tokens, by channel, kind and time of issue.
 	Tokens []LiveToken `json:"tokens"`
 	// ForgottenTokens counts the stateless tokens that were valid when the server forgot
 	// them: it keeps the last 100,000 of a channel's, and answers for others as for revoked
@@ -66,9 +67,9 @@ type State struct {
 	// Messages are the last 100 messages that bots sent, oldest first; fewer if
 	// they have more than 4 MiB together.
 	Messages []Message `json:"messages"`
-	// Faults are the faults that are still to come, in order.
+	// Faults are the pending faults, in order.
 	Faults []Fault `json:"faults"`
-	// RateLimits is whether LINE's rate limits apply; see [Server.LimitRates].
+	// RateLimits reports whether LINE's rate limits apply; see [Server.LimitRates].
 	RateLimits bool `json:"rate_limits"`
 }
 
@@ -84,14 +85,14 @@ type ChannelState struct {
 type LiveToken struct {
 	// ChannelID is the channel that it was issued to.
 	ChannelID string `json:"channel_id"`
-	// Kind is how it lives and dies; [LongLived] among others.
+	// Kind is the kind of token; [LongLived] among others.
 	Kind lineoauth.Kind `json:"kind"`
 	// KeyID names a v2.1 token; empty for the other kinds.
 	KeyID string `json:"key_id,omitempty"`
 	// IssuedAt is when it was issued, by the server's time.
 	IssuedAt time.Time `json:"issued_at"`
-	// ExpiresAt is when it dies, by the server's time; that of a long-lived
-	// token is 99 years away.
+	// ExpiresAt is when it expires, by the server's time; that of a long-lived token is
+	// 99 years away.
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
@@ -115,24 +116,24 @@ type Message struct {
 
 // Request is one request to an operation, and its answer.
 type Request struct {
-	// Time is when it came, by the server's time.
+	// Time is when it was received, by the server's time.
 	Time time.Time `json:"time"`
-	// Operation is what it asked for.
+	// Operation is the operation that was called.
 	Operation lineoauth.Operation `json:"operation"`
-	// Fields are the query or form, masked but for what cannot be a secret.
+	// Fields are the query or form, masked unless they cannot be secret.
 	Fields url.Values `json:"fields,omitempty"`
 	// Status is the answer's HTTP status; 0 when there was none.
 	Status int `json:"status"`
 	// RequestID is the answer's X-Line-Request-Id.
 	RequestID string `json:"request_id"`
-	// Fault is what went wrong on purpose, if anything.
+	// Fault is the fault that was injected, if any.
 	Fault FaultKind `json:"fault,omitempty"`
-	// Undocumented reports that nothing is known of what LINE answers to such a
-	// request, or not all, and that the emulator chose an answer. Do not depend on it.
+	// Undocumented reports that LINE's answer to such a request is not, or not fully,
+	// known, and that the emulator chose one. Do not depend on it.
 	Undocumented bool `json:"undocumented,omitempty"`
 }
 
-// State returns what the server knows now.
+// State returns the server's current state.
 func (s *Server) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()

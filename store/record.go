@@ -10,19 +10,19 @@ import (
 	"time"
 )
 
-// Record is what a process has to know of the others' work on a token. Its
+// Record is what a process has to know about the other processes and the token. Its
 // encoding is the value that stores keep.
 type Record struct {
 	// Key is the key under which it was saved.
 	Key string `json:"key"`
 	// Token is the shared token. Nil when there is none.
 	Token *Token `json:"token,omitempty"`
-	// Revoked identifies a token that LINE does not accept any more, so that
-	// no process goes on with it; see [Token.ID].
+	// Revoked identifies a token that LINE no longer accepts, so that no process keeps
+	// using it; see [Token.ID].
 	Revoked string `json:"revoked,omitempty"`
-	// Issuing identifies a process that is about to issue the next token. One
-	// that does not have the lease any more has ended on the way; the token that
-	// it asked for may count toward the channel's limit.
+	// Issuing identifies a process that is about to issue the next token. If it no
+	// longer has the lease, it ended before the answer came; the token that it asked
+	// for may count toward the channel's limit.
 	Issuing string `json:"issuing,omitempty"`
 	// Lost is how many answers of LINE in a row were lost, each of which may have
 	// been a token that counts toward the limit.

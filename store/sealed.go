@@ -11,17 +11,16 @@ import (
 	"time"
 )
 
-// Sealed returns a store that encrypts what inner keeps, so that whoever can read
-// that has no token, and whoever can write to it can put none there. Keys, and
-// the sizes of values, stay visible. The result is a [Watcher] if inner is one.
-// The error matches [ErrInvalid].
+// Sealed returns a store that encrypts what inner keeps, so that read access to it
+// reveals no token, and write access cannot plant one. Keys, and the sizes of values,
+// stay visible. The result is a [Watcher] if inner is one. The error matches
+// [ErrInvalid].
 //
-// All processes have the same aead. One that has another, or none, gets
-// [ErrSealed] for each value, and so does a process that has one where values
-// were saved without: remove those values, or choose another place. Nonces are
-// chosen at random, so they must have at least 12 bytes, as those of
-// [cipher.NewGCM] do, or be the aead's own, as those of
-// [cipher.NewGCMWithRandomNonce] are.
+// All processes must have the same aead. A process with another one, or none, gets
+// [ErrSealed] for each value, and so does a process with one where values were saved
+// without: remove those values, or use another place. Nonces are chosen at random, so
+// they must have at least 12 bytes, as those of [cipher.NewGCM] do, or be the aead's
+// own, as those of [cipher.NewGCMWithRandomNonce] are.
 func Sealed(inner Store, aead cipher.AEAD) (Store, error) {
 	switch {
 	case inner == nil:

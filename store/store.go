@@ -1,14 +1,12 @@
-// Package store is where the processes of a fleet keep the channel access token
-// that they share, so that they have one together in place of one each, and find
-// it again when they start anew.
+// Package store is where the processes of a fleet keep the channel access token that
+// they share, so that they use one together, and find it again after a restart.
 //
-// A [Store] keeps bytes under keys, and leases. Package filestore keeps them in
-// files, for the processes of one machine; the module redisstore in Redis, for
-// many machines; [Memory] in one process. Package storetest proves any other.
-// [Sealed] encrypts what any of them keeps.
+// A [Store] keeps bytes under keys, and leases. Package filestore keeps them in files,
+// for the processes of one machine; the module redisstore in Redis, for many machines;
+// [Memory] in one process. Package storetest tests your own. [Sealed] encrypts what any
+// of them keeps.
 //
-// The package imports nothing of the OAuth client, so that the author of a store
-// need not either.
+// The package does not import the OAuth client, so a store need not import it either.
 package store
 
 import (
@@ -25,10 +23,10 @@ import (
 // A method returns soon after its context ends. One that does not is abandoned;
 // a few such calls at once make the caller treat the store as failing.
 type Store interface {
-	// Load returns the value that was saved last under key. For a value that the
-	// store did not save itself, or that is damaged, the error matches
-	// [ErrCorrupt]; the store has then put it aside for a person to look at,
-	// unless the entry that is returned with the error has a Revision.
+	// Load returns the value that was saved last under key. For a value that the store
+	// did not save itself, or that is damaged, the error matches [ErrCorrupt]; the
+	// store has then moved it aside for inspection, unless the entry that is returned
+	// with the error has a Revision.
 	Load(ctx context.Context, key string) (Entry, error)
 	// Save puts a value in the place of another, whole or not at all, and returns
 	// its revision. If the store has another revision than update.Replaces by
@@ -51,12 +49,12 @@ type Watcher interface {
 	Watch(ctx context.Context, key string, changed func()) error
 }
 
-// Entry is what a store has under a key. The zero Entry is none.
+// Entry is what a store has under a key. The zero Entry means that there is nothing.
 type Entry struct {
 	// Value is what was saved.
 	Value []byte
-	// Revision identifies this save: each save of a key has another one, also of
-	// an equal value. Empty when nothing is stored.
+	// Revision identifies this save: each save of a key has a new one, even of an equal
+	// value. Empty when nothing is stored.
 	Revision string
 	// Age is the time since the save, by the store's own clock or by whatever
 	// is the same for all processes; they do not compare their own clocks.
@@ -75,8 +73,8 @@ type Update struct {
 	// Replaces is the [Entry.Revision] that the caller knows; empty when it found
 	// nothing.
 	Replaces string
-	// Lifetime is how long the value is of use. A store may delete it after that,
-	// and not before.
+	// Lifetime is how long the value is needed. A store may delete it after that, and
+	// not before.
 	Lifetime time.Duration
 }
 

@@ -29,12 +29,12 @@ type Verdict string
 
 // The verdicts.
 const (
-	// Agrees: the server answered as expected.
+	// Agrees means that the server answered as expected.
 	Agrees Verdict = "agrees"
-	// Differs: it answered otherwise.
+	// Differs means that it answered otherwise.
 	Differs Verdict = "differs"
-	// Unknown: the row could not be tried, or LINE does not document it;
-	// [Result.Reason] says which.
+	// Unknown means that the row could not be tested, or LINE does not document it;
+	// [Result.Reason] contains which.
 	Unknown Verdict = "unknown"
 )
 
@@ -72,7 +72,7 @@ type Report struct {
 	Time time.Time `json:"time"`
 	// Requests counts the requests that were sent.
 	Requests int `json:"requests"`
-	// Rows are the facts, in the order in which they were tried.
+	// Rows are the facts, in the order in which they were tested.
 	Rows []Result `json:"rows"`
 }
 

@@ -69,11 +69,11 @@ type token struct {
 // Transport, Timeout and Now. A Timeout that is not positive means
 // [lineoauth.DefaultTimeout]. Requests are sent once.
 //
-// A row that differs is no error. The error is that of a cfg that [lineoauth.New]
+// A row that differs is not an error. The error is that of a cfg that [lineoauth.New]
 // refuses (it matches [lineoauth.ErrInvalid], and nothing was sent), of ctx, of
-// requests without an answer, or of tokens that could not be revoked; the report is
-// nil only if nothing was learned. When ctx ends, Run awaits the answer to a request
-// for a token, and takes up to [CleanUp] to revoke what was issued.
+// requests without an answer, or of tokens that could not be revoked; the report is nil
+// only if nothing was learned. When ctx ends, Run awaits the answer to a request for a
+// token, and takes up to [CleanUp] to revoke what was issued.
 func Run(ctx context.Context, cfg lineoauth.Config) (report *Report, err error) {
 	if _, err := lineoauth.New(cfg); err != nil {
 		return nil, err

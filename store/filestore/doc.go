@@ -1,6 +1,6 @@
-// Package filestore keeps channel access tokens in a directory, so that the
-// processes of one machine share a token, and find it again when they start
-// again. [Store] is a [store.Store]:
+// Package filestore keeps channel access tokens in a directory, so that the processes
+// of one machine share a token, and find it again after a restart. [Store] is a
+// [store.Store]:
 //
 //	store, err := filestore.New(filestore.Config{})
 //	…
@@ -10,11 +10,11 @@
 //
 // # When to choose it
 //
-// LINE lets a channel have 30 valid v2.1 tokens, and 30 short-lived ones. A bot on
-// one machine that is restarted often, has several workers, or is run by cron
-// uses them up, unless it keeps its token. The command "lineoauth token" shares
-// the directory with shell scripts. For many machines there is package
-// redisstore. Stateless tokens, of which there may be any number, need no store.
+// LINE lets a channel have 30 valid v2.1 tokens, and 30 short-lived ones. A bot on one
+// machine that is restarted often, has several workers, or is run by cron uses them up,
+// unless it keeps its token. The command "lineoauth token" shares the directory with
+// shell scripts. For many machines, use package redisstore. Stateless tokens, of which
+// there may be any number, need no store.
 //
 // https://developers.line.biz/en/docs/basics/channel-access-token/
 //

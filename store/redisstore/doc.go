@@ -1,6 +1,6 @@
-// Package redisstore keeps channel access tokens in Redis, so that processes on
-// many machines share a token, and find it again when they start again. [Store]
-// is a [store.Watcher]:
+// Package redisstore keeps channel access tokens in Redis, so that processes on many
+// machines share a token, and find it again after a restart. [Store] is a
+// [store.Watcher]:
 //
 //	rdb := redis.NewClient(&redis.Options{Addr: "localhost:6379", ContextTimeoutEnabled: true})
 //	store, err := redisstore.New(redisstore.Config{Client: rdb})
