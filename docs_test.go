@@ -147,20 +147,7 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		anchors := map[string]bool{"": true}
-		for _, heading := range regexp.MustCompile("(?m)^#+ (.*)$").FindAllStringSubmatch(string(text), -1) {
-			slug := regexp.MustCompile(`[^\w -]`).ReplaceAllString(strings.ToLower(heading[1]), "")
-			anchors[strings.ReplaceAll(slug, " ", "-")] = true
-		}
-		for _, link := range regexp.MustCompile(`\]\(([^)\s]+)\)`).FindAllStringSubmatch(string(text), -1) {
-			if strings.Contains(link[1], "://") {
-				continue
-			}
-			path, anchor, _ := strings.Cut(link[1], "#")
-			if _, err := os.Stat(filepath.Join(filepath.Dir(document), path)); err != nil || path == "" && !anchors[anchor] {
-				t.Errorf("%s links to %s", document, link[1])
-			}
-		}
+		checkLinks(t, document, string(text))
 		blocks := regexp.MustCompile("(?ms)^```.*?^```$")
 		for _, code := range regexp.MustCompile("`[^`]+`").FindAllString(blocks.ReplaceAllString(string(text), ""), -1) {
 			code := strings.Join(strings.Fields(strings.Trim(code, "`")), " ")
@@ -244,12 +231,12 @@ func TestPublished(t *testing.T) {
 	}
 }
 
-// What the README says of peers was measured: each row of it is a column, or a
+// docs/benchmarks.md repeats what was measured: each row of it is a column, or a
 // row, of a table in bench/README.md.
 func TestCompared(t *testing.T) {
 	needCheckout(t)
 	measured := tables(t, "bench/README.md")
-	compared := tables(t, "README.md")
+	compared := tables(t, "docs/benchmarks.md")
 	compared = slices.DeleteFunc(compared, func(table [][]string) bool {
 		return !slices.Contains(table[0], "x/oauth2") && table[len(table)-1][0] != "x/oauth2 clientcredentials"
 	})
@@ -259,7 +246,7 @@ func TestCompared(t *testing.T) {
 	for _, table := range compared {
 		for _, row := range table[1:] {
 			if !slices.ContainsFunc(measured, func(m [][]string) bool { return has(m, row) || hasColumn(m, table[0], row) }) {
-				t.Errorf("README.md says %q, which bench/README.md does not", row)
+				t.Errorf("docs/benchmarks.md has %q, which bench/README.md does not", row)
 			}
 		}
 	}

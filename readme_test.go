@@ -3,338 +3,277 @@ package lineoauth_test
 import (
 	"bufio"
 	"bytes"
-	"crypto/rand"
-	"crypto/rsa"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"go/parser"
-	"go/token"
-	"io"
-	"math/big"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"net/url"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/go-jose/go-jose/v4"
-
-	"github.com/lineoauth/lineoauth"
-	"github.com/lineoauth/lineoauth/gen"
 	"github.com/lineoauth/lineoauth/internal/testproc"
-	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// What the README shows runs here as it stands there: programs against an
-// emulator that they take for LINE, and commands in a shell. Transcripts of make
-// are compared in api/tools_test.go.
+// block is a block of code in a document.
+type block struct {
+	document       string
+	line           int
+	language, text string
+}
+
+func (b block) name() string { return fmt.Sprintf("line %d %s", b.line, b.language) }
+
+// blocks returns the blocks of a document, also those that are indented.
+func blocks(t *testing.T, document string) (found []block) {
+	t.Helper()
+	text, err := os.ReadFile(document)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var indent, fence string
+	n := 0
+	for line := range strings.Lines(string(text)) {
+		n++
+		switch start := regexp.MustCompile("^( *)(```+|~~~+) *([^`\n]*)\n?$").FindStringSubmatch(line); {
+		case fence != "" && start != nil && strings.HasPrefix(start[2], fence) && start[3] == "":
+			fence = ""
+		case fence != "":
+			found[len(found)-1].text += strings.TrimPrefix(line, indent)
+		case start != nil:
+			indent, fence = start[1], start[2]
+			found = append(found, block{document, n, start[3], ""})
+		case strings.HasPrefix(line, "    ") && !regexp.MustCompile(`^ +(- |\d+\. |\S.*\|)`).MatchString(line):
+			t.Errorf("%s:%d: a block needs a fence, with its language", document, n)
+		}
+	}
+	if fence != "" {
+		t.Errorf("%s: a block does not end", document)
+	}
+	return found
+}
+
+// Each block of README.md and docs/ is run, or is an excerpt of a file that other
+// tests run. Programs take an emulator for LINE; the commands of a document run in
+// one shell that starts in an empty folder.
 func TestREADME(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles many programs")
 	}
+	needCheckout(t)
 	t.Parallel()
-	text, err := os.ReadFile("README.md")
+	documents, err := filepath.Glob("docs/*.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newReader(t)
-	defer func() {
-		if err := r.stop(); err != nil {
-			t.Errorf("lineoauth serve: %v", err)
-		}
-	}()
-	for i, block := range regexp.MustCompile("(?ms)^```([a-z]*)\n(.*?)^```$").FindAllStringSubmatch(string(text), -1) {
-		language, block := block[1], block[2]
-		first, _, _ := strings.Cut(block, "\n")
-		t.Run(fmt.Sprintf("%02d %s %s", i+1, language, first), func(t *testing.T) {
-			switch {
-			case language == "": // a picture
-			case language == "go" && strings.Contains(block, "testing.T"):
-				run(t, "", nil, "go", "test", r.write(t, "bot_test.go", block))
-			case language == "go":
-				r.program(t, block)
-			case language == "sh":
-				r.shell(t, block)
-			case language == "console" && strings.HasPrefix(block, "$ make "):
-			case language == "console":
-				if _, err := exec.LookPath("curl"); err != nil && strings.Contains(block, "curl ") && os.Getenv("LINEOAUTH_NEED_TOOLS") == "" {
-					t.Skip("there is no curl here")
-				}
-				r.transcript(t, block)
-			case language == "js":
-				files, err := filepath.Glob("internal/interop/node/*.test.js")
-				if err != nil {
-					t.Fatal(err)
-				}
-				if !slices.ContainsFunc(files, func(file string) bool {
-					tested, err := os.ReadFile(file)
-					return err == nil && bytes.Contains(tested, []byte(block))
-				}) {
-					t.Error("no test in internal/interop/node has these lines")
-				}
-			default:
-				t.Errorf("nothing runs a block of %q", language)
+	documents = append([]string{"README.md"}, documents...)
+	if text, err := os.ReadFile("README.md"); err != nil || len(bytes.Fields(text)) > 900 {
+		t.Errorf("README.md has %d words, and should have 900 at most: move something to docs/ (%v)", len(bytes.Fields(text)), err)
+	}
+	all := map[string][]block{}
+	for _, document := range documents {
+		all[document] = blocks(t, filepath.ToSlash(document))
+	}
+	line := newLINE(t)
+	bin := t.TempDir()
+	t.Run("programs", func(t *testing.T) {
+		t.Parallel()
+		testPrograms(t, line, slices.Concat(collect(all, documents)...))
+	})
+	snapshot := snapshot(t)
+	run(t, ".", nil, "go", "build", "-ldflags=-w", "-o", bin, "./cmd/lineoauth")
+	for _, document := range documents {
+		t.Run(filepath.Base(document), func(t *testing.T) {
+			t.Parallel()
+			r := newReader(t, line, bin, snapshot)
+			defer r.stop(t)
+			for _, b := range all[document] {
+				t.Run(b.name(), func(t *testing.T) { r.try(t, b) })
 			}
 		})
 	}
 }
 
-const (
-	channelID     = "1234567890"
-	channelSecret = "0123456789abcdef"
-	keyID         = "kid-1"
-)
-
-// A reader follows the README in a folder beside the checkout.
-type reader struct {
-	t    *testing.T
-	line *lineoauthtest.Server
-	dir  string
-	// env is the reader's own; asLINE adds credentials, and has line for LINE.
-	env, asLINE []string
-	// main is the README's first program.
-	main string
-	// port is the one of "lineoauth serve", which stop ends.
-	port string
-	stop func() error
+func collect(all map[string][]block, documents []string) (found [][]block) {
+	for _, document := range documents {
+		found = append(found, all[document])
+	}
+	return found
 }
 
-func newReader(t *testing.T) *reader {
+// try runs a block that is not Go.
+func (r *reader) try(t *testing.T, b block) {
+	switch {
+	case b.language == "go": // by testPrograms
+	case b.language == "sh":
+		needCurl(t, b)
+		r.shell(t, b)
+	case b.language == "console" && strings.HasPrefix(b.text, "$ make "):
+		if b.document != "docs/openapi.md" {
+			t.Error("what make prints is compared in docs/openapi.md only, by the test of package api")
+		}
+	case b.language == "console":
+		needCurl(t, b)
+		r.transcript(t, b.text)
+	case b.language == "text" && strings.Contains(b.text, "│"): // a picture
+	case b.language == "":
+		t.Error("a block needs a language")
+	case !isExcerpt(t, b.text):
+		t.Errorf("nothing runs this block of %q, and no file in examples or internal/interop contains it", b.language)
+	}
+}
+
+func needCurl(t *testing.T, b block) {
+	if _, err := exec.LookPath("curl"); err != nil && strings.Contains(b.text, "curl ") && os.Getenv("LINEOAUTH_NEED_TOOLS") == "" {
+		t.Skip("needs curl")
+	}
+}
+
+// isExcerpt reports whether a file that is tested elsewhere contains the text.
+func isExcerpt(t *testing.T, text string) (found bool) {
 	t.Helper()
-	dir := t.TempDir()
-	r := &reader{t: t, line: lineoauthtest.NewServer(), dir: filepath.Join(dir, "bot"), port: freePort(t), stop: func() error { return nil }}
-	t.Cleanup(r.line.Close)
-	channel, err := r.line.AddChannel(channelID, channelSecret)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
-	if err != nil {
-		t.Fatal(err)
-	}
-	jwk := func(key any) string {
-		text, err := jose.JSONWebKey{Key: key, Algorithm: "RS256", Use: "sig"}.MarshalJSON()
+	for _, dir := range []string{"examples", "internal/interop"} {
+		err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil:
+				return err
+			case d.Name() == "node_modules":
+				return fs.SkipDir
+			case d.IsDir() || filepath.Ext(path) == ".md":
+				return nil
+			}
+			file, err := os.ReadFile(path)
+			if bytes.Contains(file, []byte(text)) && strings.TrimSpace(text) != "" {
+				found = true
+				return fs.SkipAll
+			}
+			return err
+		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		return string(text)
 	}
-	if _, err := channel.RegisterKey(keyID, []byte(jwk(private.Public()))); err != nil {
-		t.Fatal(err)
-	}
-	r.write(t, "private-key.json", jwk(private))
-	r.write(t, "private-key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(private)})))
-	proxy, certificate := inPlaceOfLINE(t, r.line, private)
-	bundle := r.write(t, "certificate.pem", certificate)
+	return found
+}
 
-	sums, err := os.ReadFile("go.sum")
-	if err != nil {
-		t.Fatal(err)
+// snapshot returns a repository whose only commit is what is in this one, with
+// changes that are not committed.
+func snapshot(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	files := run(t, ".", nil, "git", "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+	for name := range strings.SplitSeq(strings.TrimSuffix(files, "\x00"), "\x00") {
+		text, err := os.ReadFile(name)
+		if os.IsNotExist(err) {
+			continue // deleted, but still in the index
+		}
+		info, statErr := os.Stat(name)
+		path := filepath.Join(dir, name)
+		if err := errors.Join(err, statErr, os.MkdirAll(filepath.Dir(path), 0o700)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, text, info.Mode()); err != nil {
+			t.Fatal(err)
+		}
 	}
-	r.write(t, "go.sum", string(sums)) // so that it needs no network
-	root, err := filepath.Abs(".")
-	if err != nil {
-		t.Fatal(err)
+	git := []string{"git", "-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "core.looseCompression=0"}
+	for _, args := range [][]string{{"init", "-q"}, {"add", "-A"}, {"commit", "-q", "-m", "snapshot"}} {
+		run(t, dir, nil, slices.Concat(git, args)...)
 	}
-	if err := os.Symlink(root, filepath.Join(dir, "lineoauth")); err != nil {
-		t.Fatal(err)
-	}
-	bin := filepath.Join(dir, "bin")
-	r.env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+os.Getenv("PATH"), "GOBIN="+bin, "GOFLAGS=-ldflags=-w") // without what a debugger needs, which takes half of the linker's time
-	for _, name := range []string{"LINE_OAUTH_BASE_URL", "LINE_CHANNEL_ID", "LINE_CHANNEL_SECRET",
-		"LINE_PRIVATE_KEY", "LINE_PRIVATE_KEY_FILE", "LINE_KEY_ID"} {
+	return dir
+}
+
+// A reader follows one document in a shell.
+type reader struct {
+	t       *testing.T
+	dir     string
+	env     []string          // of the shell
+	asLINE  []string          // what sends requests for LINE to the emulator
+	ports   map[string]string // that the document names, and which these are here
+	servers []*exec.Cmd
+}
+
+func newReader(t *testing.T, line *fakeLINE, bin, snapshot string) *reader {
+	t.Helper()
+	own := t.TempDir() // what the reader installs comes first
+	r := &reader{t: t, dir: t.TempDir(), ports: map[string]string{}}
+	path := strings.Join([]string{own, bin, os.Getenv("PATH")}, string(os.PathListSeparator))
+	modules := strings.TrimSpace(run(t, ".", nil, "go", "env", "GOMODCACHE"))
+	proxy := "file://" + filepath.ToSlash(filepath.Join(modules, "cache", "download")) + "," + strings.TrimSpace(run(t, ".", nil, "go", "env", "GOPROXY"))
+	r.env = append(os.Environ(), "PATH="+path, "GOBIN="+own,
+		// -trimpath compiles once for all folders, and -w leaves out what only a
+		// debugger needs.
+		"GOFLAGS=-trimpath -ldflags=-w",
+		// What this module needs has been downloaded and checked.
+		"GOPROXY="+proxy, "GOSUMDB=off", "GOMODCACHE="+modules, "GOWORK=off",
+		"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=url.file://"+filepath.ToSlash(snapshot)+".insteadOf", "GIT_CONFIG_VALUE_0=https://github.com/lineoauth/lineoauth",
+		"XDG_CACHE_HOME="+t.TempDir(), "GOCACHE="+strings.TrimSpace(run(t, ".", nil, "go", "env", "GOCACHE")))
+	for _, name := range []string{
+		"LINE_OAUTH_BASE_URL", "LINE_CHANNEL_ID", "LINE_CHANNEL_SECRET", "LINE_CHANNEL_SECRET_FILE",
+		"LINE_PRIVATE_KEY", "LINE_PRIVATE_KEY_FILE", "LINE_KEY_ID", "LINE_OAUTH_ALLOW_PLAIN_HTTP",
+		"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "MAKEFLAGS", "MAKELEVEL",
+	} {
 		r.env = append(r.env, name+"=")
 	}
-	r.asLINE = append(slices.Clip(r.env), "LINE_CHANNEL_ID"+"="+channelID, "LINE_CHANNEL_SECRET"+"="+channelSecret,
-		"HTTPS_PROXY="+proxy, "SSL_CERT_FILE="+bundle, "HOME="+r.dir, "XDG_CACHE_HOME="+r.dir)
+	r.asLINE = line.env()
 	return r
 }
 
-// write writes a file of the reader's, and returns its path.
-func (r *reader) write(t *testing.T, name, text string) string {
+// bash runs commands in the folder and with the variables that those before left.
+func (r *reader) bash(script string, env []string) *exec.Cmd {
+	ports := regexp.MustCompile(`127\.0\.0\.1:([1-9]\d*)`)
+	script = ports.ReplaceAllStringFunc(script, func(address string) string {
+		if r.ports[address] == "" {
+			r.ports[address] = "127.0.0.1:" + freePort(r.t)
+		}
+		return r.ports[address]
+	})
+	state := filepath.Join(filepath.Dir(r.dir), "state")
+	const saved = `trap 'export -p | grep "^declare -x LINE_[A-Z_]*=\"..*\"" >"$STATE"; printf "cd %q\n" "$PWD" >>"$STATE"' EXIT
+[ ! -e "$STATE" ] || . "$STATE"
+`
+	cmd := testproc.Command(r.t, "bash", "-c", saved+script)
+	cmd.Dir, cmd.Env = r.dir, append(slices.Concat(r.env, env), "STATE="+state)
+	return cmd
+}
+
+// shell runs commands, the first of which that fails ends them. What "make test"
+// runs is this.
+func (r *reader) shell(t *testing.T, b block) {
+	script := regexp.MustCompile(`(?m)^make test\b.*`).ReplaceAllString(b.text, "")
+	if b.document == "README.md" && strings.Contains(script, "go run .\n") {
+		r.save(t, b.document)
+	}
+	if out, err := r.bash("set -euo pipefail\n"+script, r.asLINE).CombinedOutput(); err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// save writes the files that the README has its reader save.
+func (r *reader) save(t *testing.T, document string) {
 	t.Helper()
-	path := filepath.Join(r.dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-// A variant is a function of the README that takes the place of what its first
-// program has instead.
-type variant struct {
-	function, instead, call string
-	// more is what the README leaves to its reader, or what uses the function.
-	more string
-	// prints is what the program then prints, and issues what it asks for.
-	prints string
-	issues lineoauth.Operation
-}
-
-var variants = []variant{
-	{"func config()", "lineoauth.ConfigFromEnv(os.Getenv)", "config()", "", statelessUntil, lineoauth.OpIssueStatelessChannelToken},
-	{"type signer ", "lineoauth.ConfigFromEnv(os.Getenv)", "config()", kms, statelessUntil, lineoauth.OpIssueStatelessChannelToken},
-	{"func newBot(", "context.Background()", "push(newBot(source))", pushing, statelessUntil, lineoauth.OpIssueStatelessChannelToken},
-	{"func newSource(", "client.Source(lineoauth.SourceConfig{})", "newSource(client)", "", `short-lived \[redacted\] until 2\d.*\n`, lineoauth.OpIssueChannelToken},
-}
-
-const statelessUntil = `stateless \[redacted\] until 2\d.*\n`
-
-const kms = `
-func kmsKey() (*rsa.PrivateKey, error) {
-	text, err := os.ReadFile("private-key.pem")
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(text)
-	return x509.ParsePKCS1PrivateKey(block.Bytes)
-}
-
-func publicKeyFromKMS() (*rsa.PublicKey, error) {
-	key, err := kmsKey()
-	return &key.PublicKey, err
-}
-
-func signInKMS(digest []byte) ([]byte, error) {
-	key, err := kmsKey()
-	if err != nil {
-		return nil, err
-	}
-	return rsa.SignPKCS1v15(nil, key, crypto.SHA256, digest)
-}
-`
-
-const pushing = `
-func push(bot *messaging_api.MessagingApiAPI, err error) context.Context {
-	if err != nil {
-		log.Fatal(err)
-	}
-	_, err = bot.PushMessage(&messaging_api.PushMessageRequest{
-		To:       "U1",
-		Messages: []messaging_api.MessageInterface{messaging_api.TextMessage{Text: "hello"}},
-	}, "")
-	if err != nil {
-		log.Fatal(err)
-	}
-	return context.Background()
-}
-`
-
-// program runs a program of the README's, or its first one with a function.
-func (r *reader) program(t *testing.T, text string) {
-	prints, issues, files := "Bearer 900\n", lineoauth.OpIssueStatelessChannelToken, []string{text}
-	switch {
-	case strings.HasPrefix(text, "package main\n") && r.main == "":
-		r.main, prints = text, statelessUntil
-		r.write(t, "main.go", text)
-	case !strings.HasPrefix(text, "package main\n"):
-		i := slices.IndexFunc(variants, func(v variant) bool { return strings.HasPrefix(text, v.function) })
-		if i < 0 {
-			t.Fatal("nothing calls it")
+	for _, b := range blocks(t, document) {
+		name := "main.go"
+		if strings.Contains(b.text, "testing.T") {
+			name = "bot_test.go"
 		}
-		v := variants[i]
-		body := regexp.MustCompile(`(?ms)^import \(.*?^\)\n`).ReplaceAllString(r.main, "")
-		if !strings.Contains(body, v.instead) {
-			t.Fatalf("the first program has no %s", v.instead)
+		if b.language != "go" {
+			continue
 		}
-		prints, issues = v.prints, v.issues
-		files = []string{
-			imported(t, strings.Replace(body, v.instead, v.call, 1)),
-			imported(t, "package main\n\n"+text),
-			imported(t, "package main\n"+v.more),
-		}
-	}
-	dir := t.TempDir()
-	build := []string{"go", "build", "-ldflags=-w", "-o", filepath.Join(dir, "program.exe")}
-	for i, text := range files {
-		name := filepath.Join(dir, fmt.Sprintf("file%d.go", i))
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(r.dir, "bot", name), []byte(b.text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		build = append(build, name)
 	}
-	module := "."
-	if strings.Contains(text, "messaging_api") {
-		module = "examples"
-	}
-	run(t, module, nil, build...)
-	if runtime.GOOS == "darwin" || runtime.GOOS == "windows" {
-		return // where no variable names the certificates to trust
-	}
-	before := r.line.State()
-	got := run(t, r.dir, r.asLINE, build[4])
-	if !regexp.MustCompile("^" + prints + "$").MatchString(got) {
-		t.Errorf("it prints %q", got)
-	}
-	after := r.line.State()
-	if n := after.Calls[issues] - before.Calls[issues]; n != 1 {
-		t.Errorf("%d calls of %s", n, issues)
-	}
-	if n := len(after.Messages) - len(before.Messages); strings.Contains(text, "messaging_api") && n != 1 {
-		t.Errorf("%d messages", n)
-	}
-	if strings.Contains(text, "filestore") {
-		run(t, r.dir, r.asLINE, build[4])
-		if n := r.line.State().Calls[issues] - before.Calls[issues]; n != 1 {
-			t.Errorf("%d calls of %s in two runs", n, issues)
-		}
-	}
-}
-
-// imported adds the imports that a file lacks, as goimports does.
-func imported(t *testing.T, text string) string {
-	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "", text, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var imports strings.Builder
-	seen := map[string]bool{}
-	for _, name := range file.Unresolved {
-		for _, path := range []string{
-			"context", "crypto", "crypto/rsa", "crypto/x509", "encoding/pem", "fmt", "io", "log", "net/http", "os",
-			"github.com/line/line-bot-sdk-go/v8/linebot/messaging_api", "github.com/lineoauth/lineoauth", "github.com/lineoauth/lineoauth/store/filestore",
-		} {
-			if filepath.Base(path) == name.Name && !seen[path] {
-				seen[path] = true
-				fmt.Fprintf(&imports, "import %q\n", path)
-			}
-		}
-	}
-	return strings.Replace(text, "package main\n", "package main\n\n"+imports.String(), 1)
-}
-
-// shell runs commands, those for the checkout there. What "make test" runs is
-// this.
-func (r *reader) shell(t *testing.T, commands string) {
-	dir := r.dir
-	commands = strings.ReplaceAll(commands, ":8080", ":"+r.port)
-	if strings.Contains(commands, " ./cmd/lineoauth") {
-		dir = "."
-	}
-	run(t, dir, r.env, "bash", "-euo", "pipefail", "-c", regexp.MustCompile(`(?m)^make test\b.*`).ReplaceAllString(commands, ""))
 }
 
 // transcript runs the commands of a transcript, and compares what they print;
-// "…" stands for anything. An emulator that they end with goes on.
+// "…" stands for anything. A server that they end with goes on.
 func (r *reader) transcript(t *testing.T, text string) {
 	var commands, prints strings.Builder
 	continued := false
-	for line := range strings.Lines(strings.ReplaceAll(text, ":8080", ":"+r.port)) {
+	for line := range strings.Lines(text) {
 		command, ok := strings.CutPrefix(line, "$ ")
 		if !ok && !continued {
 			prints.WriteString(line)
@@ -343,23 +282,19 @@ func (r *reader) transcript(t *testing.T, text string) {
 		commands.WriteString(strings.Replace(command, "lineoauth serve", "exec lineoauth serve", 1))
 		continued = strings.HasSuffix(line, "\\\n")
 	}
-	want := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(prints.String()), "…", ".*") + "$")
-	script := []string{"bash", "-uo", "pipefail", "-c", commands.String()}
-	dir := filepath.Join(r.dir, "shell")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
+	cmd := r.bash("set -u\n"+commands.String(), nil)
+	shown := prints.String()
+	for address, here := range r.ports {
+		shown = strings.ReplaceAll(shown, address, here)
 	}
+	want := regexp.MustCompile("^" + strings.ReplaceAll(regexp.QuoteMeta(shown), "…", ".*") + "$")
 	if !strings.Contains(commands.String(), "exec ") {
-		if got := run(t, dir, r.env, script...); !want.MatchString(got) {
-			t.Errorf("it prints\n%s\nwhere the README shows\n%s", got, prints.String())
+		if got, err := cmd.CombinedOutput(); err != nil || !want.Match(got) {
+			t.Errorf("it prints\n%s\nwhere the document shows\n%s\n%v", got, shown, err)
 		}
 		return
 	}
-	if err := r.stop(); err != nil {
-		t.Fatal(err)
-	}
-	cmd := testproc.Command(r.t, script[0], script[1:]...)
-	cmd.Dir, cmd.Env, cmd.Stderr = dir, r.env, os.Stderr
+	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -367,12 +302,19 @@ func (r *reader) transcript(t *testing.T, text string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	r.stop = func() error {
-		return errors.Join(cmd.Process.Signal(os.Interrupt), cmd.Wait())
-	}
+	r.servers = append(r.servers, cmd)
 	got, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil || !want.MatchString(got) {
-		t.Errorf("it prints\n%s\nwhere the README shows\n%s\n%v", got, prints.String(), err)
+		t.Errorf("it prints\n%s\nwhere the document shows\n%s\n%v", got, shown, err)
+	}
+}
+
+// stop ends the servers that were started.
+func (r *reader) stop(t *testing.T) {
+	for _, cmd := range r.servers {
+		if err := errors.Join(cmd.Process.Signal(os.Interrupt), cmd.Wait()); err != nil {
+			t.Errorf("lineoauth serve: %v", err)
+		}
 	}
 }
 
@@ -386,65 +328,4 @@ func run(t *testing.T, dir string, env []string, args ...string) string {
 		t.Fatalf("%q: %v\n%s", args, err, out)
 	}
 	return string(out)
-}
-
-// inPlaceOfLINE has a server answer for LINE's host: to programs that have the
-// proxy, and trust the certificate.
-func inPlaceOfLINE(t *testing.T, line http.Handler, private *rsa.PrivateKey) (proxy, certificate string) {
-	t.Helper()
-	host, err := url.Parse(gen.DefaultServerURL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber:          big.NewInt(1),
-		DNSNames:              []string{host.Host},
-		NotAfter:              time.Now().Add(time.Hour),
-		IsCA:                  true,
-		BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	server := httptest.NewUnstartedServer(line)
-	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: private}}}
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	tunnel := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodConnect || r.Host != host.Host+":443" {
-			http.Error(w, "this leads to LINE alone", http.StatusForbidden)
-			return
-		}
-		to, err := net.Dial("tcp", server.Listener.Addr().String())
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadGateway)
-			return
-		}
-		defer func() { _ = to.Close() }()
-		from, _, err := http.NewResponseController(w).Hijack()
-		if err != nil {
-			return
-		}
-		defer func() { _ = from.Close() }()
-		_, _ = io.WriteString(from, "HTTP/1.1 200 OK\r\n\r\n")
-		go func() { _, _ = io.Copy(to, from); _ = to.Close() }()
-		_, _ = io.Copy(from, to)
-	}))
-	t.Cleanup(tunnel.Close)
-	return tunnel.URL, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-}
-
-func freePort(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }

@@ -324,8 +324,3 @@ func replaceValue(object map[string]any, name, value string) {
 		object[name] = value
 	}
 }
-
-// What the README shows is what the commands print. With -all, the update runs
-// make test, as it does unless it is told otherwise, and Go APIs are compared.
-// A revision, a file name or a version may be anything, but is never run.
-// A job that may write runs nothing that a document or a test could have made.

@@ -1,5 +1,5 @@
 // Command bench measures lineoauth against its peers in one run and prints the
-// tables of README.md.
+// tables of docs/benchmarks.md.
 package main
 
 import (
