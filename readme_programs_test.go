@@ -100,7 +100,9 @@ type program struct {
 // testPrograms compiles the Go blocks of all documents into one program and one
 // test, and runs them.
 func testPrograms(t *testing.T, line *fakeLINE, all []block) {
-	all = slices.DeleteFunc(all, func(b block) bool { return b.language != "go" })
+	all = slices.DeleteFunc(all, func(b block) bool {
+		return b.language != "go" || !strings.HasPrefix(b.text, "package ") && isExcerpt(t, b.text)
+	})
 	quickStart := all[slices.IndexFunc(all, func(b block) bool { return strings.HasPrefix(b.text, "package main\n") })]
 	module := newModule(t)
 	var programs []program

@@ -107,6 +107,7 @@ func collect(all map[string][]block, documents []string) (found [][]block) {
 func (r *reader) try(t *testing.T, b block) {
 	switch {
 	case b.language == "go": // by testPrograms
+	case b.language == "sh" && isExcerpt(t, b.text):
 	case b.language == "sh":
 		needCurl(t, b)
 		r.shell(t, b)
