@@ -103,9 +103,8 @@ func newAPI(cfg Config, base string) *gen.Client {
 	return api
 }
 
-// WithAssertion returns a copy of the client that sends the given client
-// assertion (RFC 7523), which somebody else signed, where it would sign one
-// itself. It then needs no Key.
+// WithAssertion returns a copy of the client that sends the given client assertion (RFC
+// 7523) instead of signing one itself. It needs no Key.
 func (c *Client) WithAssertion(assertion string) *Client {
 	given := NewSecret(assertion)
 	return &Client{shared: c.shared, assertion: &given, maxTries: c.maxTries, current: c.current}
@@ -221,12 +220,12 @@ func (c *Client) signAnew(by Credentials, validFor, skew time.Duration) (*signed
 	return a, nil
 }
 
-// IssueChannelToken issues a v2.1 token, with a user-specified expiration, by
-// JWT assertion. It is valid for validFor: whole seconds, 1 s to 30 days; 0
-// means 30 days. A client made by [Client.WithAssertion] leaves that to the
-// assertion, and takes 0 alone.
+// IssueChannelToken issues a v2.1 token, with a user-specified expiration, by JWT
+// assertion. It is valid for validFor: whole seconds, 1 s to 30 days; 0 means 30 days.
+// A client made by [Client.WithAssertion] leaves that to the assertion, and accepts
+// only 0.
 //
-// A channel may have 30 such tokens alive; past that the error matches
+// A channel can have 30 valid v2.1 tokens; beyond that the error matches
 // [ErrTokenLimit]. Reuse the token for its whole life, and store its KeyID.
 //
 // https://developers.line.biz/en/reference/messaging-api/#issue-channel-access-token-v2-1
@@ -252,12 +251,12 @@ func (c *Client) issueV21(ctx context.Context, validFor time.Duration) (*Token, 
 	})
 }
 
-// IssueShortLivedChannelToken issues a token that lives 30 days: a short-lived
-// one by the channel secret or, for a channel that has only a key, a v2.1 one;
-// the Kind of the token tells.
+// IssueShortLivedChannelToken issues a token that is valid for 30 days: a short-lived
+// one by the channel secret or, for a channel that has only a key, a v2.1 one; see the
+// Kind of the token.
 //
-// A channel may have 30 short-lived tokens alive; past that LINE revokes the
-// oldest. Reuse the token for its whole life.
+// A channel can have 30 valid short-lived tokens; beyond that LINE revokes the oldest.
+// Reuse the token for its whole life.
 //
 // https://developers.line.biz/en/reference/messaging-api/#issue-shortlived-channel-access-token
 func (c *Client) IssueShortLivedChannelToken(ctx context.Context) (*Token, error) {
@@ -294,9 +293,9 @@ func (c *Client) issuedFor(kind Kind) Kind {
 	return kind
 }
 
-// IssueStatelessChannelToken issues a token that lives 15 minutes, by JWT
-// assertion if the client has a Key, else by the channel secret. A channel may
-// have any number of them; they cannot be revoked.
+// IssueStatelessChannelToken issues a token that is valid for 15 minutes, by JWT
+// assertion if the client has a Key, else by the channel secret. A channel can have any
+// number of them; they cannot be revoked.
 //
 // https://developers.line.biz/en/reference/messaging-api/#issue-stateless-channel-access-token
 func (c *Client) IssueStatelessChannelToken(ctx context.Context) (*Token, error) {
@@ -333,8 +332,8 @@ func (c *Client) sendStateless(ctx context.Context, body gen.IssueStatelessChann
 	return ans.token(Stateless, rsp.AccessToken, rsp.TokenType, "", int64(rsp.ExpiresIn))
 }
 
-// ValidChannelAccessTokenKeyIDs lists the key IDs of the channel's live v2.1
-// tokens. They tell which of the stored tokens are still alive.
+// ValidChannelAccessTokenKeyIDs returns the key IDs of the channel's valid v2.1 tokens,
+// and so which of the stored tokens are still valid.
 //
 // https://developers.line.biz/en/reference/messaging-api/#get-all-valid-channel-access-token-key-ids-v2-1
 func (c *Client) ValidChannelAccessTokenKeyIDs(ctx context.Context) ([]string, error) {
@@ -358,9 +357,9 @@ func (c *Client) keyIDs(ctx context.Context) ([]string, error) {
 	})
 }
 
-// VerifyChannelToken asks LINE about a token of any kind, at the endpoint that
-// fits its form. It needs no credentials. For a token that has expired, was
-// revoked, or never was one, the error matches [ErrInvalidToken].
+// VerifyChannelToken asks LINE about a token of any kind, at the endpoint that fits its
+// form. It needs no credentials. For a token that has expired, was revoked, or is not a
+// token, the error matches [ErrInvalidToken].
 //
 // https://developers.line.biz/en/reference/messaging-api/#verify-channel-access-token-v2-1
 // https://developers.line.biz/en/reference/messaging-api/#verify-channel-access-token
@@ -388,9 +387,9 @@ func (c *Client) VerifyChannelToken(ctx context.Context, accessToken string) (*V
 	return ans.verification(rsp.ClientID, rsp.Scope, int64(rsp.ExpiresIn))
 }
 
-// TokenValidFor reports whether a token is good for at least d more, by
-// [Client.VerifyChannelToken]. The answer "no" has no error; an error means that
-// LINE could not be asked, or did not say that it is about the token.
+// TokenValidFor reports whether a token is valid for at least d more, by
+// [Client.VerifyChannelToken]. An error means that LINE could not be asked, or that its
+// answer was not about the token.
 func (c *Client) TokenValidFor(ctx context.Context, accessToken string, d time.Duration) (bool, error) {
 	v, err := c.VerifyChannelToken(ctx, accessToken)
 	switch {
@@ -402,14 +401,13 @@ func (c *Client) TokenValidFor(ctx context.Context, accessToken string, d time.D
 	return v.Remaining() >= d, nil
 }
 
-// RevokeChannelToken ends a token at once, at the endpoint that fits its form.
-// An opaque token needs no credentials; a v2.1 token needs the ChannelID and
-// the ChannelSecret. It is no error when LINE does not know the token any more.
+// RevokeChannelToken revokes a token, at the endpoint that fits its form. An opaque
+// token needs no credentials; a v2.1 token needs the ChannelID and the ChannelSecret.
+// It succeeds for a token that has already expired or been revoked.
 //
-// LINE answers a revocation with success even where it has no effect. So the
-// client then verifies a token that is a JWS; if it still lives, as a
-// stateless token or one of another channel does, the error matches
-// [ErrNotRevocable].
+// LINE answers a revocation with success even where it has no effect. So the client
+// then verifies a token that is a JWS; if it is still valid, as a stateless token or
+// one of another channel is, the error matches [ErrNotRevocable].
 //
 // https://developers.line.biz/en/reference/messaging-api/#revoke-channel-access-token-v2-1
 // https://developers.line.biz/en/reference/messaging-api/#revoke-longlived-or-shortlived-channel-access-token

@@ -27,9 +27,9 @@ const (
 	DefaultMaxClockSkew = time.Hour
 )
 
-// Config is what a [Client] is made from. Its zero value makes a client that
-// can verify tokens, and revoke opaque ones; issuing needs a ChannelID with a
-// Key, a ChannelSecret, or both. A Config shows no secret when printed.
+// Config is what a [Client] is made from. The zero value makes a client that can verify
+// tokens, and revoke opaque ones; issuing needs a ChannelID with a Key, a
+// ChannelSecret, or both. Printing a Config shows no secret.
 type Config struct {
 	// ChannelID is the channel's number, as a string of digits.
 	ChannelID string
@@ -64,27 +64,25 @@ type Config struct {
 	MaxClockSkew time.Duration
 
 	// BaseURL is where LINE is. Empty means the OpenAPI document's first server
-	// ([gen.DefaultServerURL]). Plain http is for loopback addresses alone, unless
-	// AllowPlainHTTP says otherwise.
+	// ([gen.DefaultServerURL]). Plain http is for loopback addresses only, unless
+	// AllowPlainHTTP is set.
 	BaseURL string
 	// OperationURLs gives single operations another base URL.
 	OperationURLs map[Operation]string
 	// AllowPlainHTTP lets base URLs, and the hosts of a [Transport], be plain http
-	// toward any host, such as a sidecar that adds TLS. Whoever is on the way can
+	// toward any host, such as a sidecar that adds TLS. Anyone on the network path can
 	// then read the secrets.
 	AllowPlainHTTP bool
 	// Authorization is sent as the Authorization header of every call, for a
 	// gateway in front of LINE: NewSecret("Bearer " + token), or "Basic " and the
 	// base64 of user:password. LINE itself needs none.
 	Authorization Secret
-	// Transport carries the requests. nil means a copy of [http.DefaultTransport] as
-	// the first client found it, which all clients share, and which notices
-	// connections that died in silence: those of HTTP/2 by a ping after a second
-	// without a word, and others once a call on one got no answer; the next attempt
-	// then has a new connection. An
-	// [http.Transport] that skips the verification of certificates, or goes below
-	// TLS 1.2, is refused; for a private authority, set its RootCAs. Do not change
-	// it after [New].
+	// Transport carries the requests. nil means a copy of [http.DefaultTransport], made
+	// for the first client and shared by all, which detects broken connections: those
+	// of HTTP/2 by a ping after a second without data, and others once a call on one
+	// got no answer; the next attempt then uses a new connection. An [http.Transport]
+	// that skips the verification of certificates, or goes below TLS 1.2, is refused;
+	// for a private authority, set its RootCAs. Do not change it after [New].
 	Transport http.RoundTripper
 	// Timeout bounds one attempt of a call, from the connection to the answer's last
 	// byte. 0 means DefaultTimeout, a negative one means that only the context
@@ -102,17 +100,17 @@ type Config struct {
 	// an answer of 502 or 504 counts as lost.
 	MaxAttempts int
 
-	// DisallowUnknownFields refuses an answer that has a field which the
-	// OpenAPI document does not know. By default such a field is passed over.
+	// DisallowUnknownFields refuses an answer that has a field which is not in the
+	// OpenAPI document. By default such a field is ignored.
 	DisallowUnknownFields bool
 	// SkipChecks sends what LINE would surely refuse: a channel ID that is not
 	// digits, a key of another size, a lifetime beyond LINE's limits, an empty
 	// token. By default it is refused before sending.
 	SkipChecks bool
-	// OnEvent is told what happens to calls and tokens, in the goroutines where it
-	// happens, several at once; it must return soon, and not call a [Source].
+	// OnEvent is called for what happens to calls and tokens, concurrently, in the
+	// goroutines where it happens. It must return soon, and not call a [Source].
 	OnEvent func(Event)
-	// Logger is told the same. nil means silence.
+	// Logger logs the same events. nil means no logging.
 	Logger *slog.Logger
 	// Now is the clock. nil means [time.Now].
 	Now func() time.Time

@@ -25,11 +25,10 @@ import (
 // off, in files, too. What then has a space or a control character inside is
 // refused.
 //
-// The channel ID and either a key or a secret must be there. One error names
-// every variable that is missing, and each that is wrong and why; it
-// matches [ErrInvalid], and [ErrMissingCredentials] when nothing worse is the
-// matter. The configuration holds what was found even then. What it holds is
-// checked by [New].
+// The channel ID and either a key or a secret must be there. One error names every
+// variable that is missing, and each that is invalid and why; it matches [ErrInvalid],
+// and [ErrMissingCredentials] if nothing else is wrong. The configuration contains what
+// was found even then; [New] checks it.
 func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	r := env.Reader{Getenv: getenv}
 	cfg := Config{

@@ -37,9 +37,8 @@ var (
 	ErrNotRevocable = errors.New("the token cannot be revoked")
 )
 
-// Error is a call that failed after the request was made: LINE refused it, or
-// its answer did not come or made no sense. It holds no token, secret or
-// assertion.
+// Error is a call that failed after the request was made: LINE refused it, or its
+// answer was missing or unexpected. It contains no token, secret or assertion.
 //
 // https://developers.line.biz/en/reference/messaging-api/#error-responses
 type Error struct {
@@ -73,22 +72,22 @@ type Error struct {
 	fromEnv     bool      // the configuration came from variables
 }
 
-// ErrorDetail says what is wrong with one property of a request.
+// ErrorDetail describes what is wrong with one property of a request.
 type ErrorDetail struct {
-	// Message says what is wrong, Property with what; either may be empty.
+	// Message is what is wrong with Property; either may be empty.
 	Message, Property string
 }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is reports whether the error is the case that target names.
+// Is reports whether target is the sentinel error for LINE's answer.
 func (e *Error) Is(target error) bool {
 	f := e.known()
 	return f != nil && target == f.is
 }
 
-// Error says in one line what failed, what LINE said, and what to do next.
+// Error returns one line: what failed, LINE's answer, and what to do next.
 func (e *Error) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "lineoauth: %s: ", e.Operation)

@@ -40,7 +40,7 @@ const (
 	EventStoreFailed EventKind = "token store failed"
 )
 
-// Event is something that happened. It holds no secret except the Token, which
+// Event is something that happened. It contains no secret except the Token, which
 // prints without it.
 type Event struct {
 	// Kind is what happened.

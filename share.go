@@ -149,10 +149,9 @@ func (c *Client) errKind(kind Kind) error {
 	return fmt.Errorf("%w: without a ChannelSecret this client issues no tokens of kind %q; use %s or %s", ErrInvalid, kind, Stateless, V21)
 }
 
-// StoredToken returns the channel's token of a kind that a store holds, or nil if
-// it holds none. Where the store cannot tell how old the token is, LINE is asked.
-// The error wraps the store's; it matches [ErrInvalid] if LINE issues no such
-// kind.
+// StoredToken returns the channel's token of a kind from a store, or nil if there is
+// none. If the store does not know how old the token is, LINE is asked. The error wraps
+// the store's; it matches [ErrInvalid] if LINE issues no such kind.
 func (c *Client) StoredToken(ctx context.Context, st store.Store, kind Kind) (*Token, error) {
 	f, err := c.sharing(st, kind)
 	if err != nil {

@@ -13,18 +13,17 @@ import (
 // https://developers.line.biz/en/docs/basics/channel-access-token/
 type Kind string
 
-// The kinds of token that LINE issues over its API. (A long-lived token comes
-// from the LINE Developers Console alone; it can be verified and revoked like
-// a short-lived one.)
+// The kinds of token that LINE issues over its API. (A long-lived token comes from the
+// LINE Developers Console only; it can be verified and revoked like a short-lived one.)
 const (
-	// Stateless tokens live 15 minutes and cannot be revoked; a channel may
+	// Stateless tokens are valid for 15 minutes and cannot be revoked; a channel can
 	// have any number of them.
 	Stateless Kind = "stateless"
-	// V21 tokens have a user-specified expiration, up to 30 days, and a key ID.
-	// A channel has at most 30 of them alive; LINE refuses the next one.
+	// V21 tokens have a user-specified expiration, up to 30 days, and a key ID. A
+	// channel can have 30 valid ones; LINE refuses the next one.
 	V21 Kind = "v2.1"
-	// ShortLived tokens live 30 days. A channel has at most 30 of them alive;
-	// LINE revokes the oldest for the next one.
+	// ShortLived tokens are valid for 30 days. A channel can have 30 valid ones; LINE
+	// revokes the oldest for the next one.
 	ShortLived Kind = "short-lived"
 )
 
@@ -38,9 +37,9 @@ type Token struct {
 	AccessToken Secret
 	// TokenType is OAuth's token_type, always "Bearer".
 	TokenType string
-	// Kind tells how the token lives and dies.
+	// Kind is the kind of token.
 	Kind Kind
-	// KeyID names a V21 token in LINE's list of live ones; keep it with the
+	// KeyID identifies a V21 token in LINE's list of valid ones; keep it with the
 	// token. Empty for the other kinds.
 	KeyID string
 	// ExpiresIn is the lifetime in seconds, from IssuedAt, as LINE sent it.
@@ -53,18 +52,18 @@ type Token struct {
 // Lifetime is ExpiresIn as a duration.
 func (t Token) Lifetime() time.Duration { return seconds(t.ExpiresIn) }
 
-// ExpiresAt is when the token dies.
+// ExpiresAt is when the token expires.
 func (t Token) ExpiresAt() time.Time { return t.IssuedAt.Add(t.Lifetime()) }
 
-// Verification is what LINE says of a valid token.
+// Verification is LINE's answer about a valid token.
 type Verification struct {
 	// ClientID is the channel ID that the token was issued for.
 	ClientID string
-	// ExpiresIn is how long the token still lives, in seconds, from VerifiedAt,
-	// as LINE sent it.
+	// ExpiresIn is how long the token is still valid, in seconds, from VerifiedAt, as
+	// LINE sent it.
 	ExpiresIn int64
-	// Scope holds the token's permissions, separated by spaces. LINE does not
-	// always send it.
+	// Scope contains the token's permissions, separated by spaces. LINE does not always
+	// send it.
 	Scope string
 	// VerifiedAt is when LINE was asked, by the client's clock.
 	VerifiedAt time.Time
@@ -73,7 +72,7 @@ type Verification struct {
 // Remaining is ExpiresIn as a duration.
 func (v *Verification) Remaining() time.Duration { return seconds(v.ExpiresIn) }
 
-// ExpiresAt is when the token dies.
+// ExpiresAt is when the token expires.
 func (v *Verification) ExpiresAt() time.Time { return v.VerifiedAt.Add(v.Remaining()) }
 
 // seconds stops at the longest duration that there is, some 292 years.

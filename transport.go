@@ -14,11 +14,11 @@ import (
 //	bot, err := messaging_api.NewMessagingApiAPI("unused",
 //		messaging_api.WithHTTPClient(&http.Client{Transport: &lineoauth.Transport{Source: source}}))
 //
-// A request to any other host goes through as it is, so that a redirect takes
-// no token elsewhere. When LINE answers 401, [Source.Invalidate] asks LINE about
-// the token; if that is not valid any more, the request is sent once more with
-// another, if its body can be had again (as [http.NewRequest] arranges for the
-// usual ones). The caller's request is not changed.
+// A request to any other host goes through as it is, so that a redirect takes no token
+// elsewhere. When LINE answers 401, [Source.Invalidate] asks LINE about the token; if
+// that is no longer valid, the request is sent once more with another, if its body can
+// be had again (as [http.NewRequest] arranges for the usual ones). The caller's request
+// is not changed.
 //
 // https://developers.line.biz/en/reference/messaging-api/#domain-name
 type Transport struct {
