@@ -45,7 +45,7 @@ func blocks(t *testing.T, document string) (found []block) {
 		case start != nil:
 			indent, fence = start[1], start[2]
 			found = append(found, block{document, n, start[3], ""})
-		case strings.HasPrefix(line, "    ") && !regexp.MustCompile(`^ +(- |\d+\. |\S.*\|)`).MatchString(line):
+		case regexp.MustCompile("```|~~~|<pre|^(\t|    )").MatchString(line):
 			t.Errorf("%s:%d: a block needs a fence, with its language", document, n)
 		}
 	}
