@@ -2,7 +2,6 @@ package lineoauth
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,6 +17,7 @@ import (
 	"github.com/lineoauth/lineoauth/gen"
 	"github.com/lineoauth/lineoauth/internal/assertion"
 	"github.com/lineoauth/lineoauth/internal/env"
+	"github.com/lineoauth/lineoauth/internal/wire"
 )
 
 // Defaults for [Config].
@@ -158,12 +158,12 @@ func (cfg Config) validate() (Config, error) {
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = gen.DefaultServerURL
 	}
-	cfg.BaseURL = looksUpLocally(cfg.BaseURL)
+	cfg.BaseURL = wire.LocalName(cfg.BaseURL)
 	if cfg.AssertionLifetime == 0 {
 		cfg.AssertionLifetime = assertion.DefaultExpiresIn
 	}
 	if cfg.Transport == nil {
-		cfg.Transport = defaultTransport()
+		cfg.Transport = wire.Default()
 	}
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
@@ -178,7 +178,7 @@ func (cfg Config) validate() (Config, error) {
 		cfg.MaxClockSkew = DefaultMaxClockSkew
 	}
 	cfg.OperationURLs = maps.Clone(cfg.OperationURLs)
-	errs := []error{cfg.checkBaseURL(cfg.name("BaseURL", env.BaseURL), cfg.BaseURL), checkTLS("Transport", cfg.Transport)}
+	errs := []error{cfg.checkBaseURL(cfg.name("BaseURL", env.BaseURL), cfg.BaseURL), wire.CheckTLS("Transport", cfg.Transport)}
 	for op, base := range cfg.OperationURLs {
 		if !slices.Contains(Operations(), op) {
 			errs = append(errs, fmt.Errorf("OperationURLs: unknown operation %q", op))
@@ -188,7 +188,7 @@ func (cfg Config) validate() (Config, error) {
 	if strings.ContainsFunc(cfg.Authorization.Reveal(), unicode.IsControl) {
 		errs = append(errs, errors.New("the Authorization holds a line break or another control character"))
 	}
-	errs = append(errs, Credentials{cfg.ChannelSecret, cfg.Key, cfg.KeyID}.check(cfg.SkipChecks))
+	errs = append(errs, cfg.given().check(cfg.SkipChecks))
 	if !cfg.SkipChecks {
 		if cfg.ChannelID != "" {
 			errs = append(errs, assertion.CheckChannelID(cfg.ChannelID))
@@ -230,29 +230,11 @@ func (cfg Config) checkBaseURL(name, base string) error {
 		return fmt.Errorf("%s is no absolute https URL, such as %s", name, gen.DefaultServerURL)
 	case u.User != nil || strings.ContainsAny(base, "?#"):
 		return errors.New(name + " holds a user name, a query or a fragment; leave them out" + cfg.name(" (Authorization is for a gateway's credentials)", ""))
-	case !isASCII(u.Host):
+	case !wire.IsASCII(u.Host):
 		return errors.New(name + " has a host with letters beyond ASCII; write it as DNS has it, with xn--")
-	case u.Scheme == "http" && !cfg.AllowPlainHTTP && !isLoopback(u.Hostname()):
+	case u.Scheme == "http" && !cfg.AllowPlainHTTP && !wire.IsLoopback(u.Hostname()):
 		return fmt.Errorf("%s is plain http toward %s; secrets travel over https, except to loopback; use https, or %s", name, u.Hostname(),
 			cfg.name("set AllowPlainHTTP ("+env.AllowPlainHTTP+")", "set "+env.AllowPlainHTTP+"=1")+" if nobody on the way can read them")
-	}
-	return nil
-}
-
-// checkTLS refuses a transport that does not know whom it talks to.
-func checkTLS(name string, transport http.RoundTripper) error {
-	t, ok := transport.(*http.Transport)
-	if !ok {
-		return nil
-	}
-	cfg := t.Clone().TLSClientConfig // Clone, for the first use of a transport writes there
-	switch {
-	case cfg == nil:
-		return nil
-	case cfg.InsecureSkipVerify && cfg.VerifyConnection == nil && cfg.VerifyPeerCertificate == nil:
-		return errors.New(name + " skips the verification of certificates, so that anyone could read the secrets; set RootCAs instead")
-	case cfg.MinVersion != 0 && cfg.MinVersion < tls.VersionTLS12:
-		return errors.New(name + " allows less than TLS 1.2; leave MinVersion at 0")
 	}
 	return nil
 }

@@ -96,42 +96,23 @@ func readCredentials(r *env.Reader, parse func(string) (*Key, error)) Credential
 	return cr
 }
 
-// credentials are those of this client.
-func (c *Client) credentials() Credentials {
-	if c.current != nil {
-		return *c.current
+// given are the credentials that the configuration has.
+func (cfg *Config) given() Credentials { return Credentials{cfg.ChannelSecret, cfg.Key, cfg.KeyID} }
+
+// credentials are those of a call.
+func (c *Client) credentials(cl *call) Credentials {
+	if cl.current != nil {
+		return *cl.current
 	}
-	return Credentials{c.cfg.ChannelSecret, c.cfg.Key, c.cfg.KeyID}
+	return c.cfg.given()
 }
 
-// withCredentials makes a call by a client that has the current credentials, and
-// once more if LINE refused them, or their signer failed, and there are others by
-// then.
-func withCredentials[T any](ctx context.Context, c *Client, call func(*Client) (T, error)) (T, error) {
-	if c.cfg.Credentials == nil || c.current != nil {
-		return call(c)
+// renew gives a call the credentials that Config.Credentials returns now. If that
+// fails, the last ones serve.
+func (c *Client) renew(ctx context.Context, cl *call) error {
+	if c.cfg.Credentials == nil || cl.by == byNothing {
+		return nil
 	}
-	var none T
-	used, err := c.renewCredentials(ctx)
-	if err != nil {
-		return none, err
-	}
-	result, err := call(used)
-	refused := errors.Is(err, ErrInvalidCredentials) || errors.Is(err, ErrInvalidAssertion) || errors.Is(err, ErrUnknownKey)
-	unsigned := errors.Is(err, assertion.ErrSigner)
-	if !refused && !unsigned {
-		return result, err
-	}
-	next, failed := c.renewCredentials(ctx)
-	if failed != nil || next.current.same(*used.current) && (refused || next.current.Key.sameSigner(used.current.Key)) {
-		return result, err
-	}
-	return call(next)
-}
-
-// renewCredentials returns the client with the credentials that there are now. If
-// they cannot be had, it goes on with the last ones.
-func (c *Client) renewCredentials(ctx context.Context) (*Client, error) {
 	ask := ctx
 	if c.cfg.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -147,17 +128,27 @@ func (c *Client) renewCredentials(ctx context.Context) (*Client, error) {
 	case err == nil:
 		last = c.adopt(ctx, now)
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("lineoauth: waiting for the credentials: %w", ctx.Err())
+		return fmt.Errorf("lineoauth: waiting for the credentials: %w", ctx.Err())
 	default:
 		err = fmt.Errorf("lineoauth: getting the credentials: %w", err)
 		c.emit(ctx, Event{Kind: EventCredentialsFailed, Err: err})
 		if last == nil {
-			return nil, err
+			return err
 		}
 	}
-	renewed := *c
-	renewed.current = last
-	return &renewed, nil
+	cl.current = last
+	return nil
+}
+
+// replaced reports whether LINE refused a call's credentials, or their signer
+// failed, and gives the call others if there are some by now.
+func (c *Client) replaced(ctx context.Context, cl *call, err error) bool {
+	refused := errors.Is(err, ErrInvalidCredentials) || errors.Is(err, ErrInvalidAssertion) || errors.Is(err, ErrUnknownKey)
+	if cl.current == nil || !refused && !errors.Is(err, assertion.ErrSigner) {
+		return false
+	}
+	used := cl.current
+	return c.renew(ctx, cl) == nil && !(cl.current.same(*used) && (refused || cl.current.Key.sameSigner(used.Key)))
 }
 
 // maxAsking bounds the calls of Config.Credentials that are under way, or hang.
@@ -206,4 +197,53 @@ func (c *Client) adopt(ctx context.Context, now Credentials) *Credentials {
 			return &now
 		}
 	}
+}
+
+// need is what a call cannot do without.
+type need int
+
+const (
+	needChannelID need = iota
+	needSecret
+	needKey
+	needSecretOrKey
+	needKeyID
+)
+
+// require names all that is missing for a call, at once.
+func (c *Client) require(what string, cr Credentials, needs ...need) error {
+	var missing []string
+	for _, n := range needs {
+		if name := c.missing(n, cr); name != "" {
+			missing = append(missing, name)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return fmt.Errorf("lineoauth: %s: %w: %w: give %s", what, ErrInvalid, ErrMissingCredentials, strings.Join(missing, ", and "))
+}
+
+// missing names what a call needs and the credentials lack, or is empty.
+func (c *Client) missing(n need, cr Credentials) string {
+	name := func(what, field, variables string) string {
+		if c.cfg.fromEnv {
+			return what + " (" + variables + ")"
+		}
+		return what + " (" + field + ", " + variables + ")"
+	}
+	noSecret, noKey := cr.ChannelSecret.IsZero(), cr.Key == nil
+	switch {
+	case n == needChannelID && c.cfg.ChannelID == "":
+		return name("the channel ID", "ChannelID", env.ChannelID)
+	case n == needSecret && noSecret:
+		return name("the channel secret", "ChannelSecret", env.ChannelSecret+" or "+env.ChannelSecretFile)
+	case n == needKey && noKey:
+		return name("the private key", "Key", env.PrivateKey+" or "+env.PrivateKeyFile)
+	case n == needSecretOrKey && noSecret && noKey:
+		return c.missing(needSecret, cr) + " or " + c.missing(needKey, cr)
+	case n == needKeyID && cr.KeyID == "" && (noKey || cr.Key.ID() == ""):
+		return name("the key ID", "KeyID", env.KeyID+" or "+env.KeyIDFile)
+	}
+	return ""
 }

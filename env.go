@@ -6,6 +6,7 @@ import (
 
 	"github.com/lineoauth/lineoauth/internal/assertion"
 	"github.com/lineoauth/lineoauth/internal/env"
+	"github.com/lineoauth/lineoauth/internal/wire"
 )
 
 // ConfigFromEnv reads a configuration from environment variables; getenv is
@@ -33,7 +34,7 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	r := env.Reader{Getenv: getenv}
 	cfg := Config{
 		ChannelID:      r.Value(env.ChannelID),
-		BaseURL:        looksUpLocally(r.Value(env.BaseURL)),
+		BaseURL:        wire.LocalName(r.Value(env.BaseURL)),
 		AllowPlainHTTP: r.Bool(env.AllowPlainHTTP),
 		fromEnv:        true,
 	}

@@ -3,11 +3,11 @@ package lineoauth
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"strings"
 	"time"
-	"unicode"
+
+	"github.com/lineoauth/lineoauth/internal/wire"
 )
 
 // Errors that a program decides on. Test for them with [errors.Is].
@@ -84,7 +84,7 @@ func (e *Error) Unwrap() error { return e.Err }
 // Is reports whether target is the sentinel error for LINE's answer.
 func (e *Error) Is(target error) bool {
 	f := e.known()
-	return f != nil && target == f.is
+	return f != nil && target == f.is || target == ErrInvalid && errors.As(e.Err, new(*wire.UnreadableProxy))
 }
 
 // Error returns one line: what failed, LINE's answer, and what to do next.
@@ -163,66 +163,41 @@ func (e *Error) advice() string {
 	case e.StatusCode >= http.StatusInternalServerError:
 		return "LINE has trouble; try again later"
 	case e.StatusCode == 0:
-		return e.causeAdvice()
+		roots := "RootCAs of the Transport's TLSClientConfig, or SSL_CERT_FILE,"
+		if e.fromEnv {
+			roots = "SSL_CERT_FILE"
+		}
+		return wire.Advice(e.Err, e.unsent, e.ended, roots)
 	case e.StatusCode == http.StatusProxyAuthRequired:
-		return proxyAuthAdvice
+		return wire.AuthenticateProxy
 	case e.StatusCode >= http.StatusBadRequest && e.Err == nil:
 		return "LINE's reference tells what that means: https://developers.line.biz/en/reference/messaging-api/"
 	}
 	return ""
 }
 
-// Bounds of what LINE says as an error repeats it.
-const (
-	maxSaid    = 300 // letters of one text
-	maxDetails = 10
-)
+// maxDetails is how many details an error keeps.
+const maxDetails = 10
 
-// clean makes what a stranger wrote fit for one line of a log: no characters that
-// do not print or that turn the line around, no more than a few hundred letters,
-// and none of our secrets.
-func clean(s string, secrets *strings.Replacer) string {
-	s = strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return ' '
-		}
-		return r
-	}, secrets.Replace(s))
-	if runes := []rune(s); len(runes) > maxSaid {
-		s = string(runes[:maxSaid]) + "…"
+// errStatus is for an answer whose status is none of HTTP, such as 000.
+var errStatus = errors.New("the answer's status is none of HTTP; something between this machine and LINE may have given it, check the base URL and the proxy")
+
+// temporary reports whether the same request may succeed later.
+func (e *Error) temporary() bool {
+	if wire.Final(e.Err) {
+		return false
 	}
-	return s
+	return e.StatusCode == 0 || e.StatusCode == http.StatusTooManyRequests || e.StatusCode >= http.StatusInternalServerError
 }
 
-// cleanError is a cause whose text is safe to show. It has no Unwrap: the text
-// of what it hides is not.
-type cleanError struct {
-	text string
-	err  func() error // a function, for what prints values to find nothing in there
-}
-
-func (e *cleanError) Error() string        { return e.text }
-func (e *cleanError) GoString() string     { return e.text }
-func (e *cleanError) Is(target error) bool { return errors.Is(e.err(), target) }
-func (e *cleanError) As(target any) bool {
-	// Callers ask for this one to look at it, and it may be any type, with any text.
-	if t, ok := target.(*net.Error); ok {
-		var found net.Error
-		if !errors.As(e.err(), &found) {
-			return false
-		}
-		*t = &cleanNetError{e, found.Timeout()}
+// lost reports whether LINE may have done what it was asked although the
+// answer says nothing of it.
+func (e *Error) lost() bool {
+	switch e.StatusCode {
+	case 0:
+		return !e.unsent
+	case http.StatusBadGateway, http.StatusGatewayTimeout:
 		return true
 	}
-	return errors.As(e.err(), target)
+	return e.StatusCode/100 == 2
 }
-
-type cleanNetError struct {
-	*cleanError
-	timeout bool
-}
-
-func (e *cleanNetError) Timeout() bool { return e.timeout }
-
-// Temporary is part of net.Error, and deprecated there.
-func (e *cleanNetError) Temporary() bool { return e.timeout }

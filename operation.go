@@ -6,6 +6,6 @@ package lineoauth
 // https://developers.line.biz/en/reference/messaging-api/#channel-access-token
 type Operation string
 
-// takesPlace reports whether the operation issues a token of which a channel may
-// have 30. Of tokens that are new to LINE, nobody knows better yet.
-func (op Operation) takesPlace() bool { return op.issues() && op != OpIssueStatelessChannelToken }
+// isLimited reports whether the operation issues a token that counts toward the
+// limit of 30. Of tokens that are new to LINE, nobody knows better yet.
+func (op Operation) isLimited() bool { return op.issues() && op != OpIssueStatelessChannelToken }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/lineoauth/lineoauth/gen"
+	"github.com/lineoauth/lineoauth/internal/wire"
 )
 
 // fact is what one of LINE's refusals means. LINE does not guarantee the texts of
@@ -133,26 +134,26 @@ func (e *Error) says(want string, more bool) bool {
 func (a *answer) refusal() *Error {
 	switch a.StatusCode / 100 {
 	case 2:
-		return a.strange(errors.New("only 200 is a success"))
+		return a.unexpected(errors.New("only 200 is a success"))
 	case 3:
-		return a.bad(errors.New("a redirect to " + a.redirect() + ", which is not followed, for it would carry the secret along; check the base URL"))
+		return a.failure(errors.New("a redirect to " + a.Redirect() + ", which is not followed, for it would carry the secret along; check the base URL"))
 	}
 	said, more, err := a.readRefusal()
 	if err != nil && a.StatusCode >= http.StatusInternalServerError {
-		return a.bad(err)
+		return a.failure(err)
 	} else if err != nil {
-		return a.strange(err)
+		return a.unexpected(err)
 	}
-	e := a.bad(nil)
+	e := a.failure(nil)
 	// By what LINE said, of which the secrets may have been a part.
 	e.Code, e.Description, e.Message = said.Error, said.ErrorDescription, said.Message
 	e.fact, e.judged = e.judge(more), true
 	secrets := a.redactor()
-	e.Code = clean(said.Error, secrets)
-	e.Description = clean(said.ErrorDescription, secrets)
-	e.Message = clean(said.Message, secrets)
+	e.Code = secrets.Clean(said.Error)
+	e.Description = secrets.Clean(said.ErrorDescription)
+	e.Message = secrets.Clean(said.Message)
 	for _, d := range said.Details[:min(len(said.Details), maxDetails)] {
-		e.Details = append(e.Details, ErrorDetail{Message: clean(d.Message, secrets), Property: clean(d.Property, secrets)})
+		e.Details = append(e.Details, ErrorDetail{Message: secrets.Clean(d.Message), Property: secrets.Clean(d.Property)})
 	}
 	return e
 }
@@ -160,27 +161,27 @@ func (a *answer) refusal() *Error {
 // readRefusal returns what a body says in LINE's shapes of an error, and whether it
 // says more than that.
 func (a *answer) readRefusal() (said gen.ErrorResponse, more bool, err error) {
-	if len(a.body) == 0 {
+	if len(a.Bytes) == 0 {
 		return said, false, nil
 	}
-	err = json.Unmarshal(a.body, &said)
+	err = json.Unmarshal(a.Bytes, &said)
 	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) && wrong.Field != "" {
 		more, err = true, nil // the other fields are there
 	}
 	if err != nil {
-		return said, false, errors.New(a.mediaType() + " that is no error of LINE's")
+		return said, false, errors.New(a.MediaType() + " that is no error of LINE's")
 	}
-	fields, err := fieldsOf(a.body)
+	fields, err := wire.Fields(a.Bytes)
 	if err != nil {
 		return said, false, err
 	}
 	for _, f := range fields {
-		switch string(f.name) { // as LINE writes them; encoding/json takes other letters, too
+		switch string(f.Name) { // as LINE writes them; encoding/json takes other letters, too
 		case "error", "error_description", "message":
 		case "details":
 			more = more || len(said.Details) > 0
 		default:
-			more = more || !f.null
+			more = more || !f.Null
 		}
 	}
 	return said, more, nil

@@ -7,8 +7,6 @@ import (
 	"github.com/lineoauth/lineoauth/internal/secret"
 )
 
-const masked = "[redacted]"
-
 // Secret is a string that does not show itself: every verb of package fmt,
 // encoding/json, encoding/gob, encoding.TextMarshaler and log/slog print
 // "[redacted]", and what walks through values by reflection (go-cmp, testify, spew,
@@ -33,7 +31,7 @@ func (s Secret) String() string {
 	if s.IsZero() {
 		return ""
 	}
-	return masked
+	return secret.Masked
 }
 
 // Format masks the secret under every verb.
@@ -51,7 +49,7 @@ func (s *Secret) GobDecode(text []byte) error { return s.UnmarshalText(text) }
 // UnmarshalText takes the secret from a configuration file or a flag. It
 // refuses what MarshalText wrote: the secret is not in there.
 func (s *Secret) UnmarshalText(text []byte) error {
-	if string(text) == masked {
+	if string(text) == secret.Masked {
 		return fmt.Errorf("lineoauth: %w: the secret was masked when it was written; write what Reveal returns", ErrInvalid)
 	}
 	*s = NewSecret(string(text))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lineoauth/lineoauth/internal/fleet"
+	"github.com/lineoauth/lineoauth/internal/wire"
 	"github.com/lineoauth/lineoauth/store"
 )
 
@@ -23,17 +24,7 @@ var _ fleet.LINE = (*line)(nil)
 
 // Issue implements [fleet.LINE].
 func (l *line) Issue(ctx context.Context) (*store.Token, error) {
-	client := l.client.once() // attempts follow each other at the pace of the source
-	var token *Token
-	var err error
-	switch l.kind {
-	case V21:
-		token, err = client.IssueChannelToken(ctx, l.validFor)
-	case ShortLived:
-		token, err = client.IssueShortLivedChannelToken(ctx)
-	default:
-		token, err = client.IssueStatelessChannelToken(ctx)
-	}
+	token, err := l.client.once().issue(ctx, l.kind, l.validFor) // attempts follow each other at the pace of the source
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +109,7 @@ func usableAs(kind Kind) func(*store.Token) bool {
 }
 
 func usable(t *store.Token, kind Kind) bool {
-	return Kind(t.Kind) == kind && isToken(t.AccessToken) && (t.KeyID == "" || isToken(t.KeyID)) && lower(t.TokenType) == "bearer"
+	return Kind(t.Kind) == kind && isToken(t.AccessToken) && (t.KeyID == "" || isToken(t.KeyID)) && wire.Lower(t.TokenType) == "bearer"
 }
 
 // sharing returns what processes share of a token in a store.

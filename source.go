@@ -13,6 +13,7 @@ import (
 	"github.com/lineoauth/lineoauth/internal/fleet"
 	"github.com/lineoauth/lineoauth/internal/keeper"
 	"github.com/lineoauth/lineoauth/internal/life"
+	"github.com/lineoauth/lineoauth/internal/wire"
 	"github.com/lineoauth/lineoauth/store"
 )
 
@@ -145,11 +146,11 @@ func (c *Client) checkSource(cfg SourceConfig) error {
 	case c.assertion != nil && c.issuedFor(cfg.Kind) != ShortLived:
 		return nil
 	case c.issuedFor(cfg.Kind) == V21 || cfg.Kind == Stateless && c.cfg.Key != nil:
-		return c.require(what, needChannelID, needKey, needKeyID)
+		return c.require(what, c.cfg.given(), needChannelID, needKey, needKeyID)
 	case cfg.Kind == ShortLived:
-		return c.require(what, needChannelID, needSecret)
+		return c.require(what, c.cfg.given(), needChannelID, needSecret)
 	}
-	return c.require(what, needChannelID, needSecretOrKey)
+	return c.require(what, c.cfg.given(), needChannelID, needSecretOrKey)
 }
 
 // Token returns a valid token. It waits, no longer than ctx allows, only when
@@ -199,7 +200,7 @@ func (s *Source) FreshToken(ctx context.Context, d time.Duration) (Token, error)
 // lifetime is how long a new token is valid.
 func (s *Source) lifetime() time.Duration {
 	if t := s.life.Snapshot().Token; t != nil {
-		return seconds(t.ExpiresIn)
+		return wire.Seconds(t.ExpiresIn)
 	}
 	switch {
 	case s.line.kind == Stateless:

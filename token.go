@@ -3,9 +3,10 @@ package lineoauth
 import (
 	"encoding/base64"
 	"encoding/json"
-	"math"
 	"strings"
 	"time"
+
+	"github.com/lineoauth/lineoauth/internal/wire"
 )
 
 // Kind is one of LINE's types of channel access token.
@@ -50,7 +51,7 @@ type Token struct {
 }
 
 // Lifetime is ExpiresIn as a duration.
-func (t Token) Lifetime() time.Duration { return seconds(t.ExpiresIn) }
+func (t Token) Lifetime() time.Duration { return wire.Seconds(t.ExpiresIn) }
 
 // ExpiresAt is when the token expires.
 func (t Token) ExpiresAt() time.Time { return t.IssuedAt.Add(t.Lifetime()) }
@@ -70,17 +71,21 @@ type Verification struct {
 }
 
 // Remaining is ExpiresIn as a duration.
-func (v *Verification) Remaining() time.Duration { return seconds(v.ExpiresIn) }
+func (v *Verification) Remaining() time.Duration { return wire.Seconds(v.ExpiresIn) }
 
 // ExpiresAt is when the token expires.
 func (v *Verification) ExpiresAt() time.Time { return v.VerifiedAt.Add(v.Remaining()) }
 
-// seconds stops at the longest duration that there is, some 292 years.
-func seconds(n int64) time.Duration {
-	if n > int64(math.MaxInt64/time.Second) {
-		return math.MaxInt64
-	}
-	return time.Duration(n) * time.Second
+// bearer is OAuth's token_type of all tokens.
+const bearer = "Bearer"
+
+const tokenLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/"
+
+// isToken reports whether s is what a Bearer token can be (RFC 6750, section
+// 2.1), which means nothing to a header, a shell or a terminal.
+func isToken(s string) bool {
+	letters := strings.TrimRight(s, "=")
+	return letters != "" && strings.Trim(letters, tokenLetters) == ""
 }
 
 // isJWS tells v2.1 and stateless tokens, which are JWS, from opaque ones.

@@ -6,7 +6,14 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+
+	"github.com/lineoauth/lineoauth/gen"
+	"github.com/lineoauth/lineoauth/internal/wire"
 )
+
+// contentHost is where LINE's Messaging API has what users sent; the other
+// host is the OpenAPI document's.
+const contentHost = "api-data.line.me"
 
 // Transport is an [http.RoundTripper] that puts a valid token on every request to
 // LINE:
@@ -91,15 +98,15 @@ func (t *Transport) base() http.RoundTripper {
 // serves reports whether a URL is LINE's.
 func (t *Transport) serves(u *url.URL) bool {
 	client := t.Source.line.client
-	to, ok := originOf(u)
-	if !ok || to.scheme == "http" && !client.cfg.AllowPlainHTTP && !isLoopback(to.host) {
+	to, ok := wire.OriginOf(u)
+	if !ok || to.Scheme == "http" && !client.cfg.AllowPlainHTTP && !wire.IsLoopback(to.Host) {
 		return false
 	}
 	if t.Hosts == nil {
 		return client.serves(to)
 	}
 	return slices.ContainsFunc(t.Hosts, func(host string) bool {
-		own, ok := originOf(&url.URL{Scheme: to.scheme, Host: host})
+		own, ok := wire.OriginOf(&url.URL{Scheme: to.Scheme, Host: host})
 		return ok && own == to
 	})
 }
@@ -138,4 +145,37 @@ func closeBody(req *http.Request) {
 	if req.Body != nil {
 		_ = req.Body.Close()
 	}
+}
+
+// serves reports whether an origin gets tokens, unless a Transport says otherwise.
+func (s *shared) serves(to wire.Origin) bool {
+	if to.Host == contentHost {
+		line, err := url.Parse(gen.DefaultServerURL)
+		if err != nil {
+			return false
+		}
+		of, _ := wire.OriginOf(line)
+		return s.own == of && to == wire.Origin{Scheme: of.Scheme, Host: contentHost, Port: of.Port}
+	}
+	return to == s.own
+}
+
+// judged is what [wire.CheckTLS] said of a transport, which it copies to look at.
+type judged struct {
+	transport *http.Transport
+	err       error
+}
+
+// checkBase is [wire.CheckTLS] for a Transport's Base, once.
+func (s *shared) checkBase(base http.RoundTripper) error {
+	t, ok := base.(*http.Transport)
+	if !ok || base == s.cfg.Transport {
+		return nil
+	}
+	if last := s.base.Load(); last != nil && last.transport == t {
+		return last.err
+	}
+	err := wire.CheckTLS("Base", t)
+	s.base.Store(&judged{t, err})
+	return err
 }

@@ -20,20 +20,18 @@ import (
 
 // ExplainChannelToken is of a test.
 func (c *Client) ExplainChannelToken(ctx context.Context, accessToken string) (*Verification, error) {
-	if err := c.require(string(OpExplainChannelToken), needChannelID, needSecret); err != nil {
-		return nil, err
-	}
-	body := gen.ExplainChannelTokenFormdataRequestBody{
-		AccessToken: accessToken, ClientID: c.cfg.ChannelID, ClientSecret: c.credentials().ChannelSecret.Reveal(),
-	}
-	rsp, ans, err := fetch(ctx, c, call{op: OpExplainChannelToken, secrets: []string{accessToken, body.ClientSecret}},
-		func(ctx context.Context, api *gen.Client) (*http.Response, error) {
-			return api.ExplainChannelTokenWithFormdataBody(ctx, body)
-		}, gen.ParseExplainChannelTokenResponse)
+	ans, err := c.do(ctx, &call{op: OpExplainChannelToken, request: explainRequest, by: bySecret, token: accessToken})
+	v, err := read(ans, err, gen.ParseExplainChannelTokenResponse)
 	if err != nil {
 		return nil, err
 	}
-	return ans.verification(rsp.ClientID, rsp.Scope, int64(rsp.ExpiresIn))
+	return ans.verification(v)
+}
+
+func explainRequest(cl *call, server string) (*http.Request, error) {
+	return gen.NewExplainChannelTokenRequestWithFormdataBody(server, gen.ExplainChannelTokenFormdataRequestBody{
+		AccessToken: cl.token, ClientID: cl.channelID, ClientSecret: cl.secret,
+	})
 }
 `
 	newAnswer = `package lineoauthtest

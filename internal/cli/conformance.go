@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/url"
 	"os"
 	"os/signal"
@@ -22,6 +21,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/gen"
+	"github.com/lineoauth/lineoauth/internal/wire"
 	"github.com/lineoauth/lineoauth/lineoauthtest/conformance"
 )
 
@@ -138,12 +138,7 @@ Go on? [y/N] `, cfg.BaseURL, cmp.Or(cfg.ChannelID, "(none)"))
 // it does not count, but localhost.
 func isLoopback(base string) bool {
 	u, err := url.Parse(base)
-	if err != nil {
-		return false
-	}
-	host := strings.ToLower(strings.TrimSuffix(u.Hostname(), "."))
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
+	return err == nil && wire.IsLoopback(u.Hostname())
 }
 
 // cutOff says how an interrupted run ended.

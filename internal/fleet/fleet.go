@@ -122,7 +122,7 @@ type place struct {
 	watches guard
 
 	// Under Fleet.mu:
-	mark    string // see ownMark
+	own     string // see ownMark
 	watched bool   // the store reports changes
 }
 
@@ -288,7 +288,7 @@ func (f *Fleet) alone(ctx context.Context, a Attempt, o Outcome) Outcome {
 		}
 	}
 	asked := f.Clock.Now()
-	token, err := f.issue(ctx, a)
+	token, err := f.ask(ctx, a, f.LINE.Issue)
 	if err == nil {
 		f.losses(-1)
 		o.Token, o.Issued = token, true

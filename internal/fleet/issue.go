@@ -23,19 +23,20 @@ func holdOff(n int) time.Duration {
 	return min(firstHold<<min(n-freeLosses, 16), longestHold)
 }
 
-// issue issues a token.
-func (f *Fleet) issue(ctx context.Context, a Attempt) (_ *store.Token, err error) {
+// ask has LINE issue a token, and asks again beside a request that hangs, where
+// that does no harm.
+func (f *Fleet) ask(ctx context.Context, a Attempt, issue func(context.Context) (*store.Token, error)) (_ *store.Token, err error) {
 	defer func() {
 		f.setBroken(err != nil)
 		if err == nil && a.Have != nil {
 			f.Reject(a.Have) // a store that missed the new one must not bring it back
 		}
 	}()
-	issue := func(ctx context.Context) (*store.Token, error) {
-		return guarded(ctx, &f.issues, func() (*store.Token, error) { return f.LINE.Issue(ctx) }, f.Late)
+	once := func(ctx context.Context) (*store.Token, error) {
+		return guarded(ctx, &f.issues, func() (*store.Token, error) { return issue(ctx) }, f.Late)
 	}
 	if f.Limited {
-		return issue(ctx)
+		return once(ctx)
 	}
 	hurt := clock.Never // from then on
 	switch {
@@ -44,5 +45,5 @@ func (f *Fleet) issue(ctx context.Context, a Attempt) (_ *store.Token, err error
 	case a.Failing:
 		hurt = 0
 	}
-	return hedged(ctx, f.Clock, hurt, issue)
+	return hedged(ctx, f.Clock, hurt, once)
 }

@@ -25,12 +25,13 @@ func (f *Fleet) lease(ctx context.Context) (release func(), err error) {
 	}, nil
 }
 
-// issueLeased issues a token and saves it. Again is true if the store has
-// something else than before, which has to be looked at first.
-func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Outcome, again bool) {
+// mark saves a mark, without a token: who cannot save must not issue. The error
+// matches [store.ErrConflict] if the store has something else than before, which
+// has to be looked at first.
+func (f *Fleet) mark(ctx context.Context, before string) (stored, error) {
 	held, err := f.load(ctx) // another process may have saved before this one had the lease
 	if err != nil {
-		return f.withoutStore(ctx, a, err), false
+		return held, err
 	}
 	if held.Issuing != "" {
 		// Its process ended on the way. What it issued may count.
@@ -38,18 +39,25 @@ func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Ou
 			held.lose(f.Clock.Now(), f.Limited)
 		}
 		held.Issuing = ""
-		if _, err := f.save(ctx, held); err != nil && !errors.Is(err, store.ErrConflict) {
-			return f.withoutStore(ctx, a, err), false
+		if _, err := f.save(ctx, held); err != nil {
+			return held, err
 		}
-		return o, true
+		return held, store.ErrConflict
 	}
 	if held.revision != before {
-		return o, true
+		return held, store.ErrConflict
 	}
-	// Whoever cannot save must not issue, so the mark is saved first, without a token.
 	held.Issuing = rand.Text()
 	f.setOwnMark(held.Issuing)
 	held.revision, err = f.save(ctx, held)
+	return held, err
+}
+
+// issueLeased saves a mark, issues a token, and saves that. If another process saved
+// one meanwhile, that one is it. Again is true if the store has something else than
+// before.
+func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Outcome, again bool) {
+	held, err := f.mark(ctx, before)
 	if errors.Is(err, store.ErrConflict) {
 		return o, true
 	}
@@ -57,33 +65,16 @@ func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Ou
 		return f.withoutStore(ctx, a, err), false
 	}
 	asked := f.Clock.Now()
-	token, err := f.issue(ctx, a)
+	token, err := f.ask(ctx, a, f.LINE.Issue)
 	sent := err == nil || f.LINE.Failure(err).Sent
-	if err != nil && sent {
-		f.setOwnMark("") // something may be lost under it
-	}
 	if err != nil {
-		held.Issuing = ""
-		held.rebase(f.Clock.Now())
-		if f.Limited && sent {
-			held.Lost++
-			o.Hold = holdOff(held.Lost)
-		}
-		o = f.failed(o, err)
-		held.Hold = max(held.Hold, o.Hold.Milliseconds())
-		_, _ = f.save(ctx, held) // if that fails, the mark says no less
-		return o, false
+		return f.unmark(ctx, held, err, sent), false
 	}
 	o = Outcome{Token: token, Expires: asked.Add(time.Duration(token.Left) * time.Millisecond), Issued: true}
 	t := *token
 	t.Left = max(t.Left-storeTimeout.Milliseconds(), 0) // others count from the end of the save
 	// A record without a mark, and without what was lost or is to be waited for.
-	return f.saveIssued(ctx, o, stored{Record: store.Record{Token: &t}, revision: held.revision, at: asked}), false
-}
-
-// saveIssued saves a new token. If another process saved one meanwhile, that one
-// is it.
-func (f *Fleet) saveIssued(ctx context.Context, o Outcome, next stored) Outcome {
+	next := stored{Record: store.Record{Token: &t}, revision: held.revision, at: asked}
 	ctx = context.WithoutCancel(ctx) // the token counts already
 	for range maxConflicts {
 		begun := f.Clock.Now()
@@ -98,24 +89,41 @@ func (f *Fleet) saveIssued(ctx context.Context, o Outcome, next stored) Outcome 
 		}
 		o.Store, o.Stored = err, err == nil
 		if !errors.Is(err, store.ErrConflict) {
-			return o
+			break
 		}
 		// This process was paused for longer than its lease, or did not hear that it
 		// saved.
 		held, err := f.load(ctx)
 		if err != nil {
-			return o
+			break
 		}
-		if held.Token != nil && held.Token.AccessToken == next.Token.AccessToken {
+		if held.Token != nil && held.Token.AccessToken == t.AccessToken {
 			o.Stored, o.Store = true, nil
-			return o
+			break
 		}
 		if other := f.adopt(ctx, &Attempt{}, &held); other.Token != nil {
-			other.Surplus = next.Token
-			return other
+			other.Surplus = &t
+			return other, false
 		}
 		next.revision = held.revision
 	}
+	return o, false
+}
+
+// unmark takes the mark off after LINE issued no token, as far as that is known.
+func (f *Fleet) unmark(ctx context.Context, held stored, err error, sent bool) (o Outcome) {
+	held.Issuing = ""
+	held.rebase(f.Clock.Now())
+	if sent {
+		f.setOwnMark("") // something may be lost under it
+	}
+	if f.Limited && sent {
+		held.Lost++
+		o.Hold = holdOff(held.Lost)
+	}
+	o = f.failed(o, err)
+	held.Hold = max(held.Hold, o.Hold.Milliseconds())
+	_, _ = f.save(ctx, held) // if that fails, the mark says no less
 	return o
 }
 
@@ -123,11 +131,11 @@ func (f *Fleet) saveIssued(ctx context.Context, o Outcome, next stored) Outcome 
 func (f *Fleet) ownMark() string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.mark
+	return f.own
 }
 
 func (f *Fleet) setOwnMark(mark string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.mark = mark
+	f.own = mark
 }

@@ -69,11 +69,12 @@ type Counts struct{ Issued, Adopted, Failures, StoreFailures, Dropped, Waits uin
 
 // Life keeps a channel's token valid. It is made by [New].
 type Life struct {
+	*keeper.Keeper[*Token]
+
 	settings *keeper.Settings
 	now      func() time.Time
 	tell     func(context.Context, Event)
 	fleet    *fleet.Fleet
-	keeper   *keeper.Keeper[*Token]
 	works    sync.WaitGroup // besides those of the keeper
 
 	mu       sync.Mutex
@@ -95,7 +96,7 @@ func New(cfg Config) *Life {
 		cfg.Fleet.Late = l.retire
 	}
 	l.fleet = fleet.New(cfg.Fleet)
-	l.keeper = keeper.New(l, cfg.Keeper)
+	l.Keeper = keeper.New(l, cfg.Keeper)
 	return l
 }
 
@@ -110,15 +111,6 @@ func (l *Life) untilClose() context.Context {
 	return l.ending
 }
 
-// Get returns a valid token. It waits only when there is none.
-func (l *Life) Get(ctx context.Context) (*Held, error) { return l.keeper.Get(ctx) }
-
-// GetFor returns a token that is valid for at least need, if one is to be had, and
-// else one that is valid.
-func (l *Life) GetFor(ctx context.Context, need time.Duration) (*Held, error) {
-	return l.keeper.GetFor(ctx, need)
-}
-
 // Renew implements [keeper.Renewer].
 func (l *Life) Renew(ctx context.Context, a keeper.Attempt[*Token]) keeper.Result[*Token] {
 	l.watch() //nolint:contextcheck // ends with Close, not with an attempt
@@ -126,10 +118,10 @@ func (l *Life) Renew(ctx context.Context, a keeper.Attempt[*Token]) keeper.Resul
 	if a.Have != nil {
 		ask.Have, ask.Expires = &a.Have.Value.Token, a.Have.Expires
 		// The store has until the middle between the time of the refresh and the end.
-		state := l.keeper.State()
+		state := l.State()
 		ask.Spare = state.Expires.Sub(l.settings.Clock.Now()) - state.Expires.Sub(state.Due)/2
 	}
-	if h := l.keeper.Current(); h != nil && a.Have == nil {
+	if h := l.Current(); h != nil && a.Have == nil {
 		ask.Ended = &h.Value.Token
 	}
 	o := l.fleet.Get(ctx, ask)
@@ -228,10 +220,10 @@ func (l *Life) watch() {
 	l.unwatch = cancel
 	l.works.Go(func() {
 		defer cancel()
-		l.fleet.Watch(ctx, func() { l.keeper.Changed(ctx) }, func(err error, wait time.Duration) {
+		l.fleet.Watch(ctx, func() { l.Changed(ctx) }, func(err error, wait time.Duration) {
 			r := keeper.Report[*Token]{Wait: wait}
 			r.Note = fleet.Outcome{Store: err}
-			l.keeper.Tell(ctx, r)
+			l.Tell(ctx, r)
 		})
 	})
 }
@@ -257,7 +249,7 @@ type Snapshot struct {
 
 // Snapshot returns the state.
 func (l *Life) Snapshot() Snapshot {
-	now, state := l.settings.Clock.Now(), l.keeper.State()
+	now, state := l.settings.Clock.Now(), l.State()
 	l.mu.Lock()
 	of := func(kind EventKind) uint64 { return uint64(l.counts[kind]) }
 	s := Snapshot{Counts: Counts{
@@ -266,10 +258,10 @@ func (l *Life) Snapshot() Snapshot {
 		Failures:      of(Failed),
 		StoreFailures: of(StoreFailed),
 		Dropped:       of(Dropped),
-		Waits:         l.keeper.Waits(),
+		Waits:         l.Waits(),
 	}}
 	l.mu.Unlock()
-	if h := l.keeper.Current(); h != nil {
+	if h := l.Current(); h != nil {
 		s.Token, s.Expires, s.Due = h.Value, h.Expires.Sub(now), state.Due.Sub(now)
 	}
 	return s
@@ -281,7 +273,7 @@ func (l *Life) NextAttempt() time.Duration {
 		return 0
 	}
 	now := l.settings.Clock.Now()
-	state := l.keeper.State()
+	state := l.State()
 	return max(state.Next(now).Sub(now), 0)
 }
 
@@ -299,7 +291,7 @@ func (l *Life) Close() {
 		l.end()
 	}
 	l.mu.Unlock()
-	if last := l.keeper.Close(); last != nil && !last.Value.shared.Load() {
+	if last := l.Keeper.Close(); last != nil && !last.Value.shared.Load() {
 		l.retire(&last.Value.Token)
 	}
 	l.works.Wait()
@@ -308,7 +300,7 @@ func (l *Life) Close() {
 // Revoke closes the life, and revokes the tokens that nobody uses any more. It
 // can be called again after an error.
 func (l *Life) Revoke(ctx context.Context, revoke func(context.Context, *store.Token) error) error {
-	l.keeper.Finish(ctx)
+	l.Finish(ctx)
 	l.Close()
 	l.mu.Lock()
 	all := slices.Clone(l.retired)

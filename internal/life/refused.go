@@ -34,7 +34,7 @@ type judgment struct {
 // more, replaced is true, and the next Get returns another. The error is why
 // LINE could not be asked; the token then stays in use until there is another.
 func (l *Life) Refused(ctx context.Context, accessToken string) (replaced bool, err error) {
-	h := l.keeper.Current()
+	h := l.Current()
 	if h == nil || h.Value.AccessToken != accessToken || l.settings.Clock.Now() >= h.Expires {
 		return true, nil
 	}
@@ -71,19 +71,19 @@ func (l *Life) judge(ctx context.Context, h *keeper.Held[*Token]) (gone bool, er
 	}
 	defer begun()
 	token := h.Value
-	if l.keeper.Current() != h { // dropped while this call began
+	if l.Current() != h { // dropped while this call began
 		return true, nil
 	}
 	switch _, err := l.fleet.Verify(ctx, &token.Token); {
 	case errors.Is(err, fleet.ErrInvalid):
 		l.fleet.Reject(&token.Token)
-		for h != nil && h.Value.AccessToken == token.AccessToken && !l.keeper.Drop(ctx, h) {
-			h = l.keeper.Current() // the same token again, until another time
+		for h != nil && h.Value.AccessToken == token.AccessToken && !l.Drop(ctx, h) {
+			h = l.Current() // the same token again, until another time
 		}
 		_ = l.fleet.Revoke(ctx, &token.Token) // unless it is replaced already
 		return true, nil
 	case err != nil:
-		l.keeper.Doubt(ctx, h)
+		l.Doubt(ctx, h)
 		return false, l.remember(now, fmt.Errorf("asking LINE whether the token is valid: %w", err))
 	}
 	return false, l.remember(now, nil)

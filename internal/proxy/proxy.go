@@ -23,6 +23,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/gen"
+	"github.com/lineoauth/lineoauth/internal/wire"
 )
 
 // contentHost has what users sent, and takes what is large.
@@ -176,7 +177,7 @@ func (p *Proxy) refusal(r *http.Request) (status int, text string) {
 	switch {
 	case len(r.Header.Values("Origin")) > 0:
 		return http.StatusForbidden, "the request has an Origin, as those of web pages have; the proxy is for programs"
-	case !isLoopback(host) && !slices.Contains(p.hosts, host):
+	case !wire.IsLoopback(host) && !slices.Contains(p.hosts, host):
 		return http.StatusForbidden, "the proxy is not called by this Host; call it as localhost, or allow the name by --allow-host"
 	case r.Method == http.MethodConnect, r.Method == http.MethodTrace: // which would return the token
 		return http.StatusMethodNotAllowed, "the proxy passes on neither CONNECT nor TRACE"
@@ -285,11 +286,6 @@ func plainHost(host string) string {
 		host = name
 	}
 	return strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
-}
-
-func isLoopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // message answers in the shape of LINE's errors.

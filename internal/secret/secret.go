@@ -6,6 +6,9 @@ import (
 	"unsafe"
 )
 
+// Masked is what is printed in the place of a secret.
+const Masked = "[redacted]"
+
 // Text is a string that reflection does not lead to: not package fmt, nor what walks
 // through unexported fields. Of the same string there is one Text, so that == and
 // [reflect.DeepEqual] compare by value. The zero Text is empty.

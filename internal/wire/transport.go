@@ -1,7 +1,8 @@
-package lineoauth
+package wire
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net/http"
 	"net/http/httptrace"
@@ -19,8 +20,11 @@ type fresh struct {
 	current atomic.Pointer[http.Transport]
 }
 
-// defaultTransport is that of all clients which have no other.
-var defaultTransport = sync.OnceValue(func() http.RoundTripper {
+// Default returns the transport of all clients that have no other: a copy of
+// [http.DefaultTransport] as the first of them found it.
+func Default() http.RoundTripper { return shared() }
+
+var shared = sync.OnceValue(func() http.RoundTripper {
 	base, ok := http.DefaultTransport.(*http.Transport)
 	if !ok {
 		return http.DefaultTransport // the program has its own way of doing things
@@ -31,7 +35,7 @@ var defaultTransport = sync.OnceValue(func() http.RoundTripper {
 			// A request without a deadline learns of a dead connection by this alone.
 			t.HTTP2 = &http.HTTP2Config{SendPingTimeout: time.Second, PingTimeout: time.Second}
 		}
-		sayProxies(t)
+		reportProxies(t)
 		return t
 	}}
 	f.current.Store(f.new())
@@ -61,3 +65,21 @@ func (f *fresh) replace(transport *http.Transport) {
 
 // CloseIdleConnections is for [http.Client.CloseIdleConnections].
 func (f *fresh) CloseIdleConnections() { f.current.Load().CloseIdleConnections() }
+
+// CheckTLS refuses a transport that does not know whom it talks to.
+func CheckTLS(name string, transport http.RoundTripper) error {
+	t, ok := transport.(*http.Transport)
+	if !ok {
+		return nil
+	}
+	cfg := t.Clone().TLSClientConfig // Clone, for the first use of a transport writes there
+	switch {
+	case cfg == nil:
+		return nil
+	case cfg.InsecureSkipVerify && cfg.VerifyConnection == nil && cfg.VerifyPeerCertificate == nil:
+		return errors.New(name + " skips the verification of certificates, so that anyone could read the secrets; set RootCAs instead")
+	case cfg.MinVersion != 0 && cfg.MinVersion < tls.VersionTLS12:
+		return errors.New(name + " allows less than TLS 1.2; leave MinVersion at 0")
+	}
+	return nil
+}

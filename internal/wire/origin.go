@@ -1,0 +1,64 @@
+package wire
+
+import (
+	"net"
+	"net/url"
+	"strings"
+	"unicode/utf8"
+)
+
+// Origin is whom a URL leads to, in the form in which it is compared.
+type Origin struct{ Scheme, Host, Port string }
+
+// OriginOf returns the origin of a URL, unless that is of no use for a token: of
+// another scheme than http, or with a host that is not ASCII, of which only the
+// transport's rules say what it stands for.
+func OriginOf(u *url.URL) (_ Origin, ok bool) {
+	o := Origin{u.Scheme, Lower(u.Hostname()), u.Port()}
+	if IsLoopback(o.Host) {
+		o.Host = strings.TrimSuffix(o.Host, ".")
+	}
+	switch {
+	case o.Port != "":
+	case o.Scheme == "https":
+		o.Port = "443"
+	case o.Scheme == "http":
+		o.Port = "80"
+	}
+	return o, (o.Scheme == "https" || o.Scheme == "http") && o.Host != "" && IsASCII(o.Host)
+}
+
+// IsLoopback reports whether a URL's host is this machine, by its name or an
+// address. Other names could resolve to anywhere.
+func IsLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return Lower(strings.TrimSuffix(host, ".")) == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// LocalName takes the final dot off localhost in a base URL. With it, Go asks
+// DNS, which may name any machine.
+func LocalName(base string) string {
+	u, err := url.Parse(base)
+	if err != nil || !strings.HasSuffix(u.Hostname(), ".") || !IsLoopback(u.Hostname()) {
+		return base
+	}
+	u.Host = strings.Replace(u.Host, ".", "", 1)
+	return u.String()
+}
+
+// Lower puts the letters of ASCII in lower case. Unicode has others whose lower
+// case is one of those, such as the dotted I, or that fold to one, such as the long
+// s; they make another name.
+func Lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + 'a' - 'A'
+		}
+		return r
+	}, s)
+}
+
+// IsASCII reports whether a text is one of ASCII alone.
+func IsASCII(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r >= utf8.RuneSelf })
+}
