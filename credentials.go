@@ -148,7 +148,7 @@ func (c *Client) replaced(ctx context.Context, cl *call, err error) bool {
 		return false
 	}
 	used := cl.current
-	return c.renew(ctx, cl) == nil && !(cl.current.same(*used) && (refused || cl.current.Key.sameSigner(used.Key)))
+	return c.renew(ctx, cl) == nil && (!cl.current.same(*used) || !refused && !cl.current.Key.sameSigner(used.Key))
 }
 
 // maxAsking bounds the calls of Config.Credentials that are under way, or hang.
