@@ -117,8 +117,8 @@ func (c *Client) IssueShortLivedChannelToken(ctx context.Context) (*Token, error
 	return c.issue(ctx, ShortLived, 0)
 }
 
-// IssueStatelessChannelToken issues a token that lives 15 minutes, by JWT
-// assertion if the client has a Key, else by the channel secret. A channel may
+// IssueStatelessChannelToken issues a token that is valid for 15 minutes, by JWT
+// assertion if the client has a Key, else by the channel secret. A channel can
 // have any number of them; they cannot be revoked.
 //
 // https://developers.line.biz/en/reference/messaging-api/#issue-stateless-channel-access-token
