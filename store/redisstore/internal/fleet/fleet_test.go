@@ -212,6 +212,18 @@ func (m *member) signal(signal syscall.Signal) {
 	}
 }
 
+// stop suspends the process. A signal alone returns before the process has stopped, and
+// it could still save a token.
+func (m *member) stop() {
+	m.t.Helper()
+	m.signal(syscall.SIGSTOP)
+	m.t.Cleanup(func() { _ = m.command.Process.Signal(syscall.SIGCONT) })
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(m.command.Process.Pid, &status, untraced, nil); err != nil || !status.Stopped() {
+		m.t.Fatalf("the process did not stop: %v, %v", status, err)
+	}
+}
+
 // is evaluates a condition on what the process reported.
 func (m *member) is(condition func() bool) bool {
 	m.mu.Lock()
