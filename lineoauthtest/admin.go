@@ -40,6 +40,8 @@ var adminEndpoints = []struct {
 		admin((*Server).adminDeleteKey)},
 	{"POST /_emulator/channels/{channelId}/long-lived", "{}", "issues a long-lived token, as the console does; answers with it",
 		admin((*Server).adminLongLived)},
+	{"POST /_emulator/channels/{channelId}/revoke", `{"access_token":"…"}`, "revokes a valid token of any type, also a stateless one",
+		admin((*Server).adminRevoke)},
 	{"PUT /_emulator/channels/{channelId}/mini-app", `{"enabled":true}`, "makes the channel that of a LINE MINI App, or ends that",
 		admin((*Server).adminMINIApp)},
 	{"POST /_emulator/profiles", `{"userId":"U…","displayName":"…"}`, "sets a user's profile; without displayName the user is not found",
@@ -190,6 +192,19 @@ func (s *Server) adminLongLived(r *http.Request, _ struct{}) (any, error) {
 		return nil, errors.New("the channel of a LINE MINI App has no long-lived token")
 	}
 	return map[string]string{"channel_id": c.ID, "access_token": token.Reveal()}, nil
+}
+
+func (s *Server) adminRevoke(r *http.Request, read struct {
+	AccessToken string `json:"access_token"`
+}) (any, error) {
+	c, err := s.channel(r)
+	if err != nil {
+		return nil, err
+	}
+	if !c.RevokeToken(read.AccessToken) {
+		return nil, errors.New(`the channel has no such valid token; give "access_token", the whole token`)
+	}
+	return s.State, nil
 }
 
 func (s *Server) adminMINIApp(r *http.Request, set struct {

@@ -225,6 +225,9 @@ func TestKeysOverHTTP(t *testing.T) {
 		"POST channels/1/keys {}":                                            "404 channel not found",
 		"DELETE channels/1/keys/x ":                                          "404 channel not found",
 		"POST channels/1/long-lived {}":                                      "404 channel not found",
+		"POST channels/1/revoke {}":                                          "404 channel not found",
+		"POST channels/" + l.channel.ID + `/revoke {"access_token":"x"}`:     "400 no such valid token",
+		"POST faults {\"fault\":\"server-error\",\"status\":404}":            "400 use 500 to 599",
 		"PUT channels/1/mini-app {}":                                         "404 channel not found",
 		"PUT channels/" + l.channel.ID + "/mini-app {}":                      "400 give \"enabled\"",
 		"POST channels/" + l.channel.ID + "/keys {}":                         "400 public key",
@@ -375,6 +378,24 @@ func TestHelp(t *testing.T) {
 		if len(line) > 110 {
 			t.Errorf("a long line: %s", line)
 		}
+	}
+}
+
+// A token of any type can be revoked over HTTP, also a stateless one, which LINE
+// revokes for nobody.
+func TestRevokeOverHTTP(t *testing.T) {
+	l := newLine(t)
+	client := newClient(t, l.channel.Config())
+	token, err := client.IssueStatelessChannelToken(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := token.AccessToken.Reveal()
+	if status, answer := l.admin("POST", "channels/"+l.channel.ID+"/revoke", `{"access_token":"`+text+`"}`); status != 200 || answer["now"] == nil {
+		t.Fatal(status, answer)
+	}
+	if _, err := client.VerifyChannelToken(t.Context(), text); !errors.Is(err, lineoauth.ErrInvalidToken) {
+		t.Error(err)
 	}
 }
 

@@ -36,8 +36,8 @@ func Help() string {
 	}
 	b.WriteString(`.
 A fault also takes "operation" (LINE's operationId, as the state shows it; default any),
-"times" (default 1; -1 means all to come) and, by its kind, "retry_after", "location",
-"delay" and "skew".`)
+"times" (default 1; -1 means all to come) and, by its kind, "status", "retry_after",
+"location", "delay" and "skew".`)
 	return b.String()
 }
 

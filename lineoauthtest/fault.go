@@ -2,6 +2,7 @@ package lineoauthtest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -22,7 +23,7 @@ type FaultKind string
 // The ways in which an answer fails. Those up to ResetBefore replace the operation;
 // with the others the operation takes place.
 const (
-	// ServerError is status 500.
+	// ServerError is status 500, or Fault.Status, with Fault.RetryAfter.
 	ServerError FaultKind = "server-error"
 	// RateLimited is status 429, with Fault.RetryAfter.
 	//
@@ -58,8 +59,10 @@ type Fault struct {
 	// Times is how many answers fail. 0 means 1; a negative number means all, until
 	// [Server.ClearFaults].
 	Times int
-	// RetryAfter is the Retry-After header of RateLimited, as it is. Empty
-	// means none.
+	// Status is the status of ServerError: 500 to 599. 0 means 500.
+	Status int
+	// RetryAfter is the Retry-After header of RateLimited and ServerError, as it is.
+	// Empty means none.
 	RetryAfter string
 	// Location is where Redirect points. Empty means the same path and query at
 	// https://elsewhere.invalid.
@@ -72,13 +75,16 @@ type Fault struct {
 
 // strikes tells how each kind of fault answers.
 var strikes = map[FaultKind]func(f Fault, w *watchedWriter, r *http.Request, s *Server){
-	ServerError: func(_ Fault, w *watchedWriter, _ *http.Request, _ *Server) {
-		messageRefusal(http.StatusInternalServerError, "Internal server error").write(w)
+	ServerError: func(f Fault, w *watchedWriter, _ *http.Request, _ *Server) {
+		f.setRetryAfter(w)
+		if f.Status == 0 || f.Status == http.StatusInternalServerError {
+			messageRefusal(http.StatusInternalServerError, "Internal server error").write(w)
+			return
+		}
+		messageRefusal(f.Status, cmp.Or(http.StatusText(f.Status), "Server error")).write(w)
 	},
 	RateLimited: func(f Fault, w *watchedWriter, _ *http.Request, _ *Server) {
-		if f.RetryAfter != "" {
-			w.Header().Set("Retry-After", f.RetryAfter)
-		}
+		f.setRetryAfter(w)
 		tooManyRequests().write(w)
 	},
 	NotJSON: func(_ Fault, w *watchedWriter, _ *http.Request, _ *Server) {
@@ -135,6 +141,12 @@ var strikes = map[FaultKind]func(f Fault, w *watchedWriter, r *http.Request, s *
 	},
 }
 
+func (f Fault) setRetryAfter(w http.ResponseWriter) {
+	if f.RetryAfter != "" {
+		w.Header().Set("Retry-After", f.RetryAfter)
+	}
+}
+
 // apart has a request take place, and returns the answer instead of writing it.
 func (w *watchedWriter) apart(s *Server, r *http.Request) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
@@ -167,6 +179,9 @@ func (f *Fault) check() error {
 	if len(f.RetryAfter) > maxFaultText || len(f.Location) > maxFaultText {
 		return fmt.Errorf("a header of a fault is longer than %d bytes; shorten it", maxFaultText)
 	}
+	if f.Status != 0 && f.Status/100 != 5 {
+		return fmt.Errorf("a fault cannot have status %d; use 500 to 599", f.Status)
+	}
 	if strikes[f.Kind] == nil {
 		return fmt.Errorf("there is no fault %q; there are %q", f.Kind, slices.Sorted(maps.Keys(strikes)))
 	}
@@ -180,7 +195,7 @@ func (f *Fault) check() error {
 
 // Inject makes the next answers fail. Faults take effect in the order in which they
 // were injected, one for each answer. It panics for an unknown kind of fault or
-// operation, for a header longer than 2,000 bytes, and if 1,000 faults are pending.
+// operation, a status other than 500 to 599, a header longer than 2,000 bytes, and if 1,000 faults are pending.
 func (s *Server) Inject(f Fault) {
 	if err := s.inject(f); err != nil {
 		panic("lineoauthtest: " + err.Error())
@@ -216,6 +231,7 @@ type faultJSON struct {
 	Kind       FaultKind           `json:"fault"`
 	Operation  lineoauth.Operation `json:"operation,omitempty"`
 	Times      int                 `json:"times,omitempty"`
+	Status     int                 `json:"status,omitempty"`
 	RetryAfter string              `json:"retry_after,omitempty"`
 	Location   string              `json:"location,omitempty"`
 	Delay      duration            `json:"delay,omitzero"`
@@ -223,12 +239,12 @@ type faultJSON struct {
 }
 
 func (f faultJSON) fault() Fault {
-	return Fault{f.Kind, f.Operation, f.Times, f.RetryAfter, f.Location, time.Duration(f.Delay), time.Duration(f.Skew)}
+	return Fault{f.Kind, f.Operation, f.Times, f.Status, f.RetryAfter, f.Location, time.Duration(f.Delay), time.Duration(f.Skew)}
 }
 
 // MarshalJSON is for State, as /_emulator/state shows it.
 func (f Fault) MarshalJSON() ([]byte, error) {
-	return json.Marshal(faultJSON{f.Kind, f.Operation, f.Times, f.RetryAfter, f.Location, duration(f.Delay), duration(f.Skew)})
+	return json.Marshal(faultJSON{f.Kind, f.Operation, f.Times, f.Status, f.RetryAfter, f.Location, duration(f.Delay), duration(f.Skew)})
 }
 
 type duration time.Duration

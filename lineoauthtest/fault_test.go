@@ -155,9 +155,24 @@ func TestFaultsPerOperationAndCounted(t *testing.T) {
 	}
 }
 
+// LINE is down in other ways than 500, and may say for how long.
+func TestFaultStatus(t *testing.T) {
+	for status, message := range map[int]string{0: "Internal server error", 503: "Service Unavailable", 599: "Server error"} {
+		srv := newServer(t)
+		cfg := srv.Config()
+		cfg.MaxAttempts = 1
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Status: status, RetryAfter: "7"})
+		_, err := newClient(t, cfg).IssueStatelessChannelToken(t.Context())
+		e := new(lineoauth.Error)
+		if !errors.As(err, &e) || e.StatusCode != max(status, 500) || e.RetryAfter != 7*time.Second || e.Message != message {
+			t.Errorf("status %d: %v", status, err)
+		}
+	}
+}
+
 func TestInjectPanics(t *testing.T) {
 	srv := newServer(t)
-	for _, f := range []lineoauthtest.Fault{{}, {Kind: "x"}, {Kind: lineoauthtest.Endless, Operation: "x"}} {
+	for _, f := range []lineoauthtest.Fault{{}, {Kind: "x"}, {Kind: lineoauthtest.ServerError, Status: 404}, {Kind: lineoauthtest.Endless, Operation: "x"}} {
 		func() {
 			defer func() {
 				if recover() == nil {
