@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log"
 	"net/http"
+	"time"
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
@@ -22,17 +23,25 @@ type messenger struct {
 	pool    *lineoauth.Pool
 }
 
-// newMessenger takes a function that finds the credentials of a channel, in a
-// database say.
-func newMessenger(baseURL string, credentials func(channelID string) (lineoauth.Config, error)) *messenger {
+// find finds the credentials of a channel, in a database say.
+type find func(ctx context.Context, channelID string) (lineoauth.Credentials, error)
+
+// newMessenger takes a function that is asked again for each token that is issued, so
+// that a channel may change its credentials.
+func newMessenger(baseURL string, credentials find) *messenger {
 	return &messenger{baseURL: baseURL, pool: &lineoauth.Pool{
 		MaxSources: 10_000,
-		New: func(_ context.Context, channelID string) (*lineoauth.Source, error) {
-			cfg, err := credentials(channelID)
-			if err != nil {
-				return nil, err
+		New: func(ctx context.Context, channelID string) (*lineoauth.Source, error) {
+			if _, err := credentials(ctx, channelID); err != nil {
+				return nil, err // no source for a channel that is not there
 			}
-			client, err := lineoauth.New(cfg)
+			client, err := lineoauth.New(lineoauth.Config{
+				ChannelID: channelID,
+				BaseURL:   baseURL,
+				Credentials: func(ctx context.Context) (lineoauth.Credentials, error) {
+					return credentials(ctx, channelID)
+				},
+			})
 			if err != nil {
 				return nil, err
 			}
@@ -70,24 +79,32 @@ func (m *messenger) push(ctx context.Context, channelID, to, text string) error 
 	return nil
 }
 
+// letGo forgets a channel that is no longer served. Its stateless token expires by
+// itself; one of another kind is to be revoked first, by the source's Revoke.
+func (m *messenger) letGo(channelID string) { m.pool.Forget(channelID) }
+
 func Example() {
 	line := lineoauthtest.NewServer() // in place of LINE
 	defer line.Close()
-	channels := map[string]lineoauth.Config{}
+	database := map[string]lineoauth.Credentials{}
+	var changing *lineoauthtest.Channel
 	for _, id := range []string{"1000000001", "1000000002", "1000000003"} {
 		channel, err := line.AddChannel(id, "")
 		if err != nil {
 			log.Fatal(err)
 		}
-		channels[id] = channel.Config()
+		if id == "1000000002" {
+			changing = channel
+		}
+		database[id] = lineoauth.Credentials{ChannelSecret: lineoauth.NewSecret(channel.Secret)}
 	}
 
-	m := newMessenger(line.URL, func(channelID string) (lineoauth.Config, error) {
-		cfg, ok := channels[channelID]
+	m := newMessenger(line.URL, func(_ context.Context, channelID string) (lineoauth.Credentials, error) {
+		c, ok := database[channelID]
 		if !ok {
-			return cfg, errors.New("no such channel")
+			return c, errors.New("no such channel")
 		}
-		return cfg, nil
+		return c, nil
 	})
 	defer m.pool.Close()
 
@@ -101,6 +118,16 @@ func Example() {
 		fmt.Println(message.ChannelID, "said", string(message.Message))
 	}
 	fmt.Println("sources:", m.pool.Len(), "tokens:", len(line.State().Tokens))
+
+	// A channel's secret is issued anew; its next token is issued by the new one.
+	database[changing.ID] = lineoauth.Credentials{ChannelSecret: lineoauth.NewSecret(changing.ReissueSecret(""))}
+	line.Advance(15 * time.Minute)
+	fmt.Println("with a new secret:", m.push(ctx, changing.ID, "U1", "hello again"))
+
+	// The channel leaves.
+	delete(database, changing.ID)
+	m.letGo(changing.ID)
+	fmt.Println(m.push(ctx, changing.ID, "U1", "bye"))
 	// Output:
 	// channel 1000000004: no such channel
 	// 1000000001 said {"text":"hello","type":"text"}
@@ -108,4 +135,6 @@ func Example() {
 	// 1000000001 said {"text":"hello","type":"text"}
 	// 1000000002 said {"text":"hello","type":"text"}
 	// sources: 2 tokens: 2
+	// with a new secret: <nil>
+	// channel 1000000002: no such channel
 }

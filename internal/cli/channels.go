@@ -99,7 +99,7 @@ func readChannels(path string) ([]channelSetup, error) {
 	return setups, nil
 }
 
-// add adds the channel to an emulator. Without a public key, it gets a key pair.
+// add adds the channel to an emulator. Without a public key, it gets the generated one.
 func (c channelSetup) add(srv *lineoauthtest.Server, keys *keyFolder) (servedChannel, error) {
 	channel, err := srv.AddChannel(c.ChannelID, c.ChannelSecret)
 	if err != nil {
@@ -123,28 +123,33 @@ func (c channelSetup) add(srv *lineoauthtest.Server, keys *keyFolder) (servedCha
 		served.KeyID = c.PublicKeys[0].KeyID
 		return served, nil
 	}
-	private, public, err := newKeyPair()
-	if err != nil {
+	if served.PrivateKeyFile, err = keys.write(channel.ID); err != nil {
 		return served, err
 	}
-	if served.KeyID, err = channel.RegisterKey("", public); err != nil {
-		return served, err
-	}
-	served.PrivateKeyFile, err = keys.write(channel.ID, private)
+	served.KeyID, err = channel.RegisterKey("", keys.public)
 	return served, err
 }
 
-// keyFolder is a temporary folder with the private keys that serve generates.
-type keyFolder struct{ dir string }
+// keyFolder is a temporary folder with the private key that serve generates, in a file
+// for each channel. It is one key, since to make hundreds takes minutes.
+type keyFolder struct {
+	dir             string
+	private, public []byte
+}
 
-func (k *keyFolder) write(channelID string, private []byte) (path string, err error) {
+func (k *keyFolder) write(channelID string) (path string, err error) {
+	if k.private == nil {
+		if k.private, k.public, err = newKeyPair(); err != nil {
+			return "", err
+		}
+	}
 	if k.dir == "" {
 		if k.dir, err = os.MkdirTemp("", "lineoauth-"); err != nil {
 			return "", fmt.Errorf("cannot make a folder for the private key (%w); set TMPDIR to a folder that you can write to, or give --public-key", err)
 		}
 	}
 	path = filepath.Join(k.dir, "private-key-"+channelID+".pem")
-	return path, os.WriteFile(path, private, 0o600)
+	return path, os.WriteFile(path, k.private, 0o600)
 }
 
 func (k *keyFolder) remove() {

@@ -33,8 +33,8 @@ holds them, with paths from its own folder:
      {"channel_id": "1234567891", "public_keys": [{"file": "key.json", "key_id": "kid-1"}]},
      {"channel_id": "1234567892", "mini_app": true}]
 
-The line then also has "channels", all of them. That of a LINE MINI App has no v2.1
-tokens.
+The line then also has "channels", all of them; those without public_keys have one
+generated key in common. The channel of a LINE MINI App has no v2.1 tokens.
 
 Requests have to be for localhost, a loopback address, the address that they came to,
 LINE's own hosts, or a host that --allow-host names; those of web pages are refused.

@@ -1,13 +1,19 @@
 package doctor_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/lineoauth/lineoauth"
@@ -27,14 +33,21 @@ func breakages(key, other *rsa.PrivateKey) map[string]breakage {
 		"a secret alone": {func(p *patient) { delete(p.env, "LINE_PRIVATE_KEY_FILE"); delete(p.env, "LINE_KEY_ID") }, "", "", ""},
 		"a key alone":    {func(p *patient) { delete(p.env, "LINE_CHANNEL_SECRET") }, "", "", ""},
 
-		"proxy not a URL":     {set("HTTPS_PROXY", "http://user:hunter2@%zz"), "proxy", "^HTTPS_PROXY is not", "^set it to the proxy's address"},
-		"another not a URL":   {set("http_proxy", "ftp://x"), "proxy", "^http_proxy is not", "unset it"},
-		"proxy forbids":       {func(p *patient) { p.proxied(403) }, "proxy", "HTTPS_PROXY, 127.*: Forbidden", "its rules"},
-		"proxy wants a login": {func(p *patient) { p.proxied(407) }, "proxy", "Proxy Authentication Required", "its rules"},
-		"proxy out of reach":  {func(p *patient) { p.proxied(200); p.env["HTTPS_PROXY"] = "127.0.0.1:1" }, "proxy", "HTTPS_PROXY, 127.0.0.1:1, .*refused", "check its address"},
-		"no such host":        {set("LINE_OAUTH_BASE_URL", "https://line.invalid"), "DNS", "line.invalid", "check the name, and the DNS"},
-		"nobody listens":      {set("LINE_OAUTH_BASE_URL", "http://127.0.0.1:1"), "TCP", "refused", "a firewall"},
-		"unknown authority":   {func(p *patient) { p.secured() }, "TLS", "unknown authority", "SSL_CERT_FILE"},
+		"proxy not a URL":                    {set("HTTPS_PROXY", "http://user:hunter2@%zz"), "proxy", "^HTTPS_PROXY is not", "^set it to the proxy's address"},
+		"another not a URL":                  {set("http_proxy", "ftp://x"), "proxy", "^http_proxy is not", "unset it"},
+		"proxy with a slash in its password": {set("HTTPS_PROXY", "http://user:hun@ter2/x@127.0.0.1:1"), "proxy", "^HTTPS_PROXY is not", "percent-encoded"},
+		"proxy forbids":                      {func(p *patient) { p.proxied(403) }, "proxy", "HTTPS_PROXY, 127.*: Forbidden", "its rules"},
+		"proxy wants a login":                {func(p *patient) { p.proxied(407) }, "proxy", "Proxy Authentication Required", "http://USER:PASSWORD@HOST:PORT, percent-encoded"},
+		"proxy out of reach":                 {func(p *patient) { p.proxied(200); p.env["HTTPS_PROXY"] = "127.0.0.1:1" }, "proxy", "HTTPS_PROXY, 127.0.0.1:1, .*refused", "check its address"},
+		"no such host":                       {set("LINE_OAUTH_BASE_URL", "https://line.invalid"), "DNS", "line.invalid", "check the name, and the DNS"},
+		"nobody listens":                     {set("LINE_OAUTH_BASE_URL", "http://127.0.0.1:1"), "TCP", "refused", "a firewall"},
+		"unknown authority":                  {func(p *patient) { p.secured() }, "TLS", `unknown authority: "O=Acme Co"$`, "ca-certificates.*SSL_CERT_FILE$"},
+		"no authorities' file":               {func(p *patient) { p.secured(); p.env["SSL_CERT_FILE"] = "nothing.pem" }, "TLS", "unknown authority", "can be read by SSL_CERT_FILE: open nothing.pem"},
+		"no authority in the file":           {func(p *patient) { p.secured(); p.env["SSL_CERT_FILE"] = p.write("none.pem", []byte("x")) }, "TLS", "unknown authority", "has no certificate"},
+		"another's authority": {func(p *patient) {
+			p.secured()
+			p.env["SSL_CERT_FILE"] = p.write("another.pem", authority(p.T))
+		}, "TLS", "unknown authority", "^add the authority's certificate to the file of SSL_CERT_FILE"},
 		"another's certificate": {func(p *patient) {
 			p.env["SSL_CERT_FILE"] = p.secured()
 			p.env["LINE_OAUTH_BASE_URL"] = strings.Replace(p.front.URL, "127.0.0.1", "localhost", 1)
@@ -86,6 +99,21 @@ func breakages(key, other *rsa.PrivateKey) map[string]breakage {
 		rows[name] = row
 	}
 	return rows
+}
+
+// authority returns the certificate of an authority that certified nothing.
+func authority(t *testing.T) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 func settings(key *rsa.PrivateKey) map[string]breakage {

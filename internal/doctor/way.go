@@ -11,12 +11,13 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"slices"
+	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/lineoauth/lineoauth/gen"
+	"github.com/lineoauth/lineoauth/internal/wire"
 )
 
 // maxSkew is how far the clock may be off: an assertion expires after 29 of the 30
@@ -78,7 +79,7 @@ func (e *examination) checkWay(ctx context.Context) {
 	}
 	proxy, variable, proxyErr := e.proxyFor(req)
 	if proxyErr != nil {
-		e.fail("proxy", proxyErr.Error(), "set it to the proxy's address, such as http://proxy.example:3128, or unset it")
+		e.fail("proxy", proxyErr.Error(), "set it to the proxy's address, such as http://proxy.example:3128, with a password percent-encoded (%2F for /), or unset it")
 		for _, name := range lines[1:] {
 			e.skip(name, "the proxy comes first")
 		}
@@ -112,7 +113,7 @@ func (e *examination) proxyFor(req *http.Request) (proxy *url.URL, variable stri
 			if value == "" {
 				continue
 			}
-			if !isProxy(value) {
+			if !wire.IsProxy(value) {
 				return nil, name, errors.New(name + " is not the address of a proxy")
 			}
 			if scheme == req.URL.Scheme && variable == "" {
@@ -127,14 +128,6 @@ func (e *examination) proxyFor(req *http.Request) (proxy *url.URL, variable stri
 	return proxy, variable, err
 }
 
-func isProxy(value string) bool {
-	if !strings.Contains(value, "://") {
-		value = "http://" + value
-	}
-	u, err := url.Parse(value)
-	return err == nil && u.Hostname() != "" && slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme)
-}
-
 func (e *examination) checkProxy(proxy *url.URL, variable string, w *way, err error) (on bool) {
 	const name = "proxy"
 	switch {
@@ -144,7 +137,11 @@ func (e *examination) checkProxy(proxy *url.URL, variable string, w *way, err er
 		e.ok(name, "not for this host, whatever %s says", variable)
 	case err != nil && !w.began["TLS"]:
 		found := fmt.Sprintf("the proxy of %s, %s, does not connect to LINE: %s", variable, proxy.Host, strings.TrimPrefix(err.Error(), "proxyconnect "))
-		e.fail(name, found, "check its address and its rules; add LINE's host to NO_PROXY if it can be reached without")
+		fix := "check its address and its rules; add LINE's host to NO_PROXY if it can be reached without"
+		if strings.HasSuffix(err.Error(), http.StatusText(http.StatusProxyAuthRequired)) {
+			fix = wire.AuthenticateProxy
+		}
+		e.fail(name, found, fix)
 		return false
 	default:
 		e.ok(name, "%s, of %s", proxy.Host, variable)
@@ -206,7 +203,11 @@ func (e *examination) checkTLS(u *url.URL, w *way, rsp *http.Response, err error
 	case failed == nil:
 		e.ok(name, "the certificate is valid")
 	case errors.As(failed, unknown):
-		e.fail(name, failed.Error(), "install the certificates of authorities (package ca-certificates); if a proxy has one of its own, name the file by SSL_CERT_FILE")
+		found := failed.Error()
+		if unknown.Cert != nil {
+			found += fmt.Sprintf(": %q", wire.Redactor{}.Clean(unknown.Cert.Issuer.String()))
+		}
+		e.fail(name, found, e.trustAuthority())
 		return false
 	case errors.As(failed, wrongName):
 		e.fail(name, failed.Error(), "something else answers in LINE's place: check the base URL, DNS and the proxy")
@@ -219,6 +220,24 @@ func (e *examination) checkTLS(u *url.URL, w *way, rsp *http.Response, err error
 		return false
 	}
 	return true
+}
+
+// trustAuthority says what to do about an unknown authority. Go passes over a file of
+// SSL_CERT_FILE that it cannot use.
+func (e *examination) trustAuthority() string {
+	const variable = "SSL_CERT_FILE"
+	path := e.Getenv(variable)
+	if path == "" {
+		return "install the certificates of authorities (package ca-certificates); if a proxy has one of its own, name the file by " + variable
+	}
+	text, err := os.ReadFile(path) //nolint:gosec // the user names the file
+	switch {
+	case err != nil:
+		return fmt.Sprintf("name a file of certificates that can be read by %s: %v", variable, err)
+	case !x509.NewCertPool().AppendCertsFromPEM(text):
+		return fmt.Sprintf("the file of %s has no certificate in PEM; put that of the authority there", variable)
+	}
+	return "add the authority's certificate to the file of " + variable + ", if it is that of your proxy"
 }
 
 func (e *examination) checkClock(rsp *http.Response, begun time.Time, err error, on bool) {

@@ -14,7 +14,7 @@ import (
 const checkNetwork = "check the network and the base URL"
 
 // AuthenticateProxy is the advice on a proxy's 407.
-const AuthenticateProxy = "the proxy asks for a user name and password; put them into HTTPS_PROXY, as http://USER:PASSWORD@HOST:PORT"
+const AuthenticateProxy = "the proxy asks for a user name and password; put them into HTTPS_PROXY, as http://USER:PASSWORD@HOST:PORT, percent-encoded (%40 for @); if they are there, the proxy refuses them"
 
 // Advice says what to do about the Err of an [Answer] that did not come. roots is
 // how certificates of authorities are set.

@@ -25,7 +25,7 @@ func (e *proxyRefusal) Error() string {
 type UnreadableProxy struct{ name string }
 
 func (e *UnreadableProxy) Error() string {
-	return e.name + " cannot be read as a proxy's address; set it to http://HOST:PORT, or unset it (net/http goes around such a proxy, or asks another)"
+	return e.name + " cannot be read as a proxy's address; set it to http://HOST:PORT, with a password percent-encoded (%2F for /), or unset it (net/http goes around such a proxy, or asks another)"
 }
 
 // reportProxies has a transport report what net/http keeps to itself: how a proxy
@@ -60,16 +60,24 @@ func unreadable(name string) string {
 		switch {
 		case value == "":
 			continue
-		case !strings.Contains(value, "://"):
-			value = "http://" + value
-		}
-		u, err := url.Parse(value)
-		if err != nil || u.Host == "" || !slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) {
+		case !IsProxy(value):
 			return name
 		}
 		return ""
 	}
 	return ""
+}
+
+// IsProxy reports whether a value of HTTPS_PROXY or HTTP_PROXY is a proxy's address.
+// One with an @ after its host is not: a password with a slash or a question mark would
+// end in the host's name, and so be looked up.
+func IsProxy(value string) bool {
+	if !strings.Contains(value, "://") {
+		value = "http://" + value
+	}
+	u, err := url.Parse(value)
+	return err == nil && u.Hostname() != "" && slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) &&
+		!strings.Contains(u.Path+u.RawQuery+u.Fragment, "@")
 }
 
 // excepted reports whether NO_PROXY names a host, or a domain that it is in.
