@@ -74,7 +74,7 @@ func CredentialsFromEnv(getenv func(string) string) func(context.Context) (Crede
 			return Credentials{}, fmt.Errorf("%w: %w", ErrInvalid, err)
 		}
 		if cr.ChannelSecret.IsZero() && cr.Key == nil {
-			return Credentials{}, fmt.Errorf("%w: %w: set %s or %s or %s", ErrInvalid, ErrMissingCredentials, env.ChannelSecret, env.PrivateKey, env.PrivateKeyFile)
+			return Credentials{}, fmt.Errorf("%w: %w: set %s or %s or %s or %s", ErrInvalid, ErrMissingCredentials, env.ChannelSecret, env.ChannelSecretFile, env.PrivateKey, env.PrivateKeyFile)
 		}
 		return cr, nil
 	}
@@ -131,10 +131,11 @@ func (c *Client) renew(ctx context.Context, cl *call) error {
 		return fmt.Errorf("lineoauth: waiting for the credentials: %w", ctx.Err())
 	default:
 		err = fmt.Errorf("lineoauth: getting the credentials: %w", err)
-		c.emit(ctx, Event{Kind: EventCredentialsFailed, Err: err})
 		if last == nil {
+			c.emit(ctx, Event{Kind: EventCredentialsFailed, Err: err})
 			return err
 		}
+		c.emit(ctx, Event{Kind: EventCredentialsFailed, Err: fmt.Errorf("%w; the last ones are used until it succeeds", err)})
 	}
 	cl.current = last
 	return nil

@@ -73,10 +73,10 @@ func (cfg Config) missing(getenv func(string) string) string {
 		missing = append(missing, env.ChannelID)
 	}
 	if unset(env.ChannelSecret, env.ChannelSecretFile, env.PrivateKey, env.PrivateKeyFile) {
-		missing = append(missing, env.ChannelSecret+" or "+env.PrivateKey+" or "+env.PrivateKeyFile)
+		missing = append(missing, env.ChannelSecret+" or "+env.ChannelSecretFile+" or "+env.PrivateKey+" or "+env.PrivateKeyFile)
 	}
 	if cfg.Key != nil && unset(env.KeyID, env.KeyIDFile) && cfg.Key.ID() == "" {
-		missing = append(missing, env.KeyID)
+		missing = append(missing, env.KeyID+" or "+env.KeyIDFile)
 	}
 	return strings.Join(missing, ", and ")
 }

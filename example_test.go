@@ -121,7 +121,7 @@ func ExampleConfigFromEnv() {
 	environment := map[string]string{"LINE_CHANNEL_ID": "1234567890"}
 	_, err := lineoauth.ConfigFromEnv(func(name string) string { return environment[name] })
 	fmt.Println(err)
-	// Output: lineoauth: invalid configuration or argument: credentials are missing: set LINE_CHANNEL_SECRET or LINE_PRIVATE_KEY or LINE_PRIVATE_KEY_FILE
+	// Output: lineoauth: invalid configuration or argument: credentials are missing: set LINE_CHANNEL_SECRET or LINE_CHANNEL_SECRET_FILE or LINE_PRIVATE_KEY or LINE_PRIVATE_KEY_FILE
 }
 
 func ExampleClient_IssueStatelessChannelToken() {

@@ -158,7 +158,7 @@ func TestProxyTakesMountedSecrets(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
 	}
-	if said := stderr.String(); !strings.Contains(said, "warning: getting the credentials: ") || strings.Contains(said, secret) {
+	if said := stderr.String(); !strings.Contains(said, "warning: getting the credentials: ") || !strings.Contains(said, "; the last ones are used until it succeeds") || strings.Contains(said, secret) {
 		t.Errorf("standard error is %q", said)
 	}
 }
