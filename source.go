@@ -119,6 +119,7 @@ func (c *Client) Source(cfg SourceConfig) (*Source, error) {
 }
 
 func (c *Client) checkSource(cfg SourceConfig) error {
+	bare := c.cfg.Credentials == nil && c.assertion == nil && c.cfg.Key == nil && c.cfg.ChannelSecret.IsZero()
 	var err error
 	switch {
 	case !cfg.Kind.issuable():
@@ -131,7 +132,7 @@ func (c *Client) checkSource(cfg SourceConfig) error {
 		err = assertion.CheckValidFor(cfg.ValidFor)
 	case cfg.RefreshWindow < 0 || cfg.RefreshTimeout < 0:
 		err = errors.New("RefreshWindow and RefreshTimeout must not be negative")
-	case cfg.Store != nil && c.cfg.ChannelID == "":
+	case cfg.Store != nil && c.cfg.ChannelID == "" && !bare: // else all that is missing is named below
 		err = errors.New(c.cfg.name("a Store needs a ChannelID, under which the token is stored", "the token is stored under the channel ID; set "+env.ChannelID))
 	}
 	if err != nil {
@@ -141,7 +142,7 @@ func (c *Client) checkSource(cfg SourceConfig) error {
 	switch {
 	case c.cfg.Credentials != nil: // which tells when there is need
 		return nil
-	case cfg.Store != nil: // which may have tokens that others issue
+	case cfg.Store != nil && c.cfg.ChannelID != "": // which may have tokens that others issue
 		return nil
 	case c.assertion != nil && c.issuedFor(cfg.Kind) != ShortLived:
 		return nil
@@ -271,7 +272,8 @@ func (s *Source) Format(f fmt.State, verb rune) {
 // SourceStats is a snapshot of a [Source].
 type SourceStats struct {
 	// IssuedAt, ExpiresAt and RefreshAt are when the current token was issued,
-	// expires, and is due for a refresh. Zero when there was no token yet.
+	// expires, and is due for a refresh. They are zero before the first token, and
+	// after LINE refused one until there is another.
 	IssuedAt, ExpiresAt, RefreshAt time.Time
 	// Issued counts the tokens that this source issued, and Adopted those that it
 	// adopted from its Store.

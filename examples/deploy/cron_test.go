@@ -33,11 +33,14 @@ func TestCron(t *testing.T) {
 	if line == nil || line[2] != "/usr/local/bin/broadcast.sh" || strings.Contains(crontab, "%") {
 		t.Fatalf("%q", line)
 	}
-	// cron has no PATH but this, where the package puts the program.
-	env := map[string]string{"SHELL": "/bin/sh", "PATH": bin + ":/usr/bin:/bin", "HOME": folder, "LOGNAME": line[1]}
+	env := map[string]string{"SHELL": "/bin/sh", "PATH": "/usr/bin:/bin", "HOME": folder, "LOGNAME": line[1]} // cron's own
 	for _, setting := range regexp.MustCompile(`(?m)^(\w+)=(.*)$`).FindAllStringSubmatch(crontab, -1) {
 		env[setting[1]] = setting[2]
 	}
+	if !strings.HasPrefix(env["PATH"], filepath.Dir(line[2])+":") || !strings.HasSuffix(env["PATH"], ":/usr/bin:/bin") {
+		t.Errorf("with PATH=%s, a lineoauth beside the script or of a package is not found", env["PATH"])
+	}
+	env["PATH"] = bin + ":" + env["PATH"]
 	for name, value := range map[string]string{
 		"LINE_OAUTH_BASE_URL":   w.line.URL,
 		"LINE_KEY_ID":           w.line.State().Channels[0].KeyIDs[0],

@@ -37,6 +37,20 @@ func register(registry prometheus.Registerer, channelID string, source *lineoaut
 			Help: "See lineoauth.SourceStats.",
 		}, func() float64 { return value(source.Stats()) }))
 	}
+	for name, value := range map[string]func(lineoauth.SourceStats) time.Time{
+		"issued":  func(s lineoauth.SourceStats) time.Time { return s.IssuedAt },
+		"expires": func(s lineoauth.SourceStats) time.Time { return s.ExpiresAt },
+	} {
+		registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "line_token_" + name + "_timestamp_seconds",
+			Help: "Unix time; 0 without a token.",
+		}, func() float64 {
+			if at := value(source.Stats()); !at.IsZero() {
+				return float64(at.Unix())
+			}
+			return 0
+		}))
+	}
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "line_token_valid_seconds",
 		Help: "How long the token is valid still; alert when it stays below 60.",
@@ -71,7 +85,7 @@ func Example_prometheus() {
 	rec := httptest.NewRecorder()
 	promhttp.HandlerFor(registry, promhttp.HandlerOpts{}).ServeHTTP(rec, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for line := range strings.Lines(rec.Body.String()) {
-		if strings.HasPrefix(line, "line_token_") && !strings.Contains(line, "valid_seconds") {
+		if strings.HasPrefix(line, "line_token_") && !strings.Contains(line, "_seconds") {
 			fmt.Print(line)
 		}
 	}

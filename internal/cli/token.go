@@ -70,8 +70,8 @@ it if LINE refuses it:
 // tokenScript is safe under set -e: no request is made with an empty token.
 const tokenScript = `    set -e
     push() {
-        echo "$auth" | curl --silent --output answer.json --write-out '%{http_code}' \
-            -H @- --json @message.json ` + gen.DefaultServerURL + `/v2/bot/message/push
+        echo "$auth" | curl --silent --show-error --output answer.json --write-out '%{http_code}' \
+            -H @- --json @message.json "${LINE_OAUTH_BASE_URL:-` + gen.DefaultServerURL + `}/v2/bot/message/push"
     }
     auth=$(lineoauth token -o header)
     status=$(push)
@@ -79,7 +79,7 @@ const tokenScript = `    set -e
         auth=$(lineoauth token -o header --refresh)
         status=$(push)
     fi
-    [ "$status" = 200 ]`
+    [ "$status" = 200 ] || { cat answer.json >&2; exit 1; }`
 
 // sharedToken returns the shared token, of which LINE is asked first with refresh.
 func sharedToken(ctx context.Context, source *lineoauth.Source, fresh time.Duration, refresh bool) (lineoauth.Token, error) {

@@ -149,9 +149,10 @@ func (p *Proxy) metrics(w http.ResponseWriter, _ *http.Request) {
 	statuses := maps.Clone(p.statuses)
 	p.mu.Unlock()
 	stats := p.source.Stats()
+	var issued int64
 	var expires float64
-	if !stats.ExpiresAt.IsZero() {
-		expires = max(0, stats.ExpiresAt.Sub(p.now()).Seconds())
+	if left := stats.ExpiresAt.Sub(p.now()).Seconds(); left > 0 {
+		issued, expires = stats.IssuedAt.Unix(), left
 	}
 	var b strings.Builder
 	metric := func(name, kind, help string) {
@@ -165,6 +166,8 @@ func (p *Proxy) metrics(w http.ResponseWriter, _ *http.Request) {
 	fmt.Fprintf(&b, "lineoauth_proxy_tokens_issued_total %d\n", stats.Issued)
 	metric("token_failures_total", "counter", "Failed attempts to get a token.")
 	fmt.Fprintf(&b, "lineoauth_proxy_token_failures_total %d\n", stats.Failed)
+	metric("token_issued_timestamp_seconds", "gauge", "Unix time when the token was issued, 0 without a valid one.")
+	fmt.Fprintf(&b, "lineoauth_proxy_token_issued_timestamp_seconds %d\n", issued)
 	metric("token_expires_seconds", "gauge", "Seconds until the token expires, 0 without a valid one.")
 	fmt.Fprintf(&b, "lineoauth_proxy_token_expires_seconds %.0f\n", expires)
 	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")

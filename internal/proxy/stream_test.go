@@ -261,6 +261,10 @@ func TestOwnPaths(t *testing.T) {
 	if !regexp.MustCompile(`(?m)^lineoauth_proxy_token_expires_seconds (899|900|8\d\d)$`).MatchString(text) || !strings.HasPrefix(header.Get("Content-Type"), "text/plain; version=0.0.4") {
 		t.Errorf("metrics: %v\n%s", header, text)
 	}
+	issued := regexp.MustCompile(`(?m)^lineoauth_proxy_token_issued_timestamp_seconds (\d+)$`).FindStringSubmatch(text)
+	if issued == nil || issued[1] == "0" {
+		t.Errorf("metrics do not show when the token was issued:\n%s", text)
+	}
 	if status, _, _ := w.do("GET", "/_proxy/nothing", ""); status != 404 {
 		t.Errorf("an unknown path: %d", status)
 	}
@@ -279,6 +283,9 @@ func TestOwnPaths(t *testing.T) {
 		t.Errorf("a request without a token: %d, Retry-After %q", status, header.Get("Retry-After"))
 	}
 	_, _, text = w.do("GET", "/_proxy/metrics", "")
+	if !strings.Contains(text, "\nlineoauth_proxy_token_issued_timestamp_seconds 0\n") {
+		t.Errorf("without a token, metrics show when it was issued:\n%s", text)
+	}
 	if !strings.Contains(text, "\nlineoauth_proxy_token_expires_seconds 0\n") || strings.Contains(text, "token_failures_total 0\n") {
 		t.Errorf("metrics without a token:\n%s", text)
 	}

@@ -113,6 +113,9 @@ func (r *runner) run(t *testing.T, ref string, with map[string]string) (printed 
 		for name, value := range pairs(files["GITHUB_ENV"]) {
 			r.env = append(r.env, name+"="+value)
 		}
+		if folder, err := os.ReadFile(files["GITHUB_PATH"]); err == nil {
+			r.env = append(r.env, "PATH="+strings.TrimSpace(string(folder))+":"+os.Getenv("PATH"))
+		}
 		for name, value := range pairs(files["GITHUB_OUTPUT"]) {
 			values["steps."+step.ID+".outputs."+name] = value
 		}
@@ -236,7 +239,7 @@ func starts(t *testing.T, r *runner, releases string) {
 		if id := c.with["channel-id"]; id != "" && outputs["channel-id"] != id || outputs["url"] != r.getenv("LINE_OAUTH_BASE_URL") {
 			t.Error(outputs)
 		}
-		cmd := exec.CommandContext(t.Context(), filepath.Join(r.temp, "lineoauth", "lineoauth"), "issue", "--type", "v2.1")
+		cmd := exec.CommandContext(t.Context(), "bash", "-c", "lineoauth issue --type v2.1") // by the PATH
 		cmd.Env = r.env
 		out, err := cmd.CombinedOutput()
 		var token struct {
