@@ -10,7 +10,7 @@ const user = 'U' + '0'.repeat(32);
 let line: Emulator;
 
 before(async () => { line = await Emulator.start(); });
-after(() => line.stop());
+after(() => line?.stop());
 beforeEach(() => line.reset());
 
 // What is tested: in production, the SDK's own base URL takes the place of line.url.

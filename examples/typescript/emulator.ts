@@ -16,6 +16,8 @@ export class Emulator {
     const process_ = spawn(process.env.LINEOAUTH ?? 'lineoauth', ['serve'], {stdio: ['ignore', 'pipe', 'inherit']});
     const failed = once(process_, 'exit').then(([code]) => {
       throw new Error(`lineoauth serve ended with ${code}`);
+    }, error => {
+      throw new Error(`lineoauth does not start; install it, or set LINEOAUTH to its path: ${error.message}`);
     });
     failed.catch(() => {}); // it also ends when it is told to
     const [line] = await Promise.race([once(createInterface({input: process_.stdout!}), 'line'), failed]);
