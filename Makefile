@@ -48,6 +48,9 @@ export GORACE ?= atexit_sleep_ms=0
 # Without what only a debugger reads, which takes a quarter of the linker's time.
 TESTFLAGS = -vet=off -ldflags=-w -timeout 30m
 
+# Tests, compilers and linkers end before it pays to collect all their garbage.
+test test-raced test-plain test-contract: export GOGC ?= 400
+
 # What make test runs without the race detector, which make test-contract has: what
 # has no goroutines of its own, and what starts hundreds of programs, whose parts are
 # tested with it where they are. So are the longest tables of the root and the
