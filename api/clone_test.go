@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -87,8 +88,8 @@ func (c clone) run(t *testing.T, args ...string) answer {
 	cmd.Dir, cmd.Stdout, cmd.Stderr = c.dir, &stdout, &stderr
 	cmd.Env = append(os.Environ(), "MAKEFLAGS=", "MAKELEVEL=", "MFLAGS=", "BASE=", "FROM=", "VERSION=", "TEST=", "RACE=",
 		nested+"=1", "LC_ALL=tr_TR.UTF-8", "TZ=Asia/Tokyo",
-		// Other clones, wherever they are, have then compiled the same.
-		"GOFLAGS="+os.Getenv("GOFLAGS")+" -trimpath",
+		// Other clones, wherever they are, have then compiled the same, but not linked.
+		"GOFLAGS="+os.Getenv("GOFLAGS")+" -trimpath -ldflags=-w",
 		"GIT_AUTHOR_NAME=t", "GIT_AUTHOR_EMAIL=t@example.com", "GIT_COMMITTER_NAME=t", "GIT_COMMITTER_EMAIL=t@example.com")
 	cmd.Env = append(cmd.Env, c.env...)
 	err := cmd.Run()
@@ -124,6 +125,19 @@ func contractTool(t *testing.T) string {
 		builtTool.path = strings.TrimSpace(string(out))
 	})
 	return builtTool.path
+}
+
+// withTool has make run that program, too, in place of go -C internal/tools tool
+// contract, which links it in each clone. TestREADME leaves make as it is.
+func (c clone) withTool(t *testing.T) clone {
+	t.Helper()
+	fake := filepath.Join(t.TempDir(), "go")
+	text := "#!/bin/sh\nif [ \"$1 $2 $3 $4\" = '-C internal/tools tool contract' ]; then cd \"$2\" && shift 4 && exec '" + contractTool(t) + "' \"$@\"; fi\nexec go \"$@\"\n"
+	if err := os.WriteFile(fake, []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c.env = append(slices.Clip(c.env), "GO="+fake)
+	return c
 }
 
 func (c clone) git(t *testing.T, args ...string) string {

@@ -13,7 +13,7 @@ func TestDocuments(t *testing.T) {
 	c := newClone(t)
 	if *all {
 		// The outer make test runs all tests, and the variants those of the document.
-		c.env = []string{"GOFLAGS=" + os.Getenv("GOFLAGS") + " -trimpath -skip=^(Test|Example)"}
+		c.env = []string{"GOFLAGS=" + os.Getenv("GOFLAGS") + " -trimpath -ldflags=-w -skip=^(Test|Example)"}
 	} else {
 		c.env = []string{"TEST=true"}
 	}

@@ -82,7 +82,7 @@ func TestSpecUpdate(t *testing.T) {
 		c.reset(t)
 	})
 	t.Run("does not generate", func(t *testing.T) {
-		says(t, quick.contract(t, "spec-update", file(t, renamePath)), 1, "$.paths['/oauth2/v3/token']", "fix api/overlay.yml", "git checkout -- "+document)
+		says(t, quick.contract(t, "spec-update", file(t, renamePath)), 1, "$.paths['/oauth2/v3/token'].post.requestBody", "fix api/overlay.yml", "git checkout -- "+document)
 		c.reset(t)
 	})
 }

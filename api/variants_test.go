@@ -160,22 +160,11 @@ func TestVariantsOfTheContract(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, "api", contract), text, 0o644); err != nil {
 				t.Fatal(err)
 			}
-			for _, command := range []string{"go generate ./...", "go vet " + vetted, "go test -short -skip=^(TestFleet|TestStore) " + packages} {
+			for _, command := range []string{"go generate ./...", "go vet " + vetted, "go test -short -vet=off -skip=^(TestFleet|TestStore) " + packages} {
 				if a := (clone{dir: dir}).run(t, strings.Fields(command)...); a.code != 0 {
 					t.Fatalf("%s:\n%s", command, a)
 				}
 			}
 		})
-	}
-}
-
-// An action of the overlay that finds nothing is an error that names it.
-func TestOverlayThatMissesItsTarget(t *testing.T) {
-	t.Parallel()
-	c := clone{dir: checkout(t)}
-	c.edit(t, renamePath)
-	a := c.run(t, "make", "generate")
-	if a.code == 0 || !strings.Contains(a.stderr, "$.paths['/oauth2/v3/token'].post.requestBody") {
-		t.Error(a)
 	}
 }
