@@ -6,6 +6,7 @@ package cli
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/base64"
@@ -53,6 +54,12 @@ func (m many) Run() int {
 }
 
 func TestScripts(t *testing.T) {
+	keys := t.TempDir()
+	private, public, err := newKeyPair()
+	if err := errors.Join(err, os.WriteFile(filepath.Join(keys, "private.pem"), private, 0o600),
+		os.WriteFile(filepath.Join(keys, "public.json"), public, 0o600)); err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -62,6 +69,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("LINE_OAUTH_BASE_URL", "http://127.0.0.1:1")
 			// Else a process under the race detector takes a second to end.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Setenv("TEST_KEYS", keys)
 			return nil
 		},
 		Condition: tool,
@@ -290,8 +298,14 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 // serve runs "lineoauth serve" until the script ends, and sets the environment
-// variables with which the other commands reach it.
+// variables with which the other commands reach it. Without arguments, the channel
+// has the key that all scripts share, as it takes long to make one.
 func serve(ts *testscript.TestScript, _ bool, args []string) {
+	shared := ""
+	if len(args) == 0 {
+		shared = filepath.Join(ts.Getenv("TEST_KEYS"), "private.pem")
+		args = []string{"--key-id", "shared", "--public-key", filepath.Join(ts.Getenv("TEST_KEYS"), "public.json")}
+	}
 	cmd := process(append([]string{"serve"}, args...)...)
 	cmd.Dir = ts.MkAbs(".")
 	cmd.Stderr = os.Stderr
@@ -318,7 +332,7 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("LINE_CHANNEL_ID", ready.ChannelID)
 	ts.Setenv("LINE_CHANNEL_SECRET", ready.ChannelSecret)
 	ts.Setenv("LINE_KEY_ID", ready.KeyID)
-	ts.Setenv("LINE_PRIVATE_KEY_FILE", ready.PrivateKeyFile)
+	ts.Setenv("LINE_PRIVATE_KEY_FILE", cmp.Or(shared, ready.PrivateKeyFile))
 }
 
 // background runs a command that prints where it listens until the script ends, and
