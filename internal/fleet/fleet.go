@@ -9,6 +9,7 @@
 package fleet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -193,9 +194,7 @@ func (f *Fleet) Get(ctx context.Context, a Attempt) (o Outcome) {
 			return f.withoutStore(ctx, a, err)
 		}
 		o = f.adopt(ctx, &a, &held)
-		if o.Store == nil {
-			o.Store = held.damaged
-		}
+		o.Store = held.damaged
 		switch hold := held.holds(f.Clock.Now()); {
 		case o.Token != nil || o.Err != nil || o.Gone && !a.Wait:
 			return o
@@ -213,35 +212,28 @@ func (f *Fleet) Get(ctx context.Context, a Attempt) (o Outcome) {
 				return f.failed(o, err)
 			}
 		}
-		// Who is told of a change while there is a mark need not try for the lease.
+		// A notice that arrives while there is a mark is not of a free lease.
+		issued, err := Outcome{}, store.ErrLeased
 		if !wait.woken || held.Issuing == "" {
-			release, err := f.lease(ctx)
-			switch {
-			case err == nil:
-				issued, again := f.issueLeased(ctx, a, held.revision)
-				release()
-				if again {
-					if conflicts++; conflicts == maxConflicts-1 || conflicts > 1 && f.Clock.Sleep(ctx, firstStep) != nil {
-						return f.withoutStore(ctx, a, store.ErrConflict)
-					}
-					continue
-				}
-				issued.Gone = o.Gone
-				if issued.Store == nil {
-					issued.Store = o.Store
-				}
-				return issued
-			case !errors.Is(err, store.ErrLeased):
-				return f.withoutStore(ctx, a, err)
-			}
+			issued, err = f.issueLeased(ctx, a, held.revision)
 		}
-		if !a.Wait {
+		switch {
+		case err == nil:
+			issued.Gone, issued.Store = o.Gone, cmp.Or(issued.Store, o.Store)
+			return issued
+		case errors.Is(err, store.ErrConflict):
+			if conflicts++; conflicts == maxConflicts-1 || conflicts > 1 && f.Clock.Sleep(ctx, firstStep) != nil {
+				return f.withoutStore(ctx, a, store.ErrConflict)
+			}
+		case !errors.Is(err, store.ErrLeased):
+			return f.withoutStore(ctx, a, err)
+		case !a.Wait:
 			o.Busy = true
 			return o
-		}
-		if err := wait.pause(ctx, changed); err != nil {
-			o.Err = fmt.Errorf("waiting for the process that is issuing a token: %w", err)
-			return o
+		default:
+			if o.Err = wait.pause(ctx, changed); o.Err != nil {
+				return o
+			}
 		}
 	}
 }

@@ -53,22 +53,28 @@ func (f *Fleet) mark(ctx context.Context, before string) (stored, error) {
 	return held, err
 }
 
-// issueLeased saves a mark, issues a token, and saves that. If another process saved
-// one meanwhile, that one is it. Again is true if the store has something else than
-// before.
-func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Outcome, again bool) {
+// issueLeased takes the lease, saves a mark, issues a token, and saves that. If
+// another process saved a token meanwhile, that one is returned. The error matches
+// [store.ErrLeased] while another process has the lease, and [store.ErrConflict] if
+// the store has something else than before.
+func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Outcome, err error) {
+	release, err := f.lease(ctx)
+	if err != nil {
+		return o, err
+	}
+	defer release()
 	held, err := f.mark(ctx, before)
 	if errors.Is(err, store.ErrConflict) {
-		return o, true
+		return o, err
 	}
 	if err != nil {
-		return f.withoutStore(ctx, a, err), false
+		return f.withoutStore(ctx, a, err), nil
 	}
 	asked := f.Clock.Now()
 	token, err := f.ask(ctx, a, f.LINE.Issue)
 	sent := err == nil || f.LINE.Failure(err).Sent
 	if err != nil {
-		return f.unmark(ctx, held, err, sent), false
+		return f.unmark(ctx, held, err, sent), nil
 	}
 	o = Outcome{Token: token, Expires: asked.Add(time.Duration(token.Left) * time.Millisecond), Issued: true}
 	t := *token
@@ -103,11 +109,11 @@ func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Ou
 		}
 		if other := f.adopt(ctx, &Attempt{}, &held); other.Token != nil {
 			other.Surplus = &t
-			return other, false
+			return other, nil
 		}
 		next.revision = held.revision
 	}
-	return o, false
+	return o, nil
 }
 
 // unmark takes the mark off after LINE issued no token, as far as that is known.

@@ -80,9 +80,7 @@ const (
 
 func (w *waiter) pause(ctx context.Context, changed <-chan struct{}) error {
 	if w.looks++; w.looks > freeLooks && w.isWatched() {
-		if err := w.Clock.Sleep(ctx, noticeSpace); err != nil {
-			return err
-		}
+		_ = w.Clock.Sleep(ctx, noticeSpace) // if ctx ends, so does the pause
 	}
 	w.step = min(w.step+firstStep, longestStep)
 	step := w.step
@@ -99,5 +97,8 @@ func (w *waiter) pause(ctx context.Context, changed <-chan struct{}) error {
 		}
 	}()
 	w.woken = w.Clock.Sleep(waiting, step) != nil
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("waiting for the process that is issuing a token: %w", err)
+	}
+	return nil
 }
