@@ -35,8 +35,8 @@ type call struct {
 	token    string        // that the call is about
 
 	current           *Credentials // that Config.Credentials returned
-	channelID         string
-	assertion, secret string // that prove who calls; see prove
+	channelID         string       // set by do; the requests need it
+	assertion, secret string       // that prove who calls; see prove
 
 	attempts, lost int // since the credentials are these; of them, whose answers were lost
 	delays         *backoff.ExponentialBackOff
@@ -227,7 +227,8 @@ func (a *answer) unexpected(err error) *Error {
 // parsed is a generated response type whose 200 answer is a T.
 type parsed[T any] interface{ GetJSON200() *T }
 
-// read reads the answer to a call as a T, unless the call failed.
+// read returns the JSON of an answer, which parse of package gen reads, or the error
+// of the call.
 func read[T any, R parsed[T]](a *answer, failed error, parse func(*http.Response) (R, error)) (*T, error) {
 	if failed != nil {
 		return nil, failed
@@ -278,8 +279,9 @@ func (a *answer) empty() error {
 	return nil
 }
 
-// accessToken returns the token of the answer, unless it is none.
-func (a *answer) accessToken(kind Kind, accessToken, tokenType, keyID string, expiresIn int64) (*Token, error) {
+// token returns the token that the answer's fields describe. It refuses fields that
+// LINE would not send.
+func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresIn int64) (*Token, error) {
 	switch {
 	case accessToken == "":
 		return nil, a.unexpected(errors.New("the answer holds no access_token"))

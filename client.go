@@ -135,21 +135,21 @@ func (c *Client) issue(ctx context.Context, kind Kind, validFor time.Duration) (
 		if err != nil {
 			return nil, err
 		}
-		return ans.accessToken(kind, t.AccessToken, t.TokenType, t.KeyID, int64(t.ExpiresIn))
+		return ans.token(kind, t.AccessToken, t.TokenType, t.KeyID, int64(t.ExpiresIn))
 	case ShortLived:
 		ans, err := c.do(ctx, &call{op: OpIssueChannelToken, request: shortLivedRequest, by: bySecret})
 		t, err := read(ans, err, gen.ParseIssueChannelTokenResponse)
 		if err != nil {
 			return nil, err
 		}
-		return ans.accessToken(kind, t.AccessToken, t.TokenType, "", int64(t.ExpiresIn))
+		return ans.token(kind, t.AccessToken, t.TokenType, "", int64(t.ExpiresIn))
 	}
 	ans, err := c.do(ctx, &call{op: OpIssueStatelessChannelToken, request: statelessRequest, by: byEither, validFor: anyLife})
 	t, err := read(ans, err, gen.ParseIssueStatelessChannelTokenResponse)
 	if err != nil {
 		return nil, err
 	}
-	return ans.accessToken(kind, t.AccessToken, t.TokenType, "", int64(t.ExpiresIn))
+	return ans.token(kind, t.AccessToken, t.TokenType, "", int64(t.ExpiresIn))
 }
 
 // issuedFor is the kind of token that the client issues where one is asked for.

@@ -60,12 +60,11 @@ func CredentialsFromEnv(getenv func(string) string) func(context.Context) (Crede
 		if key != nil && now == text {
 			return key, nil
 		}
-		parsed, err := assertion.Parse([]byte(now))
-		if err != nil {
-			return nil, err
+		parsed, err := parseKey(now)
+		if err == nil {
+			text, key = now, parsed
 		}
-		text, key = now, newKey(parsed)
-		return key, nil
+		return parsed, err
 	}
 	return func(context.Context) (Credentials, error) {
 		r := env.Reader{Getenv: getenv}

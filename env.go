@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/lineoauth/lineoauth/internal/assertion"
 	"github.com/lineoauth/lineoauth/internal/env"
 	"github.com/lineoauth/lineoauth/internal/wire"
 )
@@ -38,15 +37,9 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 		AllowPlainHTTP: r.Bool(env.AllowPlainHTTP),
 		fromEnv:        true,
 	}
-	cr := readCredentials(&r, func(text string) (*Key, error) {
-		key, err := assertion.Parse([]byte(text))
-		if err != nil {
-			return nil, err
-		}
-		return newKey(key), nil
-	})
+	cr := readCredentials(&r, parseKey)
 	cfg.ChannelSecret, cfg.Key, cfg.KeyID = cr.ChannelSecret, cr.Key, cr.KeyID
-	wrong, missing := join(r.Errs), cfg.missing(getenv)
+	wrong, missing := join(r.Errs), cfg.unset(getenv)
 	switch {
 	case wrong != nil && missing != "":
 		return cfg, fmt.Errorf("lineoauth: %w: %w; and set %s", ErrInvalid, wrong, missing)
@@ -58,9 +51,9 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 	return cfg, nil
 }
 
-// missing names the variables that have to be set, and are not.
-func (cfg Config) missing(getenv func(string) string) string {
-	unset := func(names ...string) bool {
+// unset names the variables that have to be set, and are not.
+func (cfg Config) unset(getenv func(string) string) string {
+	none := func(names ...string) bool {
 		for _, name := range names {
 			if env.Trim(getenv(name)) != "" {
 				return false
@@ -69,13 +62,13 @@ func (cfg Config) missing(getenv func(string) string) string {
 		return true
 	}
 	var missing []string
-	if unset(env.ChannelID) {
+	if none(env.ChannelID) {
 		missing = append(missing, env.ChannelID)
 	}
-	if unset(env.ChannelSecret, env.ChannelSecretFile, env.PrivateKey, env.PrivateKeyFile) {
+	if none(env.ChannelSecret, env.ChannelSecretFile, env.PrivateKey, env.PrivateKeyFile) {
 		missing = append(missing, env.ChannelSecret+" or "+env.ChannelSecretFile+" or "+env.PrivateKey+" or "+env.PrivateKeyFile)
 	}
-	if cfg.Key != nil && unset(env.KeyID, env.KeyIDFile) && cfg.Key.ID() == "" {
+	if cfg.Key != nil && none(env.KeyID, env.KeyIDFile) && cfg.Key.ID() == "" {
 		missing = append(missing, env.KeyID+" or "+env.KeyIDFile)
 	}
 	return strings.Join(missing, ", and ")

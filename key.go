@@ -63,9 +63,18 @@ func (k *Key) sameSigner(other *Key) bool {
 // The error says what was found and what is needed, holds nothing of the key,
 // and matches [ErrInvalid]. The key's size is checked by [New].
 func ParseKey(data []byte) (*Key, error) {
-	key, err := assertion.Parse(data)
+	key, err := parseKey(string(data))
 	if err != nil {
 		return nil, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
+	}
+	return key, nil
+}
+
+// parseKey is ParseKey without a prefix on the error.
+func parseKey(text string) (*Key, error) {
+	key, err := assertion.Parse([]byte(text))
+	if err != nil {
+		return nil, err
 	}
 	return newKey(key), nil
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/lineoauth/lineoauth/store"
 )
 
-// line is LINE, as the life of a token needs it.
+// line is the client, as package fleet needs it.
 type line struct {
 	client   *Client
 	kind     Kind
@@ -68,6 +68,7 @@ func (l *line) Failure(err error) fleet.Failure {
 	return fleet.Failure{Sent: e.lost(), RetryAfter: e.RetryAfter, Final: !e.temporary() && !e.cut}
 }
 
+// toStore returns a token as stores keep it, which is valid for left.
 func toStore(t *Token, left time.Duration) *store.Token {
 	return &store.Token{
 		AccessToken: t.AccessToken.Reveal(),
@@ -80,13 +81,14 @@ func toStore(t *Token, left time.Duration) *store.Token {
 	}
 }
 
+// fromStore returns a token of a store as callers see it.
 func fromStore(s *store.Token) (t Token) {
 	t.set(s, NewSecret(s.AccessToken))
 	return t
 }
 
-// set is fromStore for a token whose text was hidden before. It copies and
-// allocates nothing: it is on the way of every call for a token.
+// set copies a token of a store, whose text is a Secret already. It allocates
+// nothing, since every call for a token ends in it.
 func (t *Token) set(s *store.Token, text Secret) {
 	t.AccessToken = text
 	t.TokenType = s.TokenType

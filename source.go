@@ -169,8 +169,8 @@ func (s *Source) Token(ctx context.Context) (t Token, err error) {
 	return t, nil
 }
 
-// text is Token for the wire.
-func (s *Source) text(ctx context.Context) (string, error) {
+// accessToken is Token for a Transport, which needs no more than the text.
+func (s *Source) accessToken(ctx context.Context) (string, error) {
 	have, err := s.life.Get(ctx)
 	if err != nil {
 		return "", s.failure(ctx, err)

@@ -61,7 +61,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !t.serves(req.URL) {
 		return base.RoundTrip(req)
 	}
-	token, err := t.Source.text(req.Context())
+	token, err := t.Source.accessToken(req.Context())
 	if err != nil {
 		closeBody(req)
 		return nil, err
@@ -75,11 +75,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if !replaced {
 		return rsp, nil
 	}
-	body, ok := again(req)
+	body, ok := bodyAgain(req)
 	if !ok {
 		return rsp, nil
 	}
-	next, err := t.Source.text(req.Context())
+	next, err := t.Source.accessToken(req.Context())
 	if err != nil {
 		_ = body.Close()
 		return rsp, nil // likewise
@@ -122,6 +122,7 @@ func (t *Transport) CloseIdleConnections() {
 	}
 }
 
+// withToken returns a copy of a request, with the header of a token.
 func withToken(req *http.Request, token string, body io.ReadCloser) *http.Request {
 	req = req.Clone(req.Context())
 	req.Body = body
@@ -129,8 +130,8 @@ func withToken(req *http.Request, token string, body io.ReadCloser) *http.Reques
 	return req
 }
 
-// again returns a request's body for a second time.
-func again(req *http.Request) (io.ReadCloser, bool) {
+// bodyAgain returns a request's body for a second time, if it can be had.
+func bodyAgain(req *http.Request) (io.ReadCloser, bool) {
 	switch {
 	case req.Body == nil || req.Body == http.NoBody:
 		return http.NoBody, true

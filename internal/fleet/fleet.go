@@ -106,10 +106,10 @@ type Fleet struct {
 	issues guard
 	asks   guard // of LINE, which change nothing
 
-	mu      sync.Mutex
-	broken  bool     // LINE did not issue when it was last asked
-	lost    int      // answers, while the store does not count them
-	revoked []string // IDs of tokens that LINE refused, or that this process replaced
+	mu       sync.Mutex
+	unissued bool     // see hasFailed
+	lost     int      // answers, while the store does not count them
+	revoked  []string // IDs of tokens that LINE refused, or that this process replaced
 }
 
 // place is where a fleet's token is.
@@ -185,7 +185,7 @@ func (f *Fleet) Get(ctx context.Context, a Attempt) (o Outcome) {
 	if f.place == nil {
 		return f.alone(ctx, a, Outcome{})
 	}
-	defer func() { o.Look = f.lookAfter(a, o) }()
+	defer func() { o.Look = f.nextLook(a, o) }()
 	conflicts := 0
 	for wait := (waiter{Fleet: f}); ; {
 		changed := f.changes.next()
@@ -238,7 +238,8 @@ func (f *Fleet) Get(ctx context.Context, a Attempt) (o Outcome) {
 	}
 }
 
-func (f *Fleet) lookAfter(a Attempt, o Outcome) time.Duration {
+// nextLook is how soon to look at the store again; 0 for never.
+func (f *Fleet) nextLook(a Attempt, o Outcome) time.Duration {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
@@ -304,24 +305,20 @@ func (f *Fleet) losses(more int) int {
 	return f.lost
 }
 
+// hasFailed reports whether LINE did not issue a token when it was last asked.
 func (f *Fleet) hasFailed() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.broken
+	return f.unissued
 }
 
 // maxRetryAfter bounds what LINE may ask for.
 const maxRetryAfter = time.Hour
 
+// failed returns an outcome with an error, and with what that means.
 func (f *Fleet) failed(o Outcome, err error) Outcome {
 	failure := f.LINE.Failure(err)
 	o.Err, o.Final = err, failure.Final
 	o.Hold = max(o.Hold, min(failure.RetryAfter, maxRetryAfter))
 	return o
-}
-
-func (f *Fleet) setBroken(broken bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.broken = broken
 }

@@ -27,7 +27,9 @@ func holdOff(n int) time.Duration {
 // that does no harm.
 func (f *Fleet) ask(ctx context.Context, a Attempt, issue func(context.Context) (*store.Token, error)) (_ *store.Token, err error) {
 	defer func() {
-		f.setBroken(err != nil)
+		f.mu.Lock()
+		f.unissued = err != nil
+		f.mu.Unlock()
 		if err == nil && a.Have != nil {
 			f.Reject(a.Have) // a store that missed the new one must not bring it back
 		}

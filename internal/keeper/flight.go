@@ -37,8 +37,8 @@ func (k *Keeper[V]) background(ctx context.Context, h *Held[V], now clock.Instan
 	}
 }
 
-// start begins a flight, with the values of the context of who needs it, and
-// without its end. k.mu is held.
+// start begins a flight in a goroutine: attempts, with pauses between them. It has
+// the values of the context of the caller, and goes on when that ends. k.mu is held.
 func (k *Keeper[V]) start(ctx context.Context, f *flight[V]) *flight[V] {
 	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	f.done = make(chan struct{})
@@ -64,6 +64,7 @@ func (k *Keeper[V]) start(ctx context.Context, f *flight[V]) *flight[V] {
 	return f
 }
 
+// attempt returns what to ask of the renewer now, and for how long at most.
 func (k *Keeper[V]) attempt(f *flight[V]) (Attempt[V], time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -76,8 +77,8 @@ func (k *Keeper[V]) attempt(f *flight[V]) (Attempt[V], time.Duration) {
 	return a, max(f.until.Sub(now), time.Millisecond)
 }
 
-// settle takes note of what an attempt came to. If the flight is not over, it
-// returns the time until the next attempt.
+// settle takes what an attempt came to and, unless there is to be another, ends the
+// flight and wakes its callers. It returns the time until the next attempt.
 func (k *Keeper[V]) settle(ctx context.Context, f *flight[V], look bool, r Result[V]) (pause time.Duration, again bool) {
 	k.mu.Lock()
 	now := k.settings.Clock.Now()
@@ -130,7 +131,8 @@ func (k *Keeper[V]) settle(ctx context.Context, f *flight[V], look bool, r Resul
 	return 0, false
 }
 
-// take makes the outcome of an attempt the keeper's own. k.mu is held.
+// take makes a new value the current one, drops one that is gone, and has the pace
+// take account of either, or of the error. k.mu is held.
 func (k *Keeper[V]) take(report *Report[V], now clock.Instant) {
 	r := &report.Result
 	old := k.current.Load()

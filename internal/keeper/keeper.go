@@ -28,7 +28,7 @@ const maxPause = 30 * time.Second
 // Changed.
 const lookSpacing = time.Second
 
-// Renewer is what the keeper does not know: where values come from.
+// Renewer is where values come from; for tokens, that is life.Life.
 type Renewer[V any] interface {
 	// Renew makes one attempt, in a goroutine that Close waits for. It returns
 	// soon after ctx ends.

@@ -67,7 +67,8 @@ type retired func() *store.Token
 // Counts is how often things happened.
 type Counts struct{ Issued, Adopted, Failures, StoreFailures, Dropped, Waits uint64 }
 
-// Life keeps a channel's token valid. It is made by [New].
+// Life keeps a channel's token valid. It is made by [New]. Its Get and GetFor are
+// those of the keeper, which calls its Renew and Settled.
 type Life struct {
 	*keeper.Keeper[*Token]
 

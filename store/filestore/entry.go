@@ -34,7 +34,8 @@ type entry struct {
 	path  string // of the value
 }
 
-// entry is where each call begins.
+// entry returns the entry of a key, unless ctx has ended or the directory is not
+// safe.
 func (s *Store) entry(ctx context.Context, key string) (*entry, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("filestore: %w", err)
@@ -95,7 +96,7 @@ func (e *entry) revision(ctx context.Context) (string, error) {
 // are nil if there is no file.
 func (e *entry) read(ctx context.Context) (data []byte, written time.Time, err error) {
 	data, written, err = e.store.readFile(e.path)
-	for attempts := 1; again(ctx, err, attempts); attempts++ {
+	for attempts := 1; retry(ctx, err, attempts); attempts++ {
 		data, written, err = e.store.readFile(e.path)
 	}
 	switch {
@@ -211,7 +212,7 @@ func (e *entry) putAside(ctx context.Context) (path string, err error) {
 		path = filepath.Join(e.store.dir, e.name+".refused-"+at.Format("20060102T150405.000000000Z"))
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 			err := os.Rename(e.path, path)
-			for attempts := 1; again(ctx, err, attempts); attempts++ {
+			for attempts := 1; retry(ctx, err, attempts); attempts++ {
 				err = os.Rename(e.path, path)
 			}
 			if err != nil {
@@ -224,9 +225,9 @@ func (e *entry) putAside(ctx context.Context) (path string, err error) {
 	}
 }
 
-// again waits a moment, and reports whether to repeat what Windows refused while
+// retry waits a moment, and reports whether to repeat what Windows refused while
 // others have the file open.
-func again(ctx context.Context, err error, attempts int) bool {
+func retry(ctx context.Context, err error, attempts int) bool {
 	const most = 400 // two seconds
 	if attempts == most || !busy(err) {
 		return false

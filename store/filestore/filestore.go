@@ -136,7 +136,7 @@ func (s *Store) Save(ctx context.Context, key string, update store.Update) (revi
 		return "", fmt.Errorf("filestore: %s: %w", e.path, store.ErrConflict)
 	}
 	err = os.Rename(temp, e.path)
-	for attempts := 1; again(ctx, err, attempts); attempts++ {
+	for attempts := 1; retry(ctx, err, attempts); attempts++ {
 		err = os.Rename(temp, e.path)
 	}
 	if err != nil {
