@@ -53,7 +53,7 @@ func (c *Client) Assertion(ctx context.Context, validFor time.Duration) (Secret,
 // anyLife asks for an assertion whose token_exp does not matter.
 const anyLife time.Duration = math.MinInt64
 
-// sign returns an assertion for a call, the last one if that is good for it.
+// sign returns an assertion for a call, the last one if that still serves.
 func (c *Client) sign(ctx context.Context, cl *call) (*signedAssertion, error) {
 	validFor, skew := cl.validFor, time.Duration(c.skew.Load())
 	if validFor == 0 {

@@ -304,7 +304,7 @@ func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresI
 	}, nil
 }
 
-// verification returns what the answer says of a token.
+// verification returns what the answer reports of a token.
 func (a *answer) verification(v *gen.VerifyChannelAccessTokenResponse) (*Verification, error) {
 	given := slices.ContainsFunc(a.fields, func(f wire.Field) bool { return !f.Null && bytes.EqualFold(f.Name, []byte("expires_in")) })
 	if v.ClientID == "" || !given || v.ExpiresIn < 0 {

@@ -208,7 +208,7 @@ func (d documented) check(t *testing.T, r *http.Request, values url.Values) {
 	}
 }
 
-// Whoever gives Client a method for an operation gives the tests a call of it.
+// Each operation for which Client has a method has a call in the tests.
 func TestEveryCallHasARow(t *testing.T) {
 	generated, err := os.ReadFile("operation.gen.go")
 	if err != nil {

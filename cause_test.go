@@ -85,7 +85,7 @@ func TestErrorsPointAtTheCause(t *testing.T) {
 	}{
 		"unknown authority": {untrusted.URL, nil, []string{`the authority "O=Acme Co"`, "RootCAs", "SSL_CERT_FILE"}, []string{"check the network"},
 			[]string{`the authority "O=Acme Co"`, "SSL_CERT_FILE"}},
-		"certificate of another": {untrusted.URL, knows(&tls.Config{ServerName: "line.example"}), []string{"whoever answered is not that host"}, []string{"check the network"}, nil},
+		"certificate of another": {untrusted.URL, knows(&tls.Config{ServerName: "line.example"}), []string{"the server that answered is not that host"}, []string{"check the network"}, nil},
 		"certificate expired": {untrusted.URL, knows(&tls.Config{Time: func() time.Time { return time.Now().AddDate(200, 0, 0) }}),
 			[]string{"has expired", "set the clock right"}, []string{"check the network"}, nil},
 		"no TLS":               {"https://" + rawServer(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), &http.Transport{}, []string{"does not speak TLS"}, nil, nil},

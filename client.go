@@ -21,7 +21,7 @@ import (
 // matches [ErrInvalid], the context's error, or the error of the key's signer.
 type Client struct {
 	// Behind a pointer, so that printing a struct with a client in it does not
-	// walk the transport's live data.
+	// walk the transport's data while it changes.
 	*shared
 	assertion *Secret // from WithAssertion
 	attempts  int     // of a call
@@ -248,7 +248,7 @@ func (c *Client) RevokeChannelToken(ctx context.Context, accessToken string) err
 	case err != nil:
 		return fmt.Errorf("lineoauth: LINE accepted the revocation, but could not be asked whether it took effect: %w", err)
 	}
-	return ans.failure(fmt.Errorf("%w: it still lives for %v, as a stateless token or one of another channel does; let it expire",
+	return ans.failure(fmt.Errorf("%w: it is still valid for %v, as a stateless token or one of another channel is; let it expire",
 		ErrNotRevocable, v.Remaining()))
 }
 

@@ -22,7 +22,7 @@ import (
 	"github.com/lineoauth/lineoauth/store"
 )
 
-// newClient returns a client that tries its calls once, unless cfg says how often.
+// newClient returns a client that makes one attempt of a call, unless cfg has more.
 func newClient(t *testing.T, cfg lineoauth.Config) *lineoauth.Client {
 	t.Helper()
 	if cfg.MaxAttempts == 0 {
@@ -31,7 +31,7 @@ func newClient(t *testing.T, cfg lineoauth.Config) *lineoauth.Client {
 	return retrying(t, cfg)
 }
 
-// retrying returns a client that tries its calls as often as lineoauth.New has it.
+// retrying returns a client that makes as many attempts of a call as lineoauth.New has it.
 func retrying(t *testing.T, cfg lineoauth.Config) *lineoauth.Client {
 	t.Helper()
 	client, err := lineoauth.New(cfg)
@@ -254,7 +254,7 @@ func TestTokenValidFor(t *testing.T) {
 	}
 	srv.Advance(15 * time.Minute)
 	if got, err := client.TokenValidFor(t.Context(), text, 0); got || err != nil {
-		t.Errorf("TokenValidFor of a dead token = %v, %v", got, err)
+		t.Errorf("TokenValidFor of an invalid token = %v, %v", got, err)
 	}
 	srv.Close()
 	if got, err := client.TokenValidFor(t.Context(), text, 0); got || err == nil {
@@ -410,7 +410,7 @@ func TestOperationURL(t *testing.T) {
 	}
 }
 
-// Which of two fields with one name counts is told differently by readers of JSON.
+// Readers of JSON differ on which of two fields with one name counts.
 func TestFieldTwice(t *testing.T) {
 	const token = `"access_token":"t","token_type":"Bearer","expires_in":900`
 	for body, refused := range map[string]bool{

@@ -57,8 +57,8 @@ type Config struct {
 	// of LINE's.
 	AssertionLifetime time.Duration
 	// MaxClockSkew bounds how far an assertion is signed off this machine's clock,
-	// when LINE refuses one for its exp and the Date of that answer says that the
-	// clock is off: whoever gets at an assertion can use it for that much longer. 0
+	// when LINE refuses one for its exp and the Date of that answer shows that the
+	// clock is off: an assertion that leaks can be used for that much longer. 0
 	// means DefaultMaxClockSkew, a negative one that the Date is not followed.
 	// [EventClockSkew] reports both.
 	MaxClockSkew time.Duration

@@ -381,7 +381,7 @@ const (
 	panicKeyEnv = "LINEOAUTH_PANIC_KEY"
 )
 
-// A process that dies of a panic with such a value shows none either.
+// A process that panics with such a value shows none either.
 func TestPanicsShowNoSecret(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts many processes")

@@ -11,13 +11,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// What "go mod tidy" may write for whoever imports the root and the file store.
+// What "go mod tidy" may write for a module that imports the root and the file store.
 const (
 	maxIndirect = 9
 	maxSums     = 70
 )
 
-// What whoever imports the packages compiles. CONTRIBUTING.md says why each.
+// The modules that an importer of the packages compiles. CONTRIBUTING.md explains each.
 var consumerModules = []string{
 	"github.com/apapsch/go-jsonmerge/v2", // with runtime
 	"github.com/cenkalti/backoff/v5",

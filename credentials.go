@@ -162,16 +162,16 @@ func (c *Client) askForCredentials(ctx context.Context) (cr Credentials, err err
 	case <-ctx.Done():
 		return cr, ctx.Err()
 	}
-	told := make(chan struct{})
+	returned := make(chan struct{})
 	var got Credentials
 	var failed error
 	go func() {
 		defer func() { <-c.asking }()
 		got, failed = c.cfg.Credentials(ctx)
-		close(told)
+		close(returned)
 	}()
 	select {
-	case <-told:
+	case <-returned:
 		return got, failed
 	case <-ctx.Done():
 		return cr, ctx.Err()

@@ -193,7 +193,7 @@ func deadUnderClient(t *testing.T, h2 bool) {
 	if err := issue(hasty); !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("over a dead connection: %v", err)
 	}
-	// With a minute's patience, these would fail after that minute on one.
+	// With a timeout of a minute, these would fail after that minute on one.
 	for range 4 {
 		if err := issue(patient); err != nil {
 			t.Errorf("after one call failed: %v", err)

@@ -26,7 +26,7 @@
 // redisstore one for many, and package storetest proves any other.
 //
 // A call that LINE refuses, or that does not come through, ends in an [*Error];
-// errors.Is tells the cases that a program decides on. Tokens, secrets, keys
+// errors.Is distinguishes the cases that a program decides on. Tokens, secrets, keys
 // and assertions never show in an error or when printed: a [Secret] is masked
 // until Reveal is called.
 //

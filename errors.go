@@ -54,7 +54,7 @@ type Error struct {
 	Details []ErrorDetail
 	// RequestID is LINE's X-Line-Request-Id; name it when asking LINE.
 	RequestID string
-	// RetryAfter is how long LINE asks to wait; 0 when it does not say.
+	// RetryAfter is how long LINE asks to wait; 0 when it does not ask.
 	RetryAfter time.Duration
 	// Attempts is how often the request was sent.
 	Attempts int
@@ -63,7 +63,7 @@ type Error struct {
 	Err error
 
 	byAssertion bool
-	fact        *fact // what LINE said, once that was judged
+	fact        *fact // what LINE's answer means, once that was looked up
 	judged      bool
 	serverTime  time.Time // the answer's Date
 	unsent      bool      // nothing left this machine
@@ -93,8 +93,8 @@ func (e *Error) Error() string {
 	fmt.Fprintf(&b, "lineoauth: %s: ", e.Operation)
 	if e.StatusCode != 0 {
 		fmt.Fprintf(&b, "LINE answered %d", e.StatusCode)
-		if said := e.said(); said != "" {
-			b.WriteString(" " + said)
+		if text := e.text(); text != "" {
+			b.WriteString(" " + text)
 		}
 		if e.RequestID != "" {
 			b.WriteString(" (request ID " + e.RequestID + ")")
@@ -115,7 +115,8 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-func (e *Error) said() string {
+// text joins what LINE's answer contains.
+func (e *Error) text() string {
 	var parts []string
 	for _, s := range []string{e.Code, e.Description, e.Message} {
 		if s != "" {
@@ -157,7 +158,7 @@ func (e *Error) advice() string {
 	}
 	switch {
 	case errors.Is(e.Err, errStatus):
-		return "" // it says it itself
+		return "" // the error contains it
 	case e.StatusCode >= http.StatusInternalServerError && e.RetryAfter > 0:
 		return fmt.Sprintf("LINE has trouble; try again in %v", e.RetryAfter)
 	case e.StatusCode >= http.StatusInternalServerError:
@@ -191,7 +192,7 @@ func (e *Error) temporary() bool {
 }
 
 // lost reports whether LINE may have done what it was asked although the
-// answer says nothing of it.
+// answer does not report it.
 func (e *Error) lost() bool {
 	switch e.StatusCode {
 	case 0:

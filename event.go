@@ -57,8 +57,8 @@ type Event struct {
 	Skew time.Duration
 }
 
-// told reports what happened to a source's token.
-func (s *Source) told(ctx context.Context, e life.Event) {
+// onEvent reports what happened to a source's token.
+func (s *Source) onEvent(ctx context.Context, e life.Event) {
 	event := Event{Err: e.Err, Wait: e.Wait}
 	if e.Token != nil {
 		token := fromStore(&e.Token.Token)

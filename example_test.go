@@ -38,10 +38,10 @@ func Example() {
 		log.Fatal(err)
 	}
 	_, err = client.VerifyChannelToken(ctx, token.AccessToken.Reveal())
-	fmt.Println("dead:", errors.Is(err, lineoauth.ErrInvalidToken))
+	fmt.Println("invalid:", errors.Is(err, lineoauth.ErrInvalidToken))
 	// Output:
 	// a v2.1 token, [redacted] for 24h0m0s
-	// dead: true
+	// invalid: true
 }
 
 func ExampleSource() {
@@ -228,11 +228,11 @@ func ExampleClient_RevokeChannelToken() {
 			log.Fatal(err)
 		}
 		err = client.RevokeChannelToken(ctx, token.AccessToken.Reveal())
-		fmt.Println(token.Kind, "lives on:", errors.Is(err, lineoauth.ErrNotRevocable))
+		fmt.Println(token.Kind, "still valid:", errors.Is(err, lineoauth.ErrNotRevocable))
 	}
 	// Output:
-	// short-lived lives on: false
-	// stateless lives on: true
+	// short-lived still valid: false
+	// stateless still valid: true
 }
 
 func ExampleClient_ValidChannelAccessTokenKeyIDs() {
@@ -275,7 +275,7 @@ func ExampleClient_WithAssertion() {
 	defer srv.Close()
 	ctx := context.Background()
 
-	// Whoever has the key signs.
+	// The process that has the key signs.
 	signer, err := lineoauth.New(srv.Config())
 	if err != nil {
 		log.Fatal(err)
@@ -285,7 +285,7 @@ func ExampleClient_WithAssertion() {
 		log.Fatal(err)
 	}
 
-	// Whoever has only the assertion issues the token.
+	// One that has only the assertion issues the token.
 	cfg := srv.Config()
 	cfg.Key, cfg.ChannelSecret = nil, lineoauth.Secret{}
 	client, err := lineoauth.New(cfg)
@@ -502,14 +502,14 @@ func ExampleSource_Revoke() {
 	if _, err := source.Token(ctx); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("alive:", len(srv.State().Tokens))
+	fmt.Println("valid:", len(srv.State().Tokens))
 	if err := source.Revoke(ctx); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("alive:", len(srv.State().Tokens))
+	fmt.Println("valid:", len(srv.State().Tokens))
 	// Output:
-	// alive: 1
-	// alive: 0
+	// valid: 1
+	// valid: 0
 }
 
 func ExampleSource_Middleware() {

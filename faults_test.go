@@ -42,7 +42,7 @@ type fault struct {
 	answer func(w http.ResponseWriter, r *http.Request, line http.Handler)
 	// reach, when there is no one to answer, is the base URL and the way there.
 	reach func(t *testing.T) (base string, transport http.RoundTripper)
-	// strikes tells whether the fault is one for the operation; nil means all.
+	// strikes reports whether the fault is one for the operation; nil means all.
 	strikes func(lineoauth.Operation) bool
 	// want is part of the error; "" if the call succeeds.
 	want  string
@@ -116,7 +116,7 @@ func field(names []string, value string) func(http.ResponseWriter, *http.Request
 				fields[name] = json.RawMessage(value)
 			}
 		}
-		// By hand: json.Marshal would mend the value.
+		// Written manually: json.Marshal would fix the value.
 		var b strings.Builder
 		for _, name := range slices.Sorted(maps.Keys(fields)) {
 			fmt.Fprintf(&b, ",%q:%s", name, fields[name])
@@ -151,7 +151,7 @@ var faults = []fault{
 	{name: "no such host", reach: nameServerThatAnswers(nxDomain), want: "no such host; check the network and the base URL", cause: as[*net.DNSError], again: true},
 	{name: "the name server fails", reach: nameServerThatAnswers(servFail), want: "the name server did not answer", cause: as[*net.DNSError], again: true},
 	{name: "a certificate of an unknown authority", reach: selfSigned, want: "certificate signed by unknown authority", cause: as[x509.UnknownAuthorityError]},
-	{name: "a certificate of another host", reach: ofAnotherHost, want: "whoever answered is not that host", cause: as[x509.HostnameError]},
+	{name: "a certificate of another host", reach: ofAnotherHost, want: "the server that answered is not that host", cause: as[x509.HostnameError]},
 	{name: "a certificate that has expired", reach: expired, want: "set the clock right", cause: as[x509.CertificateInvalidError]},
 	{name: "no TLS where TLS should be", reach: noTLS, want: "does not speak TLS", cause: as[tls.RecordHeaderError], again: true},
 	{name: "HTTPS_PROXY cannot be read", reach: unreadable, want: "HTTPS_PROXY cannot be read", cause: is(lineoauth.ErrInvalid)},

@@ -98,7 +98,7 @@ func TestFreshTokenOfAnother(t *testing.T) {
 	})
 }
 
-// ValidFor tells the lifetime before there is a token.
+// ValidFor is the lifetime before there is a token.
 func TestFreshTokenOfValidFor(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.V21, ValidFor: time.Hour})

@@ -31,7 +31,7 @@ func TokenFromContext(ctx context.Context) (Token, bool) {
 	return token, ok
 }
 
-// maxRetrySeconds is as long as a client should be told to wait.
+// maxRetrySeconds bounds Retry-After.
 const maxRetrySeconds = 3600
 
 // retrySeconds is the time until the source's next attempt.

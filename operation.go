@@ -7,5 +7,5 @@ package lineoauth
 type Operation string
 
 // isLimited reports whether the operation issues a token that counts toward the
-// limit of 30. Of tokens that are new to LINE, nobody knows better yet.
+// limit of 30. An operation that is new counts as limited until it is known.
 func (op Operation) isLimited() bool { return op.issues() && op != OpIssueStatelessChannelToken }

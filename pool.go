@@ -78,7 +78,7 @@ func (p *Pool) Source(ctx context.Context, channelID string) (*Source, error) {
 }
 
 // lookup returns the source of a channel or the work on it, which is the caller's
-// to do if nobody does it yet.
+// to do if no other call does it yet.
 func (p *Pool) lookup(channelID string) (source *Source, _ *work, mine bool, _ error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

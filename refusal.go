@@ -41,8 +41,8 @@ const (
 	nothing  = ""
 )
 
-// facts are in the order in which they are asked; the first that fits decides. Each
-// says where it is from.
+// facts are in the order in which they are compared; the first that fits decides. Each
+// has its source.
 var facts = []fact{
 	// LINE's reference, "Rate limits".
 	{anySubject, http.StatusTooManyRequests, anything, anything, ErrRateLimited, ""},
@@ -83,11 +83,11 @@ func (e *Error) known() *fact {
 	return e.judge(len(e.Details) > 0)
 }
 
-// judge is known for an error whose texts are as LINE wrote them; more tells of
-// others besides.
+// judge is known for an error whose texts are as LINE wrote them; more is whether
+// there are others.
 func (e *Error) judge(more bool) *fact {
 	i := slices.IndexFunc(facts, func(f fact) bool {
-		return (f.status == e.StatusCode) && (f.code == anything || f.code == e.Code) && e.isAbout(f.about) && e.says(f.text, more)
+		return (f.status == e.StatusCode) && (f.code == anything || f.code == e.Code) && e.isAbout(f.about) && e.hasText(f.text, more)
 	})
 	if i < 0 {
 		return nil
@@ -114,8 +114,8 @@ func (e *Error) isAbout(s subject) bool {
 	return true
 }
 
-// says reports whether want is LINE's only text.
-func (e *Error) says(want string, more bool) bool {
+// hasText reports whether want is LINE's only text.
+func (e *Error) hasText(want string, more bool) bool {
 	text := e.Description + e.Message
 	switch prefix, open := strings.CutSuffix(want, "…"); {
 	case want == anything:
@@ -138,51 +138,51 @@ func (a *answer) refusal() *Error {
 	case 3:
 		return a.failure(errors.New("a redirect to " + a.Redirect() + ", which is not followed, for it would carry the secret along; check the base URL"))
 	}
-	said, more, err := a.readRefusal()
+	body, more, err := a.readRefusal()
 	if err != nil && a.StatusCode >= http.StatusInternalServerError {
 		return a.failure(err)
 	} else if err != nil {
 		return a.unexpected(err)
 	}
 	e := a.failure(nil)
-	// By what LINE said, of which the secrets may have been a part.
-	e.Code, e.Description, e.Message = said.Error, said.ErrorDescription, said.Message
+	// By LINE's own texts, of which the secrets may have been a part.
+	e.Code, e.Description, e.Message = body.Error, body.ErrorDescription, body.Message
 	e.fact, e.judged = e.judge(more), true
 	secrets := a.redactor()
-	e.Code = secrets.Clean(said.Error)
-	e.Description = secrets.Clean(said.ErrorDescription)
-	e.Message = secrets.Clean(said.Message)
-	for _, d := range said.Details[:min(len(said.Details), maxDetails)] {
+	e.Code = secrets.Clean(body.Error)
+	e.Description = secrets.Clean(body.ErrorDescription)
+	e.Message = secrets.Clean(body.Message)
+	for _, d := range body.Details[:min(len(body.Details), maxDetails)] {
 		e.Details = append(e.Details, ErrorDetail{Message: secrets.Clean(d.Message), Property: secrets.Clean(d.Property)})
 	}
 	return e
 }
 
-// readRefusal returns what a body says in LINE's shapes of an error, and whether it
-// says more than that.
-func (a *answer) readRefusal() (said gen.ErrorResponse, more bool, err error) {
+// readRefusal returns what a body contains in LINE's shapes of an error, and whether
+// it contains more than that.
+func (a *answer) readRefusal() (body gen.ErrorResponse, more bool, err error) {
 	if len(a.Bytes) == 0 {
-		return said, false, nil
+		return body, false, nil
 	}
-	err = json.Unmarshal(a.Bytes, &said)
+	err = json.Unmarshal(a.Bytes, &body)
 	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) && wrong.Field != "" {
 		more, err = true, nil // the other fields are there
 	}
 	if err != nil {
-		return said, false, errors.New(a.MediaType() + " that is no error of LINE's")
+		return body, false, errors.New(a.MediaType() + " that is no error of LINE's")
 	}
 	fields, err := wire.Fields(a.Bytes)
 	if err != nil {
-		return said, false, err
+		return body, false, err
 	}
 	for _, f := range fields {
 		switch string(f.Name) { // as LINE writes them; encoding/json takes other letters, too
 		case "error", "error_description", "message":
 		case "details":
-			more = more || len(said.Details) > 0
+			more = more || len(body.Details) > 0
 		default:
 			more = more || !f.Null
 		}
 	}
-	return said, more, nil
+	return body, more, nil
 }

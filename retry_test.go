@@ -29,7 +29,7 @@ func TestRetry(t *testing.T) {
 		fault    lineoauthtest.Fault
 		maxTries int
 		wantErr  bool
-		tries    int
+		attempts int
 		min, max time.Duration
 	}{
 		"no fault":                 {lineoauthtest.Fault{Kind: lineoauthtest.Delayed}, 0, false, 1, 0, 0},
@@ -37,7 +37,7 @@ func TestRetry(t *testing.T) {
 		"500 twice":                {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: 2}, 0, false, 3, 0, 1500 * time.Millisecond},
 		"500 always":               {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1}, 0, true, 3, 0, 1500 * time.Millisecond},
 		"500 always, six attempts": {lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1}, 6, true, 6, 0, 16 * time.Second},
-		"500, one try":             {lineoauthtest.Fault{Kind: lineoauthtest.ServerError}, 1, true, 1, 0, 0},
+		"500, one attempt":         {lineoauthtest.Fault{Kind: lineoauthtest.ServerError}, 1, true, 1, 0, 0},
 		"reset before":             {lineoauthtest.Fault{Kind: lineoauthtest.ResetBefore, Times: 2}, 0, false, 3, 0, 1500 * time.Millisecond},
 		"reset after":              {lineoauthtest.Fault{Kind: lineoauthtest.ResetAfter, Times: 2}, 0, false, 3, 0, 1500 * time.Millisecond},
 		"429 with seconds":         {lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "7"}, 0, false, 2, 7 * time.Second, 7 * time.Second},
@@ -66,13 +66,13 @@ func TestRetry(t *testing.T) {
 				if (err != nil) != tt.wantErr {
 					t.Errorf("error = %v", err)
 				}
-				if n := srv.State().Calls[lineoauth.OpIssueStatelessChannelToken]; n != tt.tries || retried != n-1 {
+				if n := srv.State().Calls[lineoauth.OpIssueStatelessChannelToken]; n != tt.attempts || retried != n-1 {
 					t.Errorf("%d attempts, %d events", n, retried)
 				}
-				if e := new(lineoauth.Error); errors.As(err, &e) && e.Attempts != tt.tries {
+				if e := new(lineoauth.Error); errors.As(err, &e) && e.Attempts != tt.attempts {
 					t.Errorf("Attempts = %d", e.Attempts)
 				}
-				if tt.wantErr && tt.tries > 1 && !strings.Contains(err.Error(), "attempts)") {
+				if tt.wantErr && tt.attempts > 1 && !strings.Contains(err.Error(), "attempts)") {
 					t.Errorf("error = %v", err)
 				}
 			})
@@ -211,21 +211,21 @@ func TestRetryWaits(t *testing.T) {
 		waits := make(map[int][]time.Duration)
 		cfg := srv.Config()
 		cfg.MaxAttempts = 9
-		try := 0
-		cfg.OnEvent = func(e lineoauth.Event) { waits[try] = append(waits[try], e.Wait); try++ }
+		attempt := 0
+		cfg.OnEvent = func(e lineoauth.Event) { waits[attempt] = append(waits[attempt], e.Wait); attempt++ }
 		client := retrying(t, cfg)
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1})
 		for range 40 {
-			try = 0
+			attempt = 0
 			var e *lineoauth.Error
 			if _, err := client.VerifyChannelToken(t.Context(), opaque); !errors.As(err, &e) || e.Attempts != 9 {
 				t.Fatalf("error = %v", err)
 			}
 		}
-		for try, longest := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second} {
-			slices.Sort(waits[try])
-			if most := waits[try][39]; most > longest || most < longest/2 || waits[try][0] > longest/2 {
-				t.Errorf("waits before try %d: %v to %v; want anything up to %v", try+2, waits[try][0], most, longest)
+		for attempt, longest := range []time.Duration{500 * time.Millisecond, time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 16 * time.Second, 30 * time.Second, 30 * time.Second} {
+			slices.Sort(waits[attempt])
+			if most := waits[attempt][39]; most > longest || most < longest/2 || waits[attempt][0] > longest/2 {
+				t.Errorf("waits before attempt %d: %v to %v; want anything up to %v", attempt+2, waits[attempt][0], most, longest)
 			}
 		}
 	})

@@ -170,7 +170,7 @@ func (c *Client) CheckStore(ctx context.Context, st store.Store, kind Kind) erro
 	return wrapped(f.Check(ctx))
 }
 
-// StoreToken puts a token into a store in the place of whatever is there, so that
+// StoreToken puts a token into a store in place of the one that is there, so that
 // sources which share the store adopt it. It is for tokens that did not come from
 // such a [Source]. A token that is not valid is refused with [ErrInvalid], and so
 // is one of a kind that sources of this client do not have: ShortLived for a

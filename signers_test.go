@@ -173,7 +173,7 @@ func jwkOf(t *testing.T, private *rsa.PrivateKey) []byte {
 }
 
 // A function for credentials that hangs and does not heed its context, as a library
-// in C does, holds up nobody for longer than they wait.
+// in C does, holds up no caller for longer than it waits.
 func TestCredentialsHang(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		release := make(chan struct{})

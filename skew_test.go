@@ -45,7 +45,7 @@ func expiries(t *testing.T, next http.RoundTripper, latest *time.Time) http.Roun
 }
 
 // However far off an answer's Date is, no assertion is signed that is good for
-// longer than the bound says; and it is told.
+// longer than the bound allows; and there is an event.
 func TestDateIsTrustedWithinBounds(t *testing.T) {
 	const month = 30 * 24 * time.Hour
 	for name, tt := range map[string]struct {

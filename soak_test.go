@@ -94,11 +94,11 @@ func TestSoak(t *testing.T) {
 				calls.Add(1)
 				switch {
 				case err != nil && line.Now().UnixNano() < until:
-					t.Errorf("an error while a token was alive: %v", err)
+					t.Errorf("an error while a token was valid: %v", err)
 				case err != nil:
 					errs.Add(1)
 				case !now.Before(token.ExpiresAt()):
-					t.Errorf("a token that was dead for %v", now.Sub(token.ExpiresAt()))
+					t.Errorf("a token that had expired for %v", now.Sub(token.ExpiresAt()))
 				default:
 					expires := token.ExpiresAt().UnixNano()
 					for until < expires && !liveUntil.CompareAndSwap(until, expires) {
@@ -114,12 +114,12 @@ func TestSoak(t *testing.T) {
 	moreGoroutines, moreHeap := used()
 	close(stop)
 	all.Wait()
-	// A refresh may be under way, of which nobody is told if it is cut short.
+	// A refresh may be under way, of which there is no event if it is cut short.
 	counted := func() int64 { return int64(line.State().Calls[lineoauth.OpIssueStatelessChannelToken]) }
-	// At this speed an assertion lives for less than a Retry-After here. When
+	// At this speed an assertion is valid for less than a Retry-After here. When
 	// it is refused, another is signed and sent, of which there is no event.
-	told := func() int64 { return tokens.Load() + failures.Load() + refused.Load() - unsigned.Load() }
-	for patience := 0; counted() != told() && patience < 6000; patience++ {
+	reported := func() int64 { return tokens.Load() + failures.Load() + refused.Load() - unsigned.Load() }
+	for waits := 0; counted() != reported() && waits < 6000; waits++ {
 		<-time.After(10 * time.Millisecond)
 	}
 	if err := source.Close(); err != nil {
@@ -128,8 +128,8 @@ func TestSoak(t *testing.T) {
 
 	t.Logf("%v: %d calls, %d tokens, %d failed issues, %d faults, %d errors without a valid token; goroutines %d, later %d; heap %d KiB, later %d KiB",
 		*soak, calls.Load(), tokens.Load(), failures.Load(), struck.Load(), errs.Load(), goroutines, moreGoroutines, heap>>10, moreHeap>>10)
-	if counted() != told() {
-		t.Errorf("the emulator counted %d issues, the source %d", counted(), told())
+	if counted() != reported() {
+		t.Errorf("the emulator counted %d issues, the source %d", counted(), reported())
 	}
 	if moreGoroutines > goroutines+10 {
 		t.Errorf("%d goroutines became %d", goroutines, moreGoroutines)

@@ -114,7 +114,7 @@ func (c *Client) Source(cfg SourceConfig) (*Source, error) {
 	if cfg.Store != nil {
 		shared.Key = c.storeKey(cfg.Kind)
 	}
-	s.life = life.New(life.Config{Fleet: shared, Keeper: &s.settings, Now: c.cfg.Now, Told: s.told})
+	s.life = life.New(life.Config{Fleet: shared, Keeper: &s.settings, Now: c.cfg.Now, OnEvent: s.onEvent})
 	return s, nil
 }
 
@@ -140,7 +140,7 @@ func (c *Client) checkSource(cfg SourceConfig) error {
 	}
 	what := string(issues(c.issuedFor(cfg.Kind)))
 	switch {
-	case c.cfg.Credentials != nil: // which tells when there is need
+	case c.cfg.Credentials != nil: // which is called when there is need
 		return nil
 	case cfg.Store != nil && c.cfg.ChannelID != "": // which may have tokens that others issue
 		return nil

@@ -162,7 +162,7 @@ func TestFailuresAreShared(t *testing.T) {
 	})
 }
 
-// While a token lives, nobody sees that LINE fails, however long it does.
+// While a token is valid, no caller sees that LINE fails, however long it does.
 func TestOutageInTheWindow(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		source := newSource(t, srv, lineoauth.SourceConfig{})
@@ -216,13 +216,13 @@ func TestAfterExpiry(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		if get(t, source) == first {
-			t.Error("the dead token")
+			t.Error("the expired token")
 		}
 	})
 }
 
-// A caller leaves on its own deadline, whoever began the refresh, and takes
-// nobody along.
+// A caller leaves on its own deadline, whichever caller began the refresh, and
+// the others stay.
 func TestCallersLeaveAlone(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		source := newSource(t, srv, lineoauth.SourceConfig{})
@@ -392,7 +392,7 @@ func TestCloseAndRevoke(t *testing.T) {
 				}
 			}
 			if n := len(srv.State().Tokens); (n == 0) == (kind == lineoauth.Stateless) {
-				t.Errorf("%s: %d tokens are alive", kind, n)
+				t.Errorf("%s: %d tokens are valid", kind, n)
 			}
 			if _, err := source.Token(t.Context()); !errors.Is(err, lineoauth.ErrClosed) {
 				t.Errorf("after Revoke: %v", err)
@@ -618,7 +618,7 @@ func TestRetryAfterInTheWindow(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		if n := srv.State().Calls[issueStateless]; n != 2 {
-			t.Errorf("%d calls while LINE asked for patience", n-1)
+			t.Errorf("%d calls while LINE asked to wait", n-1)
 		}
 	})
 }
@@ -692,7 +692,7 @@ func TestRevokeLeavesNothing(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 			if n := len(srv.State().Tokens); n != 0 {
-				t.Errorf("%s: %d tokens are alive", name, n)
+				t.Errorf("%s: %d tokens are valid", name, n)
 			}
 		})
 	}
@@ -753,7 +753,7 @@ func TestLateToken(t *testing.T) {
 			t.Error(err)
 		}
 		if n := len(srv.State().Tokens); n != 0 {
-			t.Errorf("%d tokens are alive after Revoke", n)
+			t.Errorf("%d tokens are valid after Revoke", n)
 		}
 	})
 }
@@ -763,7 +763,7 @@ func TestDeadOnArrival(t *testing.T) {
 		source := newSource(t, srv, lineoauth.SourceConfig{Kind: lineoauth.V21, ValidFor: time.Second})
 		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: 2 * time.Second})
 		if token, err := source.Token(t.Context()); err == nil {
-			t.Errorf("a dead token was handed out: %+v", token)
+			t.Errorf("an invalid token was returned: %+v", token)
 		}
 	})
 }

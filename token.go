@@ -88,7 +88,8 @@ func isToken(s string) bool {
 	return letters != "" && strings.Trim(letters, tokenLetters) == ""
 }
 
-// isJWS tells v2.1 and stateless tokens, which are JWS, from opaque ones.
+// isJWS reports whether a token is a JWS, as v2.1 and stateless tokens are, and not
+// opaque.
 func isJWS(token string) bool {
 	header, rest, ok := strings.Cut(token, ".")
 	if !ok || strings.Count(rest, ".") != 1 {

@@ -70,7 +70,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err != nil || rsp == nil || rsp.StatusCode != http.StatusUnauthorized {
 		return rsp, err
 	}
-	// If LINE cannot be asked, its 401 says more than the reason for that.
+	// If LINE cannot be asked, its 401 is of more use than the reason for that.
 	replaced, _ := t.Source.Invalidate(req.Context(), token)
 	if !replaced {
 		return rsp, nil
@@ -148,7 +148,7 @@ func closeBody(req *http.Request) {
 	}
 }
 
-// serves reports whether an origin gets tokens, unless a Transport says otherwise.
+// serves reports whether an origin gets tokens, unless a Transport has Hosts of its own.
 func (s *shared) serves(to wire.Origin) bool {
 	if to.Host == contentHost {
 		line, err := url.Parse(gen.DefaultServerURL)
@@ -161,7 +161,7 @@ func (s *shared) serves(to wire.Origin) bool {
 	return to == s.own
 }
 
-// judged is what [wire.CheckTLS] said of a transport, which it copies to look at.
+// judged is what [wire.CheckTLS] returned for a transport, which it copies to look at.
 type judged struct {
 	transport *http.Transport
 	err       error

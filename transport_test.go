@@ -138,7 +138,7 @@ func TestTransportRepeatsOnce(t *testing.T) {
 	}
 }
 
-// A Transport that was not made as it should be says so.
+// A Transport that was not made as it should be returns an error.
 func TestTransportWithoutSource(t *testing.T) {
 	transport := new(lineoauth.Transport)
 	defer transport.CloseIdleConnections()

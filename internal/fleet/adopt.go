@@ -27,9 +27,9 @@ func (f *Fleet) adopt(ctx context.Context, a *Attempt, held *stored) (o Outcome)
 	if a.Have != nil && a.Have.AccessToken == t.AccessToken {
 		return f.compare(ctx, a, held, now)
 	}
-	ended := a.Ended != nil && a.Ended.AccessToken == t.AccessToken
-	if ended || left <= 0 && (f.Limited || held.age < 0) {
-		// The store cannot tell, or a clock is off. LINE knows.
+	expired := a.Expired != nil && a.Expired.AccessToken == t.AccessToken
+	if expired || left <= 0 && (f.Limited || held.age < 0) {
+		// The store does not know, or a clock is off. LINE knows.
 		byAge := left
 		var err error
 		now = f.Clock.Now()
@@ -39,7 +39,7 @@ func (f *Fleet) adopt(ctx context.Context, a *Attempt, held *stored) (o Outcome)
 			return o
 		}
 		if err != nil && (!f.Limited || held.age >= 0 && byAge <= 0 && f.knock(ctx, 0) == nil) {
-			return o // LINE answers other requests, and by the store's clock the token has ended
+			return o // LINE answers other requests, and by the store's clock the token has expired
 		}
 		if err != nil {
 			return f.failed(o, fmt.Errorf("asking LINE how long the stored token is valid: %w", err))
@@ -55,7 +55,7 @@ func (f *Fleet) adopt(ctx context.Context, a *Attempt, held *stored) (o Outcome)
 }
 
 // compare is for the token in use, when the store has it, too. If they disagree on
-// its end, LINE knows: a clock was set, or the save came through late.
+// when it expires, LINE knows: a clock was set, or the save came through late.
 func (f *Fleet) compare(ctx context.Context, a *Attempt, held *stored, now clock.Instant) (o Outcome) {
 	known, left := a.Expires.Sub(now), held.left(now)
 	o.Stored = true
@@ -68,15 +68,15 @@ func (f *Fleet) compare(ctx context.Context, a *Attempt, held *stored, now clock
 		return o
 	}
 	now = f.Clock.Now()
-	told, err := f.Verify(ctx, held.Token)
+	verified, err := f.Verify(ctx, held.Token)
 	switch {
 	case errors.Is(err, ErrInvalid):
 		f.Reject(a.Have)
 		a.Have, o.Stored, o.Gone = nil, false, true
-	case err == nil && apart(told, known) > maxApart:
-		o.Token, o.Expires = held.Token, now.Add(told)
+	case err == nil && apart(verified, known) > maxApart:
+		o.Token, o.Expires = held.Token, now.Add(verified)
 	case err == nil:
-		o.Stored = apart(told, left) <= maxApart // or else it is put back
+		o.Stored = apart(verified, left) <= maxApart // or else it is put back
 	case left < known: // the safe side
 		o.Token, o.Expires = held.Token, now.Add(left)
 	}
@@ -85,14 +85,14 @@ func (f *Fleet) compare(ctx context.Context, a *Attempt, held *stored, now clock
 
 func apart(a, b time.Duration) time.Duration { return max(a-b, b-a) }
 
-// putBack saves the token in use if the store has none, and nobody is about to
+// putBack saves the token in use if the store has none, and no process is about to
 // issue one.
 func (f *Fleet) putBack(ctx context.Context, a Attempt, held stored, o *Outcome) {
 	switch t := held.Token; {
 	case a.Have == nil || o.Stored || held.Issuing != "" && held.Issuing != f.ownMark():
 		return
 	case t != nil && t.AccessToken != a.Have.AccessToken && f.Usable(t) && !f.Rejected(t) && (held.age < 0 || held.left(f.Clock.Now()) > 0):
-		return // it cannot be adopted, but is no worse
+		return // it cannot be adopted, but is as good
 	}
 	now := f.Clock.Now()
 	held.rebase(now)

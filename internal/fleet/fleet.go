@@ -1,6 +1,6 @@
 // Package fleet gets the token that all processes which share a store have
-// together: it adopts what others issued, and issues the next one itself when that
-// is nobody else's business. It knows stores, and LINE by four functions; it
+// together: it adopts what others issued, and issues the next one itself when no
+// other process does. It knows stores, and LINE by four functions; it
 // keeps no token itself.
 //
 // It counts answers that were lost, since each may have been a token that counts
@@ -31,8 +31,8 @@ const (
 	busyEvery = time.Second
 	// maxConflicts is how often in a row another process may save first.
 	maxConflicts = 4
-	// maxApart is by how much a process and the store may disagree on a token's
-	// end: a save takes storeTimeout off, and LINE tells whole seconds.
+	// maxApart is by how much a process and the store may disagree on when a
+	// token expires: a save takes storeTimeout off, and LINE reports whole seconds.
 	maxApart = storeTimeout + 3*time.Second
 	// keepLoss is how long a lost token may count toward the limit, and a revoked
 	// one be in use.
@@ -48,7 +48,7 @@ type LINE interface {
 	// Verify returns how long a token is still valid. The error matches ErrInvalid
 	// if it is not.
 	Verify(ctx context.Context, token *store.Token) (time.Duration, error)
-	// Failure says what an error of these means.
+	// Failure returns what an error of these means.
 	Failure(err error) Failure
 }
 
@@ -104,7 +104,7 @@ type Fleet struct {
 	*place       // nil without a store
 
 	issues guard
-	asks   guard // of LINE, which change nothing
+	asks   guard // calls of LINE that change nothing
 
 	mu       sync.Mutex
 	unissued bool     // see hasFailed
@@ -131,8 +131,8 @@ type place struct {
 type Attempt struct {
 	Have    *store.Token // the token in use, nil if there is none that is valid
 	Expires clock.Instant
-	// Ended is the token that was in use until it expired by this process's clock.
-	Ended *store.Token
+	// Expired is the token that was in use until it expired by this process's clock.
+	Expired *store.Token
 	// Issue is false if it is too early for another token.
 	Issue bool
 	// Wait is whether to wait for another process that is issuing.
@@ -140,9 +140,9 @@ type Attempt struct {
 	// Failing is whether the last attempt failed. Then requests that hang, and do
 	// no harm, are sent again beside each other.
 	Failing bool
-	// Spare is how long the store has to come back before a token is issued
+	// StoreGrace is how long the store has to recover before a token is issued
 	// without it, if that is allowed.
-	Spare time.Duration
+	StoreGrace time.Duration
 }
 
 // Outcome is what an attempt came to.
@@ -151,7 +151,7 @@ type Outcome struct {
 	Expires clock.Instant
 	Issued  bool         // by this process
 	Stored  bool         // the token, or Have, is in the store
-	Surplus *store.Token // was issued, and is used by nobody
+	Surplus *store.Token // was issued, and is not used
 	Gone    bool         // Have is not valid any more
 	Busy    bool         // another process is issuing
 	Err     error        // why there is no other token
@@ -260,7 +260,7 @@ func (f *Fleet) withoutStore(ctx context.Context, a Attempt, err error) Outcome 
 	o := Outcome{Store: err}
 	mayIssue := !f.Limited || f.WithoutStore
 	switch {
-	case !a.Issue || a.Have != nil && (a.Spare > 0 || !mayIssue):
+	case !a.Issue || a.Have != nil && (a.StoreGrace > 0 || !mayIssue):
 		o.Err = err
 	case !mayIssue:
 		o.Err = fmt.Errorf("%w: %w", ErrStore, err)

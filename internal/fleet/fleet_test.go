@@ -175,7 +175,7 @@ func TestAgeUnknown(t *testing.T) {
 	})
 }
 
-// While a token is issued, the store says so; and the process has the lease.
+// While a token is issued, the store has a mark; and the process has the lease.
 func TestMark(t *testing.T) {
 	bubble(t, func(w *world) {
 		p := w.process()
@@ -186,7 +186,7 @@ func TestMark(t *testing.T) {
 				w.Errorf("while it is issued, the store has %+v", r)
 			}
 			if w.shelf.lifetime < life {
-				w.Errorf("the mark lives for %v", w.shelf.lifetime)
+				w.Errorf("the mark is kept for %v", w.shelf.lifetime)
 			}
 			return w.line.token(), nil
 		}
@@ -207,23 +207,23 @@ func failing(calls ...string) func(string) error {
 	}
 }
 
-// Whoever cannot save issues nothing, unless that is allowed or does no harm.
+// A process that cannot save issues nothing, unless that is allowed or does no harm.
 func TestStoreFails(t *testing.T) {
 	for _, fails := range []string{"load", "lease", "save"} {
 		for name, tt := range map[string]struct {
 			limited, without, have bool
-			spare                  time.Duration
+			grace                  time.Duration
 			issues                 bool
 		}{
 			"limited":                          {limited: true},
 			"limited, with a token":            {limited: true, have: true},
 			"allowed":                          {limited: true, without: true, issues: true},
-			"allowed, with a token":            {limited: true, without: true, have: true, spare: time.Minute},
+			"allowed, with a token":            {limited: true, without: true, have: true, grace: time.Minute},
 			"allowed, with one that ends":      {limited: true, without: true, have: true, issues: true},
 			"unlimited":                        {issues: true},
-			"unlimited, with a token":          {have: true, spare: time.Minute},
+			"unlimited, with a token":          {have: true, grace: time.Minute},
 			"unlimited, with one that ends":    {have: true, issues: true},
-			"unlimited, allowed, with a spare": {without: true, have: true, spare: time.Minute},
+			"unlimited, allowed, with a grace": {without: true, have: true, grace: time.Minute},
 		} {
 			t.Run(fails+"/"+name, func(t *testing.T) {
 				bubble(t, func(w *world) {
@@ -235,7 +235,7 @@ func TestStoreFails(t *testing.T) {
 					}
 					w.shelf.hook(failing(fails), nil)
 					for range 3 {
-						o := p.get(w.Context(), fleet.Attempt{Issue: true, Wait: true, Spare: tt.spare})
+						o := p.get(w.Context(), fleet.Attempt{Issue: true, Wait: true, StoreGrace: tt.grace})
 						if !errors.Is(o.Store, errDisk) || o.Stored || (o.Token != nil) != tt.issues {
 							w.Fatalf("%+v", o)
 						}
@@ -510,7 +510,7 @@ func TestHold(t *testing.T) {
 		for time.Since(begun) < limited.RetryAfter {
 			o := w.process().issue()
 			if left := limited.RetryAfter - time.Since(begun); !errors.Is(o.Err, fleet.ErrHeld) || o.Hold > left || o.Hold < left-time.Second {
-				w.Fatalf("%v before its end: %+v", left, o)
+				w.Fatalf("%v before the hold ends: %+v", left, o)
 			}
 			if o := w.process().look(); o.Err != nil {
 				w.Fatalf("a look: %+v", o)

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// notice tells any number of goroutines that something changed. The zero notice
+// notice wakes any number of goroutines when something changed. The zero notice
 // is ready to use.
 type notice struct {
 	mu sync.Mutex
@@ -38,8 +38,8 @@ func (n *notice) notify() {
 const (
 	// maxHung is how many calls may hang until others are not made.
 	maxHung = 8
-	// linger is how long a call may go on after its context has ended: what heeds
-	// it has a better answer.
+	// linger is how long a call may go on after its context has ended: one that heeds
+	// the context returns a better error.
 	linger = 100 * time.Millisecond
 )
 

@@ -10,7 +10,7 @@ import (
 
 const (
 	// hedgeAfter is how long a request may hang until another is sent beside it, on
-	// another connection, where it does no harm and somebody waits.
+	// another connection, where it does no harm and a caller waits.
 	hedgeAfter = 2 * time.Second
 	maxHedges  = 5
 

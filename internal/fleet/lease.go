@@ -25,7 +25,7 @@ func (f *Fleet) lease(ctx context.Context) (release func(), err error) {
 	}, nil
 }
 
-// mark saves a mark, without a token: who cannot save must not issue. The error
+// mark saves a mark, without a token: a process that cannot save must not issue. The error
 // matches [store.ErrConflict] if the store has something else than before, which
 // has to be looked at first.
 func (f *Fleet) mark(ctx context.Context, before string) (stored, error) {
@@ -78,7 +78,7 @@ func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Ou
 	}
 	o = Outcome{Token: token, Expires: asked.Add(time.Duration(token.Left) * time.Millisecond), Issued: true}
 	t := *token
-	t.Left = max(t.Left-storeTimeout.Milliseconds(), 0) // others count from the end of the save
+	t.Left = max(t.Left-storeTimeout.Milliseconds(), 0) // others count from when the save is done
 	// A record without a mark, and without what was lost or is to be waited for.
 	next := stored{Record: store.Record{Token: &t}, revision: held.revision, at: asked}
 	ctx = context.WithoutCancel(ctx) // the token counts already
@@ -129,7 +129,7 @@ func (f *Fleet) unmark(ctx context.Context, held stored, err error, sent bool) (
 	}
 	o = f.failed(o, err)
 	held.Hold = max(held.Hold, o.Hold.Milliseconds())
-	_, _ = f.save(ctx, held) // if that fails, the mark says no less
+	_, _ = f.save(ctx, held) // if that fails, the mark is as strict
 	return o
 }
 

@@ -178,7 +178,7 @@ func (s *shelf) hook(before, after func(call string) error) {
 	s.before, s.after = before, after
 }
 
-// noticed is a shelf that tells of saves.
+// noticed is a shelf that reports saves.
 type noticed struct {
 	*shelf
 	mu   sync.Mutex
@@ -347,7 +347,7 @@ func (p *process) get(ctx context.Context, a fleet.Attempt) fleet.Outcome {
 	return o
 }
 
-// issue asks for another token as somebody who waits.
+// issue asks for another token as a caller that waits.
 func (p *process) issue() fleet.Outcome {
 	return p.get(p.w.Context(), fleet.Attempt{Issue: true, Wait: true})
 }

@@ -29,7 +29,7 @@ func (s *stored) since(now clock.Instant) time.Duration {
 }
 
 // left is how long the token is still valid; 0 or less if it is not, or if
-// nobody knows.
+// that is unknown.
 func (s *stored) left(now clock.Instant) time.Duration {
 	if s.Token == nil {
 		return 0
@@ -74,8 +74,8 @@ func (f *Fleet) load(ctx context.Context) (s stored, err error) {
 		if s, err = f.loadOnce(ctx); err != nil || f.Clock.Now().Sub(s.at) <= storeTimeout {
 			break
 		}
-		// The process was stopped on the way; which part of the age is from before,
-		// nobody knows.
+		// The process was stopped on the way; which part of the age is from before is
+		// unknown.
 	}
 	return s, err
 }
@@ -112,7 +112,8 @@ func (f *Fleet) check(r store.Record) error {
 	return nil
 }
 
-// save puts a record in the place of what was loaded. It goes on when ctx ends.
+// save has the store put a record, whose times then count from now, in the place of
+// what was loaded. It goes on when ctx ends.
 func (f *Fleet) save(ctx context.Context, s stored) (revision string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()

@@ -9,7 +9,7 @@ import (
 	"github.com/lineoauth/lineoauth/store"
 )
 
-// Revoke tells all processes that a token is not valid any more, if it is the
+// Revoke records for all processes that a token is not valid any more, if it is the
 // stored one.
 func (f *Fleet) Revoke(ctx context.Context, token *store.Token) error {
 	f.Reject(token)
@@ -43,16 +43,16 @@ func (f *Fleet) Stored(ctx context.Context) (*store.Token, time.Duration, error)
 	return o.Token, o.Expires.Sub(f.Clock.Now()), o.Err
 }
 
-// Put saves a token in the place of whatever is there.
+// Put saves a token in place of the one that is there.
 func (f *Fleet) Put(ctx context.Context, token *store.Token) error {
 	now := f.Clock.Now()
-	for try := 1; ; try++ {
+	for attempt := 1; ; attempt++ {
 		held, err := f.load(ctx)
 		if err != nil {
 			return err
 		}
 		_, err = f.save(ctx, stored{Record: store.Record{Token: token}, revision: held.revision, at: now})
-		if try == maxConflicts || !errors.Is(err, store.ErrConflict) {
+		if attempt == maxConflicts || !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 		if err := f.Clock.Sleep(ctx, firstStep); err != nil {
@@ -64,18 +64,18 @@ func (f *Fleet) Put(ctx context.Context, token *store.Token) error {
 // Check fails unless the store can be read and written. It changes nothing, but for
 // a damaged value, which it replaces; the error then matches [store.ErrCorrupt].
 func (f *Fleet) Check(ctx context.Context) error {
-	for try := 1; ; try++ {
+	for attempt := 1; ; attempt++ {
 		held, err := f.load(ctx)
 		if err != nil {
 			return err
 		}
 		if held.age < 0 && held.Token != nil {
-			return f.checkLease(ctx) // nobody knows what is left of the token, so a save would lose it
+			return f.checkLease(ctx) // what is left of the token is unknown, so a save would lose it
 		}
 		if _, err = f.save(ctx, held); err == nil {
 			return held.damaged
 		}
-		if try == maxConflicts || !errors.Is(err, store.ErrConflict) {
+		if attempt == maxConflicts || !errors.Is(err, store.ErrConflict) {
 			return err
 		}
 	}

@@ -9,27 +9,24 @@ import (
 	"github.com/lineoauth/lineoauth/store"
 )
 
-// Watch has the store report changes to told until ctx ends, if it can.
-func (f *Fleet) Watch(ctx context.Context, told func(), failed func(error, time.Duration)) {
+// Watch has the store call changed for each change until ctx ends, if it can.
+func (f *Fleet) Watch(ctx context.Context, changed func(), failed func(error, time.Duration)) {
 	if !f.Watches() {
 		return
 	}
 	watcher := f.Store.(store.Watcher)
-	watch := func(ctx context.Context, changed func()) error {
-		_, err := guarded(ctx, &f.watches, func() (struct{}, error) { return struct{}{}, watcher.Watch(ctx, f.Key, changed) }, nil)
-		return err
+	notify := func() {
+		if ctx.Err() == nil {
+			f.setWatched(true)
+			f.changes.notify()
+			changed()
+		}
 	}
 	for wait := time.Second; ; wait = min(2*wait, lookEvery) {
 		begun := f.Clock.Now()
-		err := watch(ctx, func() {
-			if ctx.Err() == nil {
-				f.setWatched(true)
-				f.changes.notify()
-				told()
-			}
-		})
+		_, err := guarded(ctx, &f.watches, func() (struct{}, error) { return struct{}{}, watcher.Watch(ctx, f.Key, notify) }, nil)
 		if f.setWatched(false) {
-			told() // from now on, somebody has to look
+			changed() // from now on, the keeper has to look
 		}
 		if f.Clock.Now().Sub(begun) > lookEvery {
 			wait = time.Second
@@ -73,7 +70,7 @@ const (
 	firstStep   = 150 * time.Millisecond
 	longestStep = 300 * time.Millisecond
 	watchedStep = 3 * time.Second // a process that was killed reports nothing
-	// Whoever waits long heeds fewer notices.
+	// A process that waits long heeds fewer notices.
 	freeLooks   = 4
 	noticeSpace = 500 * time.Millisecond
 )

@@ -10,8 +10,8 @@ import (
 	"github.com/lineoauth/lineoauth/internal/pace"
 )
 
-// flight renews the value, in one attempt or, as soon as somebody waits for it,
-// in several.
+// flight renews the value, in one attempt or, as soon as a caller waits for it, in
+// several.
 type flight[V any] struct {
 	cancel context.CancelFunc
 	look   bool // issues nothing
@@ -28,7 +28,7 @@ type flight[V any] struct {
 	err  error
 }
 
-// background begins an attempt that nobody waits for.
+// background begins an attempt that no caller waits for.
 func (k *Keeper[V]) background(ctx context.Context, h *Held[V], now clock.Instant) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -58,7 +58,7 @@ func (k *Keeper[V]) start(ctx context.Context, f *flight[V]) *flight[V] {
 			if !again {
 				return
 			}
-			_ = k.settings.Clock.Sleep(ctx, pause) // if ctx ends, the next attempt does at once
+			_ = k.settings.Clock.Sleep(ctx, pause) // if ctx ends, the next attempt fails at once
 		}
 	})
 	return f
@@ -101,7 +101,7 @@ func (k *Keeper[V]) settle(ctx context.Context, f *flight[V], look bool, r Resul
 	h := k.current.Load()
 	valid := h != nil && now < h.Expires
 	if report.Used && h.Expires.Sub(now) < f.need && f.need <= r.Life/2 {
-		// It is valid for less than half of its life, so it is another process's.
+		// It is valid for less than half of its lifetime, so another process issued it.
 		k.state = k.state.After(pace.Event{Kind: pace.Wanted}, now)
 		f.attempts++
 	}

@@ -1,6 +1,6 @@
 // Package keeper keeps one value that expires valid in one process, for any
-// number of callers. One flight at a time renews it, which belongs to nobody;
-// callers wait for it, each no longer than its own context allows, and only when
+// number of callers. One flight at a time renews it, which belongs to no caller;
+// they wait for it, each no longer than its own context allows, and only when
 // there is no valid value.
 package keeper
 
@@ -66,7 +66,7 @@ type Result[V any] struct {
 	Busy bool
 	// Err is why there is no new value although one was needed, and Hold how
 	// long a server asked to wait. Final is whether the next attempt would fail
-	// likewise, so that nobody has to wait for it.
+	// likewise, so that no caller has to wait for it.
 	Err   error
 	Hold  time.Duration
 	Final bool
@@ -101,7 +101,7 @@ type Held[V any] struct {
 // Settings are the same for many keepers.
 type Settings struct {
 	Clock    *clock.Clock
-	Attempts int           // of a flight for which somebody waits
+	Attempts int           // of a flight for which a caller waits
 	Timeout  time.Duration // of a flight
 	Window   time.Duration // before a value expires, in which it is renewed
 	// Random returns a number from 0 to 1. nil means math/rand's.
@@ -128,7 +128,7 @@ type Keeper[V any] struct {
 	state    pace.State
 	flight   *flight[V]
 	failure  error
-	answered bool // the failure was one of a flight for which somebody waited
+	answered bool // the failure was one of a flight for which a caller waited
 	lookedAt clock.Instant
 	changed  bool // during the flight
 	closed   bool
@@ -197,7 +197,7 @@ func (k *Keeper[V]) wait(ctx context.Context, need time.Duration) (*Held[V], err
 		f = k.start(ctx, &flight[V]{})
 	}
 	f.need = max(f.need, need)
-	if !f.waited { // who waits gets all attempts
+	if !f.waited { // a caller that waits gets all attempts
 		f.waited, f.look = true, false
 		f.attempts, f.until = k.settings.Attempts, now.Add(k.settings.Timeout)
 	}
@@ -210,7 +210,7 @@ func (k *Keeper[V]) wait(ctx context.Context, need time.Duration) (*Held[V], err
 		}
 		return f.held, f.err
 	case <-ctx.Done():
-		if h := k.current.Load(); h != nil && k.left(h) > 0 { // the flight goes on for who needs more
+		if h := k.current.Load(); h != nil && k.left(h) > 0 { // the flight goes on for callers that need more
 			return h, nil
 		}
 		return nil, ctx.Err()
@@ -292,7 +292,7 @@ func (k *Keeper[V]) Changed(ctx context.Context) {
 	case k.closed:
 	case k.flight != nil:
 		k.changed = true
-	case h == nil || now >= h.Expires: // for whoever asks next
+	case h == nil || now >= h.Expires: // for the next caller
 	case now.Sub(k.lookedAt) >= lookSpacing || k.lookedAt == 0:
 		k.start(ctx, &flight[V]{look: true})
 	default: // a store that reports too much
@@ -329,7 +329,7 @@ func (k *Keeper[V]) Finish(ctx context.Context) {
 	}
 }
 
-// Tell has Settled called with a report of something else, in its turn.
+// Tell has Settled called with a report that is not of an attempt, in its turn.
 func (k *Keeper[V]) Tell(ctx context.Context, r Report[V]) {
 	k.mu.Lock()
 	k.report(r)

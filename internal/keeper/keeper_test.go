@@ -30,14 +30,14 @@ type (
 )
 
 const (
-	life    = time.Hour
-	timeout = time.Minute
-	tries   = 3
+	life        = time.Hour
+	timeout     = time.Minute
+	maxAttempts = 3
 )
 
 var errLINE = errors.New("LINE answers 500")
 
-// issuer is a Renewer that answers as a test says.
+// issuer is a Renewer that answers as a test wants.
 type issuer struct {
 	clock   *clock.Clock
 	answer  func(context.Context, attempt) result // nil issues a value of an hour, if it may
@@ -123,7 +123,7 @@ func slow(d time.Duration, then func(context.Context, attempt) result) func(cont
 
 func newKeeper(c *clock.Clock) (*keeper.Keeper[int], *issuer) {
 	i := &issuer{clock: c}
-	return keeper.New(i, &keeper.Settings{Clock: c, Attempts: tries, Timeout: timeout, Window: life}), i
+	return keeper.New(i, &keeper.Settings{Clock: c, Attempts: maxAttempts, Timeout: timeout, Window: life}), i
 }
 
 // bubble runs a test in virtual time. The bubble's end proves that Close leaves no
@@ -183,7 +183,7 @@ func TestOneFlight(t *testing.T) {
 			t.Error("a valid value was not enough")
 		}
 		if r := i.told(); len(r) != 1 || !r[0].Used || r[0].Old != nil || r[0].Wait < 45*time.Minute {
-			t.Errorf("told of %+v", r)
+			t.Errorf("reported %+v", r)
 		}
 	})
 }
@@ -191,13 +191,13 @@ func TestOneFlight(t *testing.T) {
 func TestCallersLeave(t *testing.T) {
 	bubble(t, func(t *testing.T, k *keeper.Keeper[int], i *issuer) {
 		i.then(slow(10*time.Second, func(context.Context, attempt) result { return i.issue(life) }))
-		for _, patience := range []time.Duration{time.Second, 2 * time.Second} {
+		for _, deadline := range []time.Duration{time.Second, 2 * time.Second} {
 			go func() {
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				ctx, cancel := context.WithTimeout(t.Context(), deadline)
 				defer cancel()
 				begun := time.Now()
-				if _, err := k.Get(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != patience {
-					t.Errorf("left after %v, not %v: %v", time.Since(begun), patience, err)
+				if _, err := k.Get(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != deadline {
+					t.Errorf("left after %v, not %v: %v", time.Since(begun), deadline, err)
 				}
 			}()
 			synctest.Wait()
@@ -247,7 +247,7 @@ func TestContext(t *testing.T) {
 	})
 }
 
-// While a value is valid nobody waits and nobody gets an error, whatever becomes
+// While a value is valid no caller waits and none gets an error, whatever becomes
 // of its renewal.
 func TestBackground(t *testing.T) {
 	for name, answer := range map[string]func(context.Context, attempt) result{
@@ -303,12 +303,12 @@ func TestRenewal(t *testing.T) {
 			t.Error("the new value is not in use")
 		}
 		if r := i.told(); len(r) != 2 || r[1].Old != first || !r[1].Used {
-			t.Errorf("told of %+v", r)
+			t.Errorf("reported %+v", r)
 		}
 	})
 }
 
-// Those who find an expired value join an attempt that began while nobody waited.
+// Those who find an expired value join an attempt that began while no caller waited.
 // Its failure is not theirs.
 func TestJoinBackground(t *testing.T) {
 	bubble(t, func(t *testing.T, k *keeper.Keeper[int], i *issuer) {
@@ -349,25 +349,25 @@ func TestTries(t *testing.T) {
 		i.then(failing)
 		begun := time.Now()
 		_, err := k.Get(t.Context())
-		if !errors.Is(err, errLINE) || !strings.Contains(err.Error(), "3 failed attempts") || i.count() != tries {
+		if !errors.Is(err, errLINE) || !strings.Contains(err.Error(), "3 failed attempts") || i.count() != maxAttempts {
 			t.Errorf("after %d attempts: %v", i.count(), err)
 		}
 		if took := time.Since(begun); took < 750*time.Millisecond || took > 1500*time.Millisecond {
-			t.Errorf("%d attempts took %v", tries, took)
+			t.Errorf("%d attempts took %v", maxAttempts, took)
 		}
-		// Whoever comes now has the same error, without a request.
+		// A caller that comes now has the same error, without a request.
 		begun = time.Now()
 		for range 100 {
-			if _, again := k.Get(t.Context()); !errors.Is(again, errLINE) || time.Since(begun) != 0 || i.count() != tries {
+			if _, again := k.Get(t.Context()); !errors.Is(again, errLINE) || time.Since(begun) != 0 || i.count() != maxAttempts {
 				t.Fatalf("after %v and %d attempts: %v", time.Since(begun), i.count(), again)
 			}
 		}
 		i.then(nil)
 		time.Sleep(time.Second)
 		get(t, k, 0)
-		for _, r := range i.told()[:tries] {
+		for _, r := range i.told()[:maxAttempts] {
 			if !errors.Is(r.Err, errLINE) || r.Used || r.Wait < 250*time.Millisecond || r.Wait > time.Second {
-				t.Errorf("told of %+v", r)
+				t.Errorf("reported %+v", r)
 			}
 		}
 	})
@@ -438,7 +438,7 @@ func TestHold(t *testing.T) {
 	})
 }
 
-// Looks at what others did, which a held process makes, are no tries: its callers
+// Looks at what others did, which a held process makes, are no attempts: its callers
 // wait for the end of the hold, or get what others have sooner.
 func TestHoldWithLooks(t *testing.T) {
 	for _, sooner := range []time.Duration{5 * time.Second, time.Hour} {
@@ -532,10 +532,10 @@ func TestGetFor(t *testing.T) {
 			first := getFor(t, k)
 			time.Sleep(life - need + 1)
 			i.then(failing)
-			if getFor(t, k) != first || i.count() != 1+tries {
+			if getFor(t, k) != first || i.count() != 1+maxAttempts {
 				t.Errorf("not the valid value, after %d attempts", i.count()-1)
 			}
-			if getFor(t, k) != first || i.count() != 1+tries {
+			if getFor(t, k) != first || i.count() != 1+maxAttempts {
 				t.Error("an attempt within the wait")
 			}
 		})
@@ -598,7 +598,7 @@ func TestDrop(t *testing.T) {
 		}
 		r := i.told()
 		if len(r) != 3 || !r[1].Dropped || r[1].Old != first || r[2].Old != nil || !r[2].Used {
-			t.Errorf("told of %+v", r)
+			t.Errorf("reported %+v", r)
 		}
 		// A server that refuses each value has few of them.
 		for begun := time.Now(); time.Since(begun) < 10*time.Minute; time.Sleep(100 * time.Millisecond) {
@@ -734,7 +734,7 @@ func TestGone(t *testing.T) {
 		k.Changed(t.Context())
 		synctest.Wait()
 		if r := i.told(); k.Current() != nil || len(r) != 2 || !r[1].Dropped || r[1].Old != first {
-			t.Errorf("told of %+v", r)
+			t.Errorf("reported %+v", r)
 		}
 		i.then(nil)
 		get(t, k, 0)
@@ -743,7 +743,7 @@ func TestGone(t *testing.T) {
 		k.Changed(t.Context())
 		synctest.Wait()
 		if r := i.told(); get(t, k, 0).Value != 3 || r[3].Dropped || !r[3].Used {
-			t.Errorf("told of %+v", r[3])
+			t.Errorf("reported %+v", r[3])
 		}
 	})
 }
@@ -761,7 +761,7 @@ func TestTooLate(t *testing.T) {
 		}
 		for _, r := range i.told() {
 			if r.Used || r.Err == nil {
-				t.Errorf("told of %+v", r)
+				t.Errorf("reported %+v", r)
 			}
 		}
 	})
@@ -826,9 +826,9 @@ func TestClose(t *testing.T) {
 		if k.Close() != first || !ended || time.Since(begun) != 3*time.Second {
 			t.Errorf("closed after %v", time.Since(begun))
 		}
-		// What came too late is told of, so that it is not lost, and used by nobody.
+		// What came too late is reported, so that it is not lost, and is not used.
 		if r := i.told(); len(r) != 2 || r[1].Used || !r[1].New || r[1].Value != 2 {
-			t.Errorf("told of %+v", r)
+			t.Errorf("reported %+v", r)
 		}
 		for name, err := range map[string]error{
 			"Get":    second(k.Get(t.Context())),
@@ -904,7 +904,7 @@ func TestFinish(t *testing.T) {
 		}
 		k.Close()
 		if r := i.told(); len(r) != 1 || !r[0].New || r[0].Used {
-			t.Errorf("told of %+v", r)
+			t.Errorf("reported %+v", r)
 		}
 	})
 }

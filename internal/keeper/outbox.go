@@ -3,7 +3,7 @@ package keeper
 import "context"
 
 // outbox has reports that wait to be delivered one after another, in their order,
-// by whoever comes to deliver them.
+// by one goroutine at a time.
 type outbox[V any] struct {
 	waiting    []Report[V]
 	delivering bool

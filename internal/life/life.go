@@ -24,10 +24,10 @@ var ErrClosed = keeper.ErrClosed
 type Config struct {
 	Fleet  fleet.Config // but for Late
 	Keeper *keeper.Settings
-	// Now is the wall clock, by which tokens say when they were issued.
+	// Now is the wall clock, which sets the tokens' IssuedAt.
 	Now func() time.Time
-	// Told is called with each event, in their order.
-	Told func(context.Context, Event)
+	// OnEvent is called with each event, in their order.
+	OnEvent func(context.Context, Event)
 }
 
 // EventKind is what happened.
@@ -74,15 +74,15 @@ type Life struct {
 
 	settings *keeper.Settings
 	now      func() time.Time
-	tell     func(context.Context, Event)
+	onEvent  func(context.Context, Event)
 	fleet    *fleet.Fleet
 	works    sync.WaitGroup // besides those of the keeper
 
 	mu       sync.Mutex
-	ending   context.Context // that Close ends; nil until it is needed
+	ending   context.Context // that Close cancels; nil until it is needed
 	end      context.CancelFunc
 	unwatch  context.CancelFunc // nil until the store is watched
-	silent   bool               // must not watch
+	silent   bool               // after Forget
 	closed   bool
 	judgment *judgment // nil until a token is refused
 	counts   [Dropped + 1]uint32
@@ -92,7 +92,7 @@ type Life struct {
 // New returns a life that has not begun: no request is made until a token is
 // asked for.
 func New(cfg Config) *Life {
-	l := &Life{settings: cfg.Keeper, now: cfg.Now, tell: cfg.Told}
+	l := &Life{settings: cfg.Keeper, now: cfg.Now, onEvent: cfg.OnEvent}
 	if cfg.Fleet.Limited {
 		cfg.Fleet.Late = l.retire
 	}
@@ -101,7 +101,7 @@ func New(cfg Config) *Life {
 	return l
 }
 
-// untilClose returns a context that Close ends. l.mu is held.
+// untilClose returns a context that Close cancels. l.mu is held.
 func (l *Life) untilClose() context.Context {
 	if l.ending == nil {
 		l.ending, l.end = context.WithCancel(context.Background())
@@ -118,12 +118,12 @@ func (l *Life) Renew(ctx context.Context, a keeper.Attempt[*Token]) keeper.Resul
 	ask := fleet.Attempt{Issue: a.Issue, Wait: a.Wait, Failing: a.Failing}
 	if a.Have != nil {
 		ask.Have, ask.Expires = &a.Have.Value.Token, a.Have.Expires
-		// The store has until the middle between the time of the refresh and the end.
+		// The store has until midway between the refresh and the token's expiry.
 		state := l.State()
-		ask.Spare = state.Expires.Sub(l.settings.Clock.Now()) - state.Expires.Sub(state.Due)/2
+		ask.StoreGrace = state.Expires.Sub(l.settings.Clock.Now()) - state.Expires.Sub(state.Due)/2
 	}
 	if h := l.Current(); h != nil && a.Have == nil {
-		ask.Ended = &h.Value.Token
+		ask.Expired = &h.Value.Token
 	}
 	o := l.fleet.Get(ctx, ask)
 	if o.Token != nil && l.fleet.Rejected(o.Token) { // a server refused it meanwhile
@@ -143,7 +143,7 @@ func (l *Life) Renew(ctx context.Context, a keeper.Attempt[*Token]) keeper.Resul
 	left := o.Expires.Sub(l.settings.Clock.Now())
 	r.New, r.Value, r.Expires = true, &Token{Token: *o.Token, Secret: secret.New(o.Token.AccessToken)}, o.Expires
 	r.Value.AccessToken = r.Value.Secret.Reveal() // of which there is one in memory
-	if !o.Issued {                                // whoever issued it has another clock
+	if !o.Issued {                                // the process that issued it has another clock
 		r.Value.IssuedAt = l.now().Add(left - time.Duration(o.Token.ExpiresIn)*time.Second).Round(0)
 	}
 	r.Life = time.Duration(o.Token.ExpiresIn) * time.Second
@@ -151,7 +151,7 @@ func (l *Life) Renew(ctx context.Context, a keeper.Attempt[*Token]) keeper.Resul
 	return r
 }
 
-// Settled implements [keeper.Renewer]: it counts, and tells.
+// Settled implements [keeper.Renewer]: it counts, and calls OnEvent.
 func (l *Life) Settled(ctx context.Context, r keeper.Report[*Token]) {
 	o, _ := r.Note.(fleet.Outcome)
 	var events []Event
@@ -184,7 +184,7 @@ func (l *Life) Settled(ctx context.Context, r keeper.Report[*Token]) {
 	}
 	for _, e := range events {
 		l.count(e.Kind)
-		l.tell(ctx, e)
+		l.onEvent(ctx, e)
 	}
 }
 
@@ -197,7 +197,7 @@ func (l *Life) count(kind EventKind) {
 // maxRetired is how many tokens a channel can have of a kind.
 const maxRetired = 30
 
-// retire remembers a token that nobody uses any more, for Revoke.
+// retire remembers a token that is in use no more, for Revoke.
 func (l *Life) retire(token *store.Token) {
 	if !l.fleet.Limited {
 		return
@@ -229,7 +229,8 @@ func (l *Life) watch() {
 	})
 }
 
-// Forget has a life that nobody may close keep no goroutine.
+// Forget stops watching the store, so that a life that is never closed keeps no
+// goroutine.
 func (l *Life) Forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -298,8 +299,8 @@ func (l *Life) Close() {
 	l.works.Wait()
 }
 
-// Revoke closes the life, and revokes the tokens that nobody uses any more. It
-// can be called again after an error.
+// Revoke closes the life, and revokes the tokens that no process uses any more.
+// It can be called again after an error.
 func (l *Life) Revoke(ctx context.Context, revoke func(context.Context, *store.Token) error) error {
 	l.Finish(ctx)
 	l.Close()

@@ -167,7 +167,7 @@ func (s *shelf) watched() int {
 	return len(s.watchers)
 }
 
-// process is one with a life, and what it was told.
+// process is one with a life, and its events.
 type process struct {
 	*life.Life
 	t *testing.T
@@ -232,7 +232,7 @@ func (w *world) process() *process {
 		},
 		Keeper: &keeper.Settings{Clock: c, Attempts: 3, Timeout: time.Minute, Window: time.Hour},
 		Now:    time.Now,
-		Told: func(_ context.Context, e life.Event) {
+		OnEvent: func(_ context.Context, e life.Event) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			p.events = append(p.events, e)
@@ -277,7 +277,7 @@ func TestEvents(t *testing.T) {
 		p.want("refreshed token 2")
 		time.Sleep(2 * valid)
 		if s := p.Snapshot(); s.Token == nil || s.Expires >= 0 {
-			w.Errorf("after its end: %+v", s)
+			w.Errorf("after it expired: %+v", s)
 		}
 		p.get()
 		p.want("issued token 3")
@@ -343,7 +343,7 @@ func TestEventsOfStores(t *testing.T) {
 	})
 }
 
-// What fails is told of once, whichever call of the store it was.
+// What fails is reported once, whichever call of the store it was.
 func TestStoreFails(t *testing.T) {
 	for name, fail := range map[string]func(*shelf){
 		"all":  func(s *shelf) { s.err = errDisk },
@@ -707,7 +707,7 @@ func TestRevoke(t *testing.T) {
 	})
 }
 
-// Close waits for what is under way, and nothing is told after it.
+// Close waits for what is under way, and no event follows it.
 func TestClose(t *testing.T) {
 	bubble(t, &shelf{}, func(w *world) {
 		w.line.slow = time.Second
@@ -740,7 +740,7 @@ func TestEventsInTurn(t *testing.T) {
 		var at, most int
 		var mu sync.Mutex
 		w.cfg = func(c *life.Config) {
-			c.Told = func(context.Context, life.Event) {
+			c.OnEvent = func(context.Context, life.Event) {
 				mu.Lock()
 				at++
 				most = max(most, at)

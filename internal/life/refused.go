@@ -14,11 +14,11 @@ import (
 	"github.com/lineoauth/lineoauth/internal/keeper"
 )
 
-// verdictStands is how long LINE's word stands on a token that a server refuses
-// again and again.
+// verdictStands is how long LINE's answer about a token is reused while a server
+// refuses it again and again.
 const verdictStands = time.Second
 
-// judgment is what LINE said of tokens that a server refused.
+// judgment is what LINE answered about tokens that a server refused.
 type judgment struct {
 	group singleflight.Group
 
@@ -90,7 +90,7 @@ func (l *Life) judge(ctx context.Context, h *keeper.Held[*Token]) (gone bool, er
 }
 
 // begin has Close end and await a judgment, until done is called, which is nil
-// after Close. If LINE was asked just now, its word is known.
+// after Close. If LINE was asked just now, known is true.
 func (l *Life) begin(h *keeper.Held[*Token], now clock.Instant, cancel context.CancelFunc) (done func(), known bool, doubt error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

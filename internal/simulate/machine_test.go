@@ -161,8 +161,8 @@ func newChannelLife(p *process, ch int) *channelLife {
 			defer p.w.mu.Unlock()
 			return c.jitter.Float64()
 		}},
-		Now:  time.Now,
-		Told: c.told,
+		Now:     time.Now,
+		OnEvent: c.told,
 	}
 	cfg.Fleet.LINE = &lineConn{c}
 	cfg.Fleet.Clock = p.clock

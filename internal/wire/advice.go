@@ -66,11 +66,11 @@ func certificateAdvice(err error, roots string) string {
 	case errors.As(err, new(x509.SystemRootsError)):
 		return "this machine has no certificates of authorities; install ca-certificates, or set " + roots + " to a file of them"
 	case errors.As(err, &other):
-		return "whoever answered is not that host; check the base URL and the proxy"
+		return "the server that answered is not that host; check the base URL and the proxy"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
 		return "the certificate has expired, or this machine's clock is wrong; set the clock right"
 	case errors.As(err, new(tls.RecordHeaderError)):
-		return "whoever answered does not speak TLS; check the port and the scheme of the base URL"
+		return "the server that answered does not speak TLS; check the port and the scheme of the base URL"
 	}
 	return ""
 }
