@@ -104,6 +104,7 @@ const (
 // minutes at the earliest.
 func (c *Client) forgetAssertion() { c.signed.Store(nil) }
 
+// signAnew signs an assertion for the channel, and keeps it for the calls that follow.
 func (c *Client) signAnew(by Credentials, validFor, skew time.Duration) (*signedAssertion, error) {
 	now, at := c.cfg.Now(), c.clock.Now()
 	text, err := by.Key.in().Sign(assertion.Claims{

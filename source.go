@@ -215,6 +215,8 @@ func (s *Source) lifetime() time.Duration {
 // statelessLifetime is as LINE documents it.
 const statelessLifetime = 15 * time.Minute
 
+// failure returns an error with the package's name in front, and that a token was waited
+// for if ctx ended.
 func (s *Source) failure(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil && errors.Is(err, ctx.Err()):

@@ -26,6 +26,7 @@ func (n *notice) next() <-chan struct{} {
 	return n.ch
 }
 
+// notify closes the channel that next returned.
 func (n *notice) notify() {
 	n.mu.Lock()
 	defer n.mu.Unlock()

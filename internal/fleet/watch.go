@@ -75,6 +75,7 @@ const (
 	noticeSpace = 500 * time.Millisecond
 )
 
+// pause waits for changed to be closed, or for a step. It fails only if ctx ends.
 func (w *waiter) pause(ctx context.Context, changed <-chan struct{}) error {
 	if w.looks++; w.looks > freeLooks && w.isWatched() {
 		_ = w.Clock.Sleep(ctx, noticeSpace) // if ctx ends, so does the pause
