@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"os"
 	"regexp"
 	"runtime"
 	"slices"
@@ -25,7 +27,7 @@ import (
 // What each fault looks like to a client, over a socket and in memory, and
 // whether the token was issued all the same.
 func TestFaults(t *testing.T) {
-	for kind, tt := range map[lineoauthtest.FaultKind]struct {
+	rows := map[lineoauthtest.FaultKind]struct {
 		fault  lineoauthtest.Fault
 		issued bool
 		check  func(t *testing.T, rsp *http.Response, body []byte, err error)
@@ -81,7 +83,9 @@ func TestFaults(t *testing.T) {
 				t.Errorf("answer: %v, %v", rsp, err)
 			}
 		}},
-	} {
+	}
+	checkKinds(t, slices.Sorted(maps.Keys(rows)))
+	for kind, tt := range rows {
 		tt.fault.Kind = kind
 		for _, inMemory := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, in memory %v", kind, inMemory), func(t *testing.T) {
@@ -129,6 +133,25 @@ func TestFaults(t *testing.T) {
 }
 
 const readLimit = 4 << 20
+
+// checkKinds fails unless these are all kinds of faults, and documented.
+func checkKinds(t *testing.T, kinds []lineoauthtest.FaultKind) {
+	t.Helper()
+	var names []string
+	document, err := os.ReadFile("../docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range kinds {
+		names = append(names, string(kind))
+		if !bytes.Contains(document, []byte("`"+kind+"`")) {
+			t.Errorf("docs/testing.md has no fault %s", kind)
+		}
+	}
+	if help := strings.ReplaceAll(lineoauthtest.Help(), ",\n", ", "); !strings.Contains(help, "Faults: "+strings.Join(names, ", ")+".") {
+		t.Errorf("the faults tested are not those of Help: %s", names)
+	}
+}
 
 func TestFaultsPerOperationAndCounted(t *testing.T) {
 	srv := newServer(t)
@@ -388,29 +411,5 @@ func TestEveryOperationIsObserved(t *testing.T) {
 	}
 	if len(missing) != 0 || len(srv.State().Calls) != len(asked) {
 		t.Errorf("operations without an endpoint: %q; calls: %v", missing, srv.State().Calls)
-	}
-}
-
-func BenchmarkVerify(b *testing.B) {
-	srv := lineoauthtest.NewServer()
-	defer srv.Close()
-	client, err := lineoauth.New(srv.Config())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	for _, issue := range []func(context.Context) (*lineoauth.Token, error){client.IssueStatelessChannelToken, client.IssueShortLivedChannelToken} {
-		token, err := issue(b.Context())
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.Run(string(token.Kind), func(b *testing.B) {
-			for b.Loop() {
-				if _, err := client.VerifyChannelToken(b.Context(), token.AccessToken.Reveal()); err != nil {
-					b.Fatal(err)
-				}
-			}
-			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "calls/s")
-		})
 	}
 }
