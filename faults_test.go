@@ -608,15 +608,15 @@ var (
 	paths      = regexp.MustCompile(`\b(api\.line\.me|line\.example|elsewhere\.invalid)(?:/[\w.]+)+`)
 )
 
-const faultsIntro = `# What the caller sees when the network or LINE fails
+const faultsIntro = `# Errors by fault
 
-This is what the tests saw, for each operation; ` + "`make docs`" + ` writes
-it down. Every error is a ` + "`*lineoauth.Error`" + ` and begins with ` + "`lineoauth: `" + ` and the
-operation, which are left out here; the timeout was 100 ms and the number of
-tries 1. *Sent again* is what happens with ` + "`Config.MaxAttempts`" + ` at its default. A
-` + "`Source`" + ` that has a valid token keeps it through all of these, and tries again later.
+What the tests observed for each operation, written by ` + "`make docs`" + `. Every error is a
+` + "`*lineoauth.Error`" + ` and begins with ` + "`lineoauth: `" + ` and the operation, which are omitted
+here. The timeout was 100 ms, with 1 attempt. *Retried* is the behavior with
+` + "`Config.MaxAttempts`" + ` at its default. A ` + "`Source`" + ` with a valid token keeps it in all these
+cases, and retries later.
 
-| What happens | What the caller sees | Sent again |
+| Fault | Error | Retried |
 |---|---|---|
 `
 
@@ -624,9 +624,9 @@ tries 1. *Sent again* is what happens with ` + "`Config.MaxAttempts`" + ` at its
 const throughIntro = `
 ## Requests of a bot
 
-Through ` + "`Transport`" + `, when LINE has revoked the token:
+Through ` + "`Transport`" + `, after LINE revoked the token:
 
-| What happens | What the bot sees |
+| Fault | The bot receives |
 |---|---|
 `
 
@@ -655,7 +655,7 @@ func compareFaults(t *testing.T, seen []map[lineoauth.Operation]string, through 
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(strings.Split(string(written), "\n"), strings.Split(b.String(), "\n")); diff != "" {
-		t.Errorf("docs/faults.md is out of date; make docs mends it (-written +seen):\n%s", diff)
+		t.Errorf("docs/faults.md is out of date; make docs rewrites it (-written +seen):\n%s", diff)
 	}
 }
 

@@ -57,6 +57,6 @@ func beyond() {
 		ms := func(d time.Duration) string { return fmt.Sprintf("%d ms", d.Milliseconds()) }
 		rows = append(rows, []string{p.name, ms(back[i][runs/2]), ms(back[i][runs-1]), fmt.Sprint(attempts[i].Load() / runs)})
 	}
-	table(fmt.Sprintf("An outage of 7 s that ends 5 s after the token, a call every 10 ms, %d runs", runs),
-		[]string{"", "first good call after it, median", "longest", "attempts in the outage"}, rows)
+	table(fmt.Sprintf("An outage of 7 s that ends 5 s after the token expired, a call every 10 ms, %d runs", runs),
+		[]string{"", "first success after it, median", "longest", "attempts in the outage"}, rows)
 }

@@ -42,8 +42,8 @@ func cold() {
 		}
 		rows = append(rows, row)
 	}
-	table("1,000 goroutines on a cold source, one issue takes 5 ms",
-		[]string{"", "issues", "failed", "all back after", "LINE down: attempts", "failed", "all back after"}, rows)
+	table("1,000 goroutines without a token, one issue takes 5 ms",
+		[]string{"", "issues", "failed", "all returned after", "LINE down: attempts", "failed", "all returned after"}, rows)
 }
 
 // deadline has callers with 50 ms wait for a refresh of 500 ms that they, or
@@ -80,8 +80,8 @@ func deadline() {
 		wg.Wait()
 		rows = append(rows, []string{p.name, took[0].Round(100 * time.Microsecond).String(), took[1].Round(100 * time.Microsecond).String(), patient})
 	}
-	table("A deadline of 50 ms behind a refresh of 500 ms",
-		[]string{"", "who began it is back after", "who came second", "a patient caller"}, rows)
+	table("A deadline of 50 ms during a refresh of 500 ms",
+		[]string{"", "first caller returned after", "second caller", "a caller without deadline"}, rows)
 }
 
 // outage fails every attempt for 2 s from the first one before a token's end.
@@ -131,14 +131,14 @@ func outage() {
 		})
 	}
 	all.Wait()
-	table("An outage of 2 s before a token's end, 200 callers every 10 ms, for 22 s",
-		[]string{"", "failed calls", "attempts in the outage", "calls held over 100 ms", "refreshes after it"}, rows)
+	table("An outage of 2 s before a token expires, 200 callers every 10 ms, for 22 s",
+		[]string{"", "failed calls", "attempts in the outage", "calls over 100 ms", "refreshes after it"}, rows)
 }
 
 // refreshes goes through four refreshes of 500 ms with 200 goroutines.
 func refreshes() {
 	const life, window = 8 * time.Second, 2 * time.Second
-	control := peer{"control: a token that lasts", func(_ mint, window time.Duration) get {
+	control := peer{"control: no refresh", func(_ mint, window time.Duration) get {
 		return peers[0].new(func(context.Context) (time.Duration, error) { return time.Hour, nil }, window)
 	}}
 	var rows [][]string
@@ -182,6 +182,6 @@ func refreshes() {
 			fmt.Sprint(len(times)),
 		})
 	}
-	table("200 goroutines asking every 2 ms through refreshes of 500 ms",
+	table("200 goroutines, a call every 2 ms, during refreshes of 500 ms",
 		[]string{"", "longest call", "p99.9", "refreshes", "failed", "calls"}, rows)
 }

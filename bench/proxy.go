@@ -78,7 +78,7 @@ func throughProxy() {
 		rows = append(rows, []string{name, µs(took[b][calls/2]), µs(took[b][calls*99/100]), rate(1), rate(64)})
 	}
 	table(fmt.Sprintf("A push through the proxy, %d in turns with direct ones; and as many as clients can make in 3 s", calls),
-		[]string{"", "median", "99 of 100 within", "a second, 1 client", "64 clients"}, rows)
+		[]string{"", "median", "99th percentile", "per second, 1 client", "64 clients"}, rows)
 
 	var open sync.WaitGroup
 	for range 1000 {

@@ -33,7 +33,7 @@ func requests() {
 		http *http.Client
 		set  string
 	}{
-		{"a header set by hand", &http.Client{Transport: wire}, "Bearer token"},
+		{"a header set manually", &http.Client{Transport: wire}, "Bearer token"},
 		{"lineoauth's Transport", &http.Client{Transport: &lineoauth.Transport{Source: source, Base: wire}}, ""},
 		{"x/oauth2's Transport", &http.Client{Transport: &oauth2.Transport{Source: oauth2.ReuseTokenSource(nil, oauthSource(live)), Base: wire}}, ""},
 	}

@@ -42,6 +42,6 @@ func start() {
 		ms := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
 		return []string{name, ms(took[0]), ms(took[runs/2]), ms(took[runs*9/10])}
 	}
-	table(fmt.Sprintf("Start to end of a process, %d runs in turns", runs), []string{"", "fastest", "median", "9 of 10 within"},
+	table(fmt.Sprintf("Start to exit of a process, %d interleaved runs", runs), []string{"", "fastest", "median", "90th percentile"},
 		[][]string{row("an empty Go program", took[0]), row("lineoauth version", took[1])})
 }

@@ -78,7 +78,7 @@ func storeKinds() (kinds []storeKind, end func()) {
 		}
 }
 
-// stores measures what a warm token costs with a store.
+// stores measures what a valid token costs with a store.
 func stores() {
 	kinds, end := storeKinds()
 	defer end()
@@ -123,7 +123,7 @@ func stores() {
 			fmt.Sprint(serial.AllocsPerOp()),
 			fmt.Sprintf("%.1f", perSecond)})
 	}
-	table("A warm token with a store, in ns", []string{"", "serial", fmt.Sprintf("parallel, %d CPUs", runtime.GOMAXPROCS(0)), "allocations", "calls of the store a second"}, rows)
+	table("A valid token with a store, in ns", []string{"", "serial", fmt.Sprintf("parallel, %d CPUs", runtime.GOMAXPROCS(0)), "allocations", "store calls per second"}, rows)
 }
 
 // processes has 200 sources, as of so many processes, begin at the same time without
@@ -159,5 +159,5 @@ func processes() {
 		all.Wait()
 		rows = append(rows, []string{c.name, fmt.Sprint(issues.Load()), fmt.Sprint(calls.Load()), time.Since(start).Round(10 * time.Millisecond).String()})
 	}
-	table(fmt.Sprintf("%d cold processes, one issue takes %v", n, took), []string{"", "issues", "calls of the store", "all have a token after"}, rows)
+	table(fmt.Sprintf("%d cold processes, one issue takes %v", n, took), []string{"", "issues", "store calls", "all have a token after"}, rows)
 }

@@ -72,6 +72,6 @@ func warm() {
 	for i := range rows {
 		rows[i] = append(rows[i], fmt.Sprint(allocs[i]))
 	}
-	table(fmt.Sprintf("A warm token on %d cores, in ns a call (and against the floor)", runtime.NumCPU()),
+	table(fmt.Sprintf("A valid token on %d cores, in ns per call (relative to the floor)", runtime.NumCPU()),
 		[]string{"", "serial", "1 goroutine", "2 goroutines", "8 goroutines", "allocations"}, rows)
 }
