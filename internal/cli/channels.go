@@ -14,14 +14,14 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// channelSetup is a channel that serve adds, as the file of --channels has it.
+// channelSetup is one channel of the --channels file.
 type channelSetup struct {
 	ChannelID     string      `json:"channel_id"`
 	ChannelSecret string      `json:"channel_secret"`
 	PublicKeys    []publicKey `json:"public_keys"`
 	MINIApp       bool        `json:"mini_app"`
 
-	flag, keyIDName string // what names its public keys, and their IDs
+	flag, keyIDName string // the flags or fields that its public keys and their IDs come from, for errors
 }
 
 type publicKey struct {
@@ -34,7 +34,7 @@ func (f *serveFlags) several() bool { return len(f.channels) > 0 || f.channelsFi
 // setups returns the channels that the flags name.
 func (f *serveFlags) setups() ([]channelSetup, error) {
 	if len(f.keyIDs) != len(f.publicKeys) {
-		return nil, usagef("there are %d --public-key and %d --key-id; give one of each for a key", len(f.publicKeys), len(f.keyIDs))
+		return nil, usagef("%d --public-key but %d --key-id; give one of each per key", len(f.publicKeys), len(f.keyIDs))
 	}
 	if !f.several() {
 		one := channelSetup{ChannelID: f.channelID, ChannelSecret: f.channelSecret, flag: "--public-key", keyIDName: "--key-id"}
@@ -44,13 +44,13 @@ func (f *serveFlags) setups() ([]channelSetup, error) {
 		return []channelSetup{one}, nil
 	}
 	if f.channelID != "" || f.channelSecret != "" || len(f.publicKeys) > 0 {
-		return nil, usagef("--channel-id, --channel-secret, --public-key and --key-id are for a single channel; leave them out beside --channel and --channels")
+		return nil, usagef("--channel-id, --channel-secret, --public-key and --key-id are for a single channel; omit them with --channel or --channels")
 	}
 	var setups []channelSetup
 	for _, text := range f.channels {
 		id, secret, made := strings.Cut(text, ":")
 		if id == "" || made && secret == "" {
-			return nil, usagef("--channel takes ID or ID:SECRET")
+			return nil, usagef("invalid --channel: use ID or ID:SECRET")
 		}
 		setups = append(setups, channelSetup{ChannelID: id, ChannelSecret: secret})
 	}
@@ -64,11 +64,11 @@ func (f *serveFlags) setups() ([]channelSetup, error) {
 	return append(setups, read...), nil
 }
 
-// readChannels reads a file of channels. Their errors hold nothing of its values.
+// readChannels reads a file of channels. Its errors hold none of the file's values.
 func readChannels(path string) ([]channelSetup, error) {
 	text, err := os.ReadFile(path) //nolint:gosec // the user names the file
 	if err != nil {
-		return nil, fmt.Errorf("%w; name a file with channels, in JSON", assertion.FileError(path, err))
+		return nil, fmt.Errorf("%w; name a JSON file with channels", assertion.FileError(path, err))
 	}
 	var setups []channelSetup
 	d := json.NewDecoder(bytes.NewReader(bytes.TrimPrefix(text, []byte("\ufeff"))))
@@ -76,18 +76,18 @@ func readChannels(path string) ([]channelSetup, error) {
 	err = d.Decode(&setups)
 	if err == nil {
 		if _, more := d.Token(); !errors.Is(more, io.EOF) {
-			err = errors.New("there is something behind the list")
+			err = errors.New("unexpected data after the list; remove it")
 		}
 	}
 	switch {
 	case err != nil:
-		return nil, assertion.FileError(path, fmt.Errorf(`it is not a list such as [{"channel_id":"1234567890","channel_secret":"made-up"}]: %w`, err))
+		return nil, assertion.FileError(path, fmt.Errorf(`not a list such as [{"channel_id":"1234567890","channel_secret":"made-up"}]: %w`, err))
 	case len(setups) == 0:
-		return nil, assertion.FileError(path, errors.New("it lists no channel; add one"))
+		return nil, assertion.FileError(path, errors.New("the list is empty; add a channel"))
 	}
 	for i := range setups {
 		if setups[i].ChannelID == "" {
-			return nil, assertion.FileError(path, fmt.Errorf("its channel %d has no channel_id; add it", i+1))
+			return nil, assertion.FileError(path, fmt.Errorf("channel %d has no channel_id; add it", i+1))
 		}
 		setups[i].flag, setups[i].keyIDName = "--channels", "key_id"
 		for j, key := range setups[i].PublicKeys {
@@ -110,13 +110,13 @@ func (c channelSetup) add(srv *lineoauthtest.Server, keys *keyFolder) (servedCha
 	for _, key := range c.PublicKeys {
 		jwk, err := readPublicKey(key.File)
 		if err != nil {
-			return served, usagef("%s: %w; name a file with a public key, JWK or PEM", c.flag, err)
+			return served, usagef("%s: %w; name a file with a public key in JWK or PEM", c.flag, err)
 		}
 		if key.KeyID == "" {
-			return served, usagef("%s: %w", c.flag, assertion.FileError(key.File, fmt.Errorf("its %s is empty; give it any name", c.keyIDName)))
+			return served, usagef("%s: %w", c.flag, assertion.FileError(key.File, fmt.Errorf("%s is empty; use any non-empty name", c.keyIDName)))
 		}
 		if _, err := channel.RegisterKey(key.KeyID, jwk); err != nil {
-			return served, usagef("%s: %w; give up to 2 such as lineoauth keygen makes, each with a %s of its own", c.flag, assertion.FileError(key.File, err), c.keyIDName)
+			return served, usagef("%s: %w; use up to 2 public keys like those of lineoauth keygen, each with its own %s", c.flag, assertion.FileError(key.File, err), c.keyIDName)
 		}
 	}
 	if len(c.PublicKeys) > 0 {
@@ -145,7 +145,7 @@ func (k *keyFolder) write(channelID string) (path string, err error) {
 	}
 	if k.dir == "" {
 		if k.dir, err = os.MkdirTemp("", "lineoauth-"); err != nil {
-			return "", fmt.Errorf("cannot make a folder for the private key (%w); set TMPDIR to a folder that you can write to, or give --public-key", err)
+			return "", fmt.Errorf("cannot create a folder for the private key: %w; set TMPDIR to a writable folder, or use --public-key", err)
 		}
 	}
 	path = filepath.Join(k.dir, "private-key-"+channelID+".pem")

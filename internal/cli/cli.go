@@ -1,4 +1,4 @@
-// Package cli is the command line, apart from its main.
+// Package cli implements the lineoauth command.
 package cli
 
 import (
@@ -33,29 +33,29 @@ const (
 	exitInterrupted = 130
 )
 
-// grace is how long an interrupted command may tidy up.
+// grace is how long an interrupted command may take to clean up.
 const grace = 500 * time.Millisecond
 
-// errDeadToken ends verify after the answer is printed.
-var errDeadToken = errors.New("the token is not valid")
+// errInvalidToken makes verify exit with code 3 after it printed the answer.
+var errInvalidToken = errors.New("the token is not valid")
 
-// app is where a command gets its input and puts its output.
+// app holds the input and output of a command.
 type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
-	// cleanUp is how long an interrupted command may take to end, if that is longer
+	// cleanUp is how long an interrupted command may take to exit if that is longer
 	// than grace: a [time.Duration].
 	cleanUp atomic.Int64
 }
 
-// Main runs the command line of this process, and ends it.
+// Main runs the command line of this process, then exits.
 func Main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)) }
 
-// Command returns the commands, to describe them; they are not to be run.
+// Command returns the command tree for documentation; do not run it.
 func Command() *cobra.Command { return (&app{}).command() }
 
-// run is Main without the process around it.
+// run is Main without os.Args and os.Exit.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(string) string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -77,7 +77,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	select {
 	case err = <-done:
 	case <-ctx.Done():
-		// A command that reads a pipe or terminal does not notice.
+		// A command that is reading a pipe or terminal does not notice ctx.
 		select {
 		case err = <-done:
 		case <-time.After(max(grace, time.Duration(a.cleanUp.Load()))):
@@ -89,7 +89,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	switch {
 	case err == nil:
 		return exitDone
-	case errors.Is(err, errDeadToken):
+	case errors.Is(err, errInvalidToken):
 		return exitDeadToken
 	case ctx.Err() != nil:
 		return exitInterrupted
@@ -107,7 +107,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	return exitUsage
 }
 
-// report prints an error in one line.
+// report prints an error on one line.
 func (a *app) report(text string) {
 	_, _ = fmt.Fprintln(a.stderr, a.paint(a.stderr, red, "lineoauth:"), line(text))
 }
@@ -170,18 +170,18 @@ Credentials come from the environment:
 
     LINE_CHANNEL_ID              channel ID
     LINE_CHANNEL_SECRET          channel secret
-    LINE_CHANNEL_SECRET_FILE     or the path of a file that holds it
-    LINE_PRIVATE_KEY             private key: JWK or PEM, also with literal \n, also base64
-    LINE_PRIVATE_KEY_FILE        or the path of a file that holds it
-    LINE_KEY_ID                  key ID, when the key's JWK does not carry it
+    LINE_CHANNEL_SECRET_FILE     or the path of a file with the secret
+    LINE_PRIVATE_KEY             private key: JWK or PEM, also with literal \n or in base64
+    LINE_PRIVATE_KEY_FILE        or the path of a file with the key
+    LINE_KEY_ID                  key ID, unless the key is a JWK that has one
     LINE_KEY_ID_FILE             or the path of a file that holds it
-    LINE_OAUTH_BASE_URL          base URL, when it is not LINE's own
-    LINE_OAUTH_ALLOW_PLAIN_HTTP  1 allows plain http toward hosts other than this one
+    LINE_OAUTH_BASE_URL          base URL, if not LINE's
+    LINE_OAUTH_ALLOW_PLAIN_HTTP  1 allows plain http to other hosts than this machine
 
 Exit codes: 0 done, 1 the call failed, 2 wrong usage or configuration,
 3 the verified token is not valid, 130 interrupted.`
 
-// runs adapts a command's function; what it returns is no usage error.
+// runs adapts a command's function; errors that it returns are not usage errors.
 func runs(f func(ctx context.Context, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := f(cmd.Context(), args); err != nil {
@@ -191,13 +191,13 @@ func runs(f func(ctx context.Context, args []string) error) func(*cobra.Command,
 	}
 }
 
-// clientFlags are the flags that win over the environment.
+// clientFlags are the flags that override environment variables.
 type clientFlags struct {
 	cmd     *cobra.Command
 	timeout time.Duration
 }
 
-// flagOf names the flag that wins over an environment variable.
+// flagOf maps an environment variable to the flag that overrides it.
 var flagOf = map[string]string{
 	env.ChannelID:      "channel-id",
 	env.PrivateKeyFile: "private-key-file",
@@ -210,26 +210,26 @@ func (a *app) clientFlags(cmd *cobra.Command) *clientFlags {
 	cmd.Flags().String("channel-id", "", "channel `ID`")
 	cmd.Flags().String("private-key-file", "", "`file` with the private key")
 	cmd.Flags().String("key-id", "", "key `ID` of the private key")
-	cmd.Flags().String("base-url", "", "base `URL` of LINE's API, or of what stands in for it")
-	cmd.Flags().DurationVar(&f.timeout, "timeout", lineoauth.DefaultTimeout, "longest time that one try of a call may take")
+	cmd.Flags().String("base-url", "", "base `URL` of LINE's API or of an emulator")
+	cmd.Flags().DurationVar(&f.timeout, "timeout", lineoauth.DefaultTimeout, "timeout of one attempt of a call")
 	completeFiles(cmd, "private-key-file")
 	return f
 }
 
-// check refuses flags that say nothing.
+// check rejects empty flags.
 func (f *clientFlags) check() error {
 	if f.timeout <= 0 {
-		return usagef("--timeout must be more than 0, such as 10s")
+		return usagef("invalid --timeout: use a duration above 0, such as 10s")
 	}
 	for _, flag := range flagOf {
 		if f.cmd.Flags().Changed(flag) && f.cmd.Flags().Lookup(flag).Value.String() == "" {
-			return usagef("--%s is empty; leave it out, or give it a value", flag)
+			return usagef("--%s is empty; omit it, or give it a value", flag)
 		}
 	}
 	return nil
 }
 
-// setting returns the environment as the flags change it.
+// setting returns an environment variable's value, or that of the flag that overrides it.
 func (f *clientFlags) setting(getenv func(string) string) func(variable string) string {
 	return func(variable string) string {
 		if flag := flagOf[variable]; flag != "" && f.cmd.Flags().Changed(flag) {
@@ -243,7 +243,7 @@ func (f *clientFlags) setting(getenv func(string) string) func(variable string) 
 	}
 }
 
-// nameOf is how a setting was given: as a variable, or as the flag in its place.
+// nameOf returns the variable or the flag that a setting came from.
 func (f *clientFlags) nameOf(variable string) string {
 	if flag := flagOf[variable]; flag != "" && f.cmd.Flags().Changed(flag) {
 		return "--" + flag
@@ -251,8 +251,8 @@ func (f *clientFlags) nameOf(variable string) string {
 	return variable
 }
 
-// client is made from the environment as the flags change it. Credentials that
-// are missing are left to the call, which knows what it needs.
+// client returns a client for the flags and the environment. Missing credentials are
+// reported by the call, which knows what it needs.
 func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoauth.Client, error) {
 	if err := f.check(); err != nil {
 		return nil, err
@@ -262,17 +262,17 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 	a.warnOfReaders("channel secret", setting(env.ChannelSecretFile))
 	cfg, err := lineoauth.ConfigFromEnv(setting)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EISDIR) {
-		err = fmt.Errorf("%w; name a file there is, and that you may read", err)
+		err = fmt.Errorf("%w; name a file that exists and that you can read", err)
 	}
 	if err != nil && !errors.Is(err, lineoauth.ErrMissingCredentials) {
 		return nil, f.named(err)
 	}
 	if cfg.AllowPlainHTTP {
-		a.warn(fmt.Errorf("%s is set: over plain http, whoever is on the way can read tokens and secrets", env.AllowPlainHTTP))
+		a.warn(fmt.Errorf("%s is set: plain http sends tokens and secrets unencrypted", env.AllowPlainHTTP))
 	}
 	cfg.Timeout = f.timeout
 	if strings.HasPrefix(cfg.BaseURL, "http://") && !cfg.AllowPlainHTTP {
-		cfg.MaxClockSkew = math.MaxInt64 // an emulator on this machine, whose clock may have been moved
+		cfg.MaxClockSkew = math.MaxInt64 // an emulator on this machine, whose clock may have been advanced
 	}
 	for _, c := range change {
 		c(&cfg)
@@ -283,7 +283,7 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 
 var variable = regexp.MustCompile(`\bLINE_[A-Z_]+`)
 
-// named has an error name the flags that were given in place of the variables.
+// named makes an error name the flags that overrode the variables.
 func (f *clientFlags) named(err error) error {
 	if err == nil {
 		return nil
@@ -300,8 +300,7 @@ type namedError struct {
 func (e *namedError) Error() string { return e.text }
 func (e *namedError) Unwrap() error { return e.error }
 
-// warnOfReaders says so if others than its owner can read a secret's file, whose
-// path is as the user gave it.
+// warnOfReaders warns if users other than its owner can read or write the file of a secret.
 func (a *app) warnOfReaders(secret, given string) {
 	path, err := env.Path("", given)
 	if path == "" || err != nil {
@@ -314,7 +313,7 @@ func (a *app) warnOfReaders(secret, given string) {
 	a.warn(fmt.Errorf("others can read or change the %s in %q; make its mode 0600", secret, path))
 }
 
-// warn reports what does not keep a command from its work.
+// warn reports an error that does not stop the command.
 func (a *app) warn(err error) {
 	a.report("warning: " + strings.TrimPrefix(err.Error(), "lineoauth: "))
 }
@@ -324,27 +323,27 @@ func (a *app) token(arg string) (string, error) {
 	if arg == "-" {
 		data, err := io.ReadAll(io.LimitReader(a.stdin, maxToken))
 		if err != nil {
-			return "", usagef("cannot read standard input (%w); pipe the token into it, or give it as the argument", err)
+			return "", usagef("cannot read standard input: %w; pipe the token into it, or give it as the argument", err)
 		}
 		arg = assertion.Decode(data)
 	}
 	token := env.Trim(arg)
 	if token == "" {
-		return "", usagef("the token is empty; give one as the argument, or - and pipe it into standard input")
+		return "", usagef("the token is empty; give it as the argument, or use - and pipe it into standard input")
 	}
 	return token, nil
 }
 
 const maxToken = 1 << 20
 
-// withToken is a command that does something to one token. It knows the stored
-// tokens, so that one that LINE revoked is printed no more.
+// withToken returns a command that takes one token. It opens the store, to remove a
+// token that LINE revoked.
 func (a *app) withToken(cmd *cobra.Command, do func(context.Context, *lineoauth.Client, string, *storedTokens) error) *cobra.Command {
 	flags := a.clientFlags(cmd)
 	stored := newStoreFlag(cmd, "`directory` of the shared token, "+defaultStore)
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
-			return fmt.Errorf("%s takes one token, or - to read it from standard input", cmd.Name())
+			return fmt.Errorf("%s needs one token, or - to read it from standard input", cmd.Name())
 		}
 		return nil
 	}
@@ -368,7 +367,7 @@ func (a *app) withToken(cmd *cobra.Command, do func(context.Context, *lineoauth.
 	return cmd
 }
 
-// print writes one JSON object on one line.
+// print writes a value as one line of JSON.
 func (a *app) print(v any) error {
 	var b strings.Builder
 	e := json.NewEncoder(&b)
@@ -383,7 +382,7 @@ func (a *app) printLine(s string) error { return a.printText(s + "\n") }
 
 func (a *app) printText(s string) error {
 	if _, err := io.WriteString(a.stdout, s); err != nil {
-		return fmt.Errorf("cannot write to standard output (%w); send it to where there is room", err)
+		return fmt.Errorf("cannot write to standard output: %w; redirect it to a location with free space", err)
 	}
 	return nil
 }

@@ -1,4 +1,4 @@
-// testscript builds on neither.
+// testscript does not build on these.
 
 //go:build !plan9 && !wasip1
 
@@ -26,7 +26,7 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// The demo must not be content with an emulator that errs in any one step.
+// The demo fails if the emulator misbehaves in any single step.
 func TestDemoFindsFaults(t *testing.T) {
 	t.Parallel()
 	answer := func(status int, body string) func(http.ResponseWriter, *http.Request) bool {
@@ -50,12 +50,12 @@ func TestDemoFindsFaults(t *testing.T) {
 		"opaque of another channel":    {"/v2/oauth/verify", answer(200, `{"client_id":"1","expires_in":900}`), "verify"},
 		"key IDs empty":                {"/oauth2/v2.1/tokens/kid", answer(200, `{"kids":[]}`), "key IDs"},
 		"v2.1 revoke without effect":   {"/oauth2/v2.1/revoke", answer(200, ""), "cannot be revoked"},
-		"opaque revoke without effect": {"/v2/oauth/revoke", answer(200, ""), "short-lived token is still alive"},
-		"v2.1 token too short":         {"/oauth2/v2.1/token", answer(200, `{"access_token":"eyJhbGciOiJIUzI1NiJ9.e30.c2ln","token_type":"Bearer","expires_in":60,"key_id":"k"}`), "lives 1m0s"},
+		"opaque revoke without effect": {"/v2/oauth/revoke", answer(200, ""), "short-lived token is still valid"},
+		"v2.1 token too short":         {"/oauth2/v2.1/token", answer(200, `{"access_token":"eyJhbGciOiJIUzI1NiJ9.e30.c2ln","token_type":"Bearer","expires_in":60,"key_id":"k"}`), "is valid for 1m0s"},
 		"verify without an answer":     {"/oauth2/v2.1/verify", answer(404, `{}`), "404"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel() // some wait before they try again
+			t.Parallel() // some wait before they retry
 			srv := lineoauthtest.NewServer()
 			defer srv.Close()
 			target, err := url.Parse(srv.URL)
@@ -77,12 +77,12 @@ func TestDemoFindsFaults(t *testing.T) {
 	}
 }
 
-// hangingServer answers nothing, and tells of each request.
+// hangingServer never answers, and reports each request.
 func hangingServer(t *testing.T) (url string, asked chan struct{}) {
 	t.Helper()
 	asked = make(chan struct{}, 10)
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body) // else the server does not see the client leave
+		_, _ = io.Copy(io.Discard, r.Body) // else the server does not notice that the client is gone
 		asked <- struct{}{}
 		<-r.Context().Done()
 	}))
@@ -90,14 +90,14 @@ func hangingServer(t *testing.T) (url string, asked chan struct{}) {
 	return srv.URL, asked
 }
 
-// process is lineoauth as a process of its own.
+// process is lineoauth as a separate process.
 func process(args ...string) *exec.Cmd {
 	cmd := exec.Command("lineoauth", args...)
 	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	return cmd
 }
 
-// interrupt ends a command as Ctrl-C does.
+// interrupt stops a command as Ctrl-C does.
 func interrupt(t *testing.T, cmd *exec.Cmd) {
 	t.Helper()
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
@@ -136,7 +136,7 @@ func TestDocuments(t *testing.T) {
 	}
 }
 
-// Ctrl-C ends a call at once, also one that waits for standard input.
+// Ctrl-C stops a call immediately, also one that waits for standard input.
 func TestInterrupt(t *testing.T) {
 	t.Parallel()
 	url, asked := hangingServer(t)
@@ -144,14 +144,14 @@ func TestInterrupt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cmd := process("verify", "--timeout", "1h", "--base-url", url, arg)
 			if arg == "-" {
-				// Only once it reads does the pipe take what is written.
+				// The pipe accepts more than its capacity only once the command reads.
 				stdin, err := cmd.StdinPipe()
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer stdin.Close()
 				go func() {
-					_, _ = stdin.Write(make([]byte, 200_000)) // more than a pipe holds
+					_, _ = stdin.Write(make([]byte, 200_000)) // more than a pipe's capacity
 					asked <- struct{}{}
 				}()
 			}
@@ -164,7 +164,7 @@ func TestInterrupt(t *testing.T) {
 	}
 }
 
-// Both signals end serve as its user wants, and take its private key away.
+// Both signals stop serve with exit code 0, and its private key is removed.
 func TestServeEnds(t *testing.T) {
 	t.Parallel()
 	for _, sig := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
@@ -194,8 +194,8 @@ func TestServeEnds(t *testing.T) {
 	}
 }
 
-// The process list shows arguments to everyone. So a secret has no flag, but
-// for the made-up one of serve.
+// Any user can see arguments in the process list, so no flag takes a secret except
+// serve's test secret.
 func TestNoFlagTakesASecret(t *testing.T) {
 	allowed := map[string]bool{
 		"private-key-file": true, "private-key": true, "public-key": true, // files
@@ -215,11 +215,11 @@ func TestNoFlagTakesASecret(t *testing.T) {
 	}
 }
 
-// While a call waits, the process list shows the command and its flags alone.
+// While a call is waiting, the process list shows only the command and its flags.
 func TestProcessList(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
-		t.Skip("there is no /proc")
+		t.Skip("no /proc on this system")
 	}
 	url, asked := hangingServer(t)
 	private, _, err := newKeyPair()
@@ -240,7 +240,7 @@ func TestProcessList(t *testing.T) {
 				t.Fatal(err)
 			}
 			<-asked
-			// Other shells may have what they like in theirs.
+			// Other shells' arguments are not ours.
 			data, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", cmd.Process.Pid))
 			if err != nil {
 				t.Error(err)
@@ -272,7 +272,7 @@ func TestTimeoutFlag(t *testing.T) {
 	}
 }
 
-// What expires_at says is what expires_in says.
+// expires_at and expires_in agree.
 func TestExpiresAt(t *testing.T) {
 	srv := lineoauthtest.NewServer()
 	defer srv.Close()
@@ -299,7 +299,7 @@ func TestExpiresAt(t *testing.T) {
 	}
 }
 
-// "valid":false is what LINE says of the token, not that it did not understand.
+// "valid":false means that LINE rejected the token, not that it rejected the request.
 func TestVerifyIsCautious(t *testing.T) {
 	t.Parallel()
 	var body string

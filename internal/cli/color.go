@@ -7,14 +7,14 @@ import (
 	"golang.org/x/term"
 )
 
-// Colours, as a terminal calls them.
+// ANSI colors.
 const (
 	red   = "31"
 	green = "32"
 )
 
-// paint colours a text if w is a terminal that shows colours and whose user does
-// not object (https://no-color.org). Consoles that do not have no TERM either.
+// paint colors a text if w is a terminal with colors, unless NO_COLOR is set
+// (https://no-color.org). Consoles without colors have no TERM either.
 func (a *app) paint(w io.Writer, color, text string) string {
 	file, ok := w.(*os.File)
 	if !ok || a.getenv("NO_COLOR") != "" || a.getenv("TERM") == "" || a.getenv("TERM") == "dumb" || !term.IsTerminal(int(file.Fd())) {

@@ -15,15 +15,15 @@ func (a *app) completionCommand() *cobra.Command {
 	shells := []string{"bash", "zsh", "fish", "powershell"}
 	cmd := &cobra.Command{
 		Use:   "completion SHELL",
-		Short: "Print what makes a shell complete commands, flags and their values",
-		Long: `Print what makes a shell complete commands, flags and their values. SHELL is
-bash, zsh, fish or powershell. A shell that is started afterwards completes.
+		Short: "Print a shell completion script",
+		Long: `Print a script that completes commands, flags and their values. SHELL is bash,
+zsh, fish or powershell. Start a new shell afterwards.
 
-bash, with its package bash-completion:
+bash, with the package bash-completion:
 
     lineoauth completion bash > ~/.local/share/bash-completion/completions/lineoauth
 
-zsh, into a folder of $fpath:
+zsh, in a folder of $fpath:
 
     lineoauth completion zsh > "${fpath[1]}/_lineoauth"
 
@@ -31,7 +31,7 @@ fish:
 
     lineoauth completion fish > ~/.config/fish/completions/lineoauth.fish
 
-PowerShell, as a line in the file $PROFILE:
+PowerShell, as a line of the file $PROFILE:
 
     lineoauth completion powershell | Out-String | Invoke-Expression`,
 		Example: `  mkdir -p ~/.local/share/bash-completion/completions
@@ -39,7 +39,7 @@ PowerShell, as a line in the file $PROFILE:
 		ValidArgs: shells,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || !slices.Contains(shells, args[0]) {
-				return fmt.Errorf("completion takes one shell: %s", strings.Join(shells, ", "))
+				return fmt.Errorf("completion needs one shell: %s", strings.Join(shells, ", "))
 			}
 			return nil
 		},
@@ -65,8 +65,8 @@ PowerShell, as a line in the file $PROFILE:
 	return cmd
 }
 
-// completable reports whether a shell's request can be answered. Of flags that it
-// cannot parse cobra prints all words, and a secret may be among them.
+// completable reports whether a shell's request can be answered. If cobra cannot
+// parse the flags, it prints all words, which may include a secret.
 func completable(args []string) bool {
 	if len(args) < 2 || args[0] != cobra.ShellCompRequestCmd && args[0] != cobra.ShellCompNoDescRequestCmd {
 		return true
@@ -76,12 +76,12 @@ func completable(args []string) bool {
 		return false
 	}
 	err = cmd.ParseFlags(rest)
-	lacksValue := new(pflag.ValueRequiredError) // which is what the last word may become
+	lacksValue := new(pflag.ValueRequiredError) // the last word is incomplete
 	return err == nil || errors.Is(err, pflag.ErrHelp) || errors.As(err, &lacksValue)
 }
 
-// completeValues and completeFiles tell a shell what a flag takes. Their errors
-// are about flags that there are not.
+// completeValues and completeFiles set the completion of a flag. They only fail for
+// unknown flags.
 func completeValues(cmd *cobra.Command, flag string, values ...string) {
 	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }

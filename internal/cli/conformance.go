@@ -25,29 +25,29 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest/conformance"
 )
 
-const conformanceHelp = `Compare a server that claims to be LINE's token platform with what is known of
-LINE, fact by fact: LINE itself, an emulator, a gateway. Prints a table in which
-each row agrees, differs, or is unknown (it could not be tried, or LINE does not
-document it). Rows whose credentials are missing are unknown.
+const conformanceHelp = `Compare a server – LINE, an emulator or a gateway – with the documented and
+recorded behavior of LINE's token platform, fact by fact. Each row of the report
+agrees, differs, or is unknown: it could not be checked (its credentials are
+missing, say), or LINE does not document it.
 
-It is made to be run against the real LINE with a test channel. It
+It is safe to run against LINE with a test channel. It
 
   - sends fewer than 100 requests, one after another. LINE refuses many of them,
-    on purpose: the secrets, IDs and tokens in them are made up.
+  on purpose: their secrets, IDs and tokens are generated.
   - issues at most one short-lived, one v2.1 and one stateless token. The first two
     are revoked at the end, also after Ctrl-C; a stateless one cannot be revoked,
     and expires after 15 minutes.
-  - asks before it begins, or wants --yes where it cannot ask, unless the server is
-    on this machine.
+  - asks for confirmation unless the server is on this machine, and needs --yes
+  where there is no terminal to ask on.
 
-Do not use the channel of a bot in production: if it has 30 short-lived tokens,
-LINE revokes the oldest for the new one.
+Do not use the channel of a production bot: if it has 30 short-lived tokens,
+LINE revokes the oldest one.
 
-On an emulator (it answers GET /_emulator/state) it also fills the limits of
-tokens, injects faults, and moves the clock 31 days on.
+On an emulator (detected by GET /_emulator/state) it also fills the token limits,
+injects faults, and advances the clock by 31 days.
 
-The report has no secret. Send one of the real LINE, by -o markdown, as an issue to
-https://github.com/lineoauth/lineoauth/issues`
+The report contains no secret. To report a difference of LINE itself, open an issue
+with the output of -o markdown at https://github.com/lineoauth/lineoauth/issues`
 
 var reportFormats = []string{"text", "markdown", "json"}
 
@@ -56,24 +56,24 @@ func (a *app) conformanceCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "conformance",
-		Short: "Compare a server with what is known of LINE",
+		Short: "Compare a server with LINE's known behavior",
 		Long:  conformanceHelp,
-		Example: `  # the emulator that the environment leads to
+		Example: `  # check the emulator that the environment points to
   lineoauth conformance
-  # the real LINE, without being asked
+  # check LINE itself, without confirmation
   lineoauth conformance --base-url ` + gen.DefaultServerURL + ` --yes -o markdown`,
 		Args: noArgs,
 	}
 	flags := a.clientFlags(cmd)
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "`format` of the report: text, markdown or json")
-	cmd.Flags().BoolVar(&yes, "yes", false, "do not ask")
+	cmd.Flags().BoolVar(&yes, "yes", false, "skip the confirmation")
 	completeValues(cmd, "output", reportFormats...)
 	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
 		interrupted := ctx
 		ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 		defer stop()
 		if !slices.Contains(reportFormats, output) {
-			return usagef("--output is text, markdown or json")
+			return usagef("invalid --output: use text, markdown or json")
 		}
 		var cfg lineoauth.Config
 		if _, err := a.client(flags, func(c *lineoauth.Config) { cfg = *c }); err != nil {
@@ -91,7 +91,7 @@ func (a *app) conformanceCommand() *cobra.Command {
 		report, err := conformance.Run(ctx, cfg)
 		if ctx.Err() != nil {
 			err = cutOff(err)
-			if interrupted.Err() != nil { // of which run says nothing
+			if interrupted.Err() != nil { // which run does not report
 				a.report(err.Error())
 			}
 			return err
@@ -109,7 +109,7 @@ func (a *app) conformanceCommand() *cobra.Command {
 	return cmd
 }
 
-// confirm asks on a terminal. Elsewhere nobody could answer.
+// confirm asks for confirmation on a terminal, and fails without one.
 func (a *app) confirm(cfg *lineoauth.Config) error {
 	stdin, ok := a.stdin.(*os.File)
 	switch {
@@ -117,15 +117,15 @@ func (a *app) confirm(cfg *lineoauth.Config) error {
 	case isLoopback(cfg.BaseURL):
 		return nil
 	default:
-		return usagef("there is no terminal to ask on; read lineoauth conformance --help, then give --yes")
+		return usagef("no terminal for the confirmation; read lineoauth conformance --help, then add --yes")
 	}
-	_, _ = fmt.Fprintf(a.stderr, `This compares %s with what is known of LINE, as channel %s:
+	_, _ = fmt.Fprintf(a.stderr, `This compares %s with LINE's known behavior, as channel %s:
 fewer than 100 requests, many of which are refused on purpose, and at most one
 token of each kind. The short-lived and the v2.1 one are revoked at the end; a
 stateless one expires after 15 minutes. Use a test channel: if it has 30
-short-lived tokens, LINE revokes the oldest for the new one. If the server is an
-emulator, its limits are filled and its clock is moved 31 days on.
-Go on? [y/N] `, cfg.BaseURL, cmp.Or(cfg.ChannelID, "(none)"))
+short-lived tokens, LINE revokes the oldest one. If the server is an emulator,
+its limits are filled and its clock is advanced by 31 days.
+Continue? [y/N] `, cfg.BaseURL, cmp.Or(cfg.ChannelID, "(none)"))
 	said, err := bufio.NewReader(io.LimitReader(stdin, 100)).ReadString('\n')
 	said = strings.ToLower(strings.TrimSpace(said))
 	if err != nil || said != "y" && said != "yes" {
@@ -134,19 +134,19 @@ Go on? [y/N] `, cfg.BaseURL, cmp.Or(cfg.ChannelID, "(none)"))
 	return nil
 }
 
-// isLoopback reports whether a URL leads to this machine. A name that resolves to
-// it does not count, but localhost.
+// isLoopback reports whether a URL's host is a loopback address or localhost. Other
+// names that resolve to loopback do not count.
 func isLoopback(base string) bool {
 	u, err := url.Parse(base)
 	return err == nil && wire.IsLoopback(u.Hostname())
 }
 
-// cutOff says how an interrupted run ended.
+// cutOff is the error of an interrupted run.
 func cutOff(err error) error {
 	if errors.Is(err, conformance.ErrNotRevoked) {
 		return err
 	}
-	return errors.New("interrupted; what was issued is revoked")
+	return errors.New("interrupted; the issued tokens were revoked")
 }
 
 func (a *app) printReport(report *conformance.Report, output string) error {
@@ -169,7 +169,7 @@ func (a *app) printReport(report *conformance.Report, output string) error {
 	return a.printText(b.String())
 }
 
-// differences is the error of rows that differ.
+// differences returns the error for rows that differ.
 func differences(report *conformance.Report) error {
 	var names []string
 	for _, row := range report.Rows {
@@ -180,6 +180,6 @@ func differences(report *conformance.Report) error {
 	if len(names) == 0 {
 		return nil
 	}
-	return fmt.Errorf("%d of %d rows differ: %s; if the server is LINE itself, send the report as lineoauth conformance --help says",
+	return fmt.Errorf("%d of %d rows differ: %s; if the server is LINE itself, report it as described in lineoauth conformance --help",
 		len(names), len(report.Rows), strings.Join(names, ", "))
 }

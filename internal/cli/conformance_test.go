@@ -1,4 +1,4 @@
-// testscript builds on neither.
+// testscript does not build on these.
 
 //go:build !plan9 && !wasip1
 
@@ -20,7 +20,7 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// Ctrl-C and SIGTERM end a comparison, but not before what it had issued is revoked.
+// Ctrl-C and SIGTERM stop a comparison once the tokens that it issued are revoked.
 func TestInterruptedConformanceRevokes(t *testing.T) {
 	t.Parallel()
 	for sig, exitCode := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 1} {
@@ -30,7 +30,7 @@ func TestInterruptedConformanceRevokes(t *testing.T) {
 			asked := make(chan struct{}, 10)
 			slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				if r.URL.Path == "/v2/oauth/verify" {
-					_, _ = io.Copy(io.Discard, r.Body) // else the server does not see the client leave
+					_, _ = io.Copy(io.Discard, r.Body) // else the server does not notice that the client is gone
 					asked <- struct{}{}
 					<-r.Context().Done()
 					return
@@ -52,7 +52,7 @@ func TestInterruptedConformanceRevokes(t *testing.T) {
 				t.Fatal(err)
 			}
 			exit := new(exec.ExitError)
-			if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitCode || stderr.String() != "lineoauth: interrupted; what was issued is revoked\n" {
+			if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitCode || stderr.String() != "lineoauth: interrupted; the issued tokens were revoked\n" {
 				t.Errorf("%v, %s", err, stderr.String())
 			}
 			issued := 0

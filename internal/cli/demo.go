@@ -16,12 +16,13 @@ import (
 func (a *app) demoCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "demo",
-		Short: "Show the whole life of a token, against an emulator in this process",
-		Long: `Show the whole life of a token of each type, against an emulator in this
-process: key pair, assertion, issue, verify, key IDs, revoke, verify again. It
-needs no network and no channel, and shortens what would be secret.`,
-		Example: `  lineoauth demo`,
-		Args:    noArgs,
+		Short: "Show a token's life cycle, on an emulator in this process",
+		Long: `Show the life cycle of a token of each type, on an emulator in this process:
+key pair, assertion, issue, verify, key IDs, revoke, verify again. It needs no
+network and no channel. Secrets are shortened.`,
+		Example: `  # issue, verify and revoke a token of each type
+  lineoauth demo`,
+		Args: noArgs,
 		RunE: runs(func(ctx context.Context, _ []string) error {
 			srv := lineoauthtest.NewServer()
 			defer srv.Close()
@@ -30,8 +31,8 @@ needs no network and no channel, and shortens what would be secret.`,
 	}
 }
 
-// demo goes through the life of every type of token on a channel of srv, which
-// it reaches at baseURL, and fails at the first step that is not as it should.
+// demo issues, verifies and revokes a token of every type on a channel of srv, which
+// it reaches at baseURL. It fails at the first step with an unexpected result.
 func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL string) error {
 	channel := srv.Channel()
 	var writeErr error
@@ -88,10 +89,10 @@ func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL strin
 			return err
 		}
 		if token.Kind != kind {
-			return fmt.Errorf("a %s token was asked for, a %s one came", kind, token.Kind)
+			return fmt.Errorf("requested a %s token, got a %s one", kind, token.Kind)
 		}
 		if want := lifetimes[i]; token.Lifetime() != want {
-			return fmt.Errorf("a %s token lives %v, and should %v", kind, token.Lifetime(), want)
+			return fmt.Errorf("the %s token is valid for %v, want %v", kind, token.Lifetime(), want)
 		}
 		say("issue", "%-11s %s, valid for %v", kind, shortened(token.AccessToken), token.Lifetime())
 		tokens = append(tokens, token)
@@ -105,9 +106,9 @@ func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL strin
 			return err
 		}
 		if v.ClientID != channel.ID || v.Remaining() > token.Lifetime() || v.Remaining() < token.Lifetime()-time.Minute {
-			return fmt.Errorf("verify: the %s token is channel %s's for %v", token.Kind, v.ClientID, v.Remaining())
+			return fmt.Errorf("verify: the %s token belongs to channel %s and is valid for %v", token.Kind, v.ClientID, v.Remaining())
 		}
-		say("verify", "%-11s alive, channel %s", token.Kind, v.ClientID)
+		say("verify", "%-11s valid, channel %s", token.Kind, v.ClientID)
 	}
 	if err := expectKeyIDs(ctx, client, liveKeyIDs); err != nil {
 		return err
@@ -118,11 +119,11 @@ func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL strin
 		err := client.RevokeChannelToken(ctx, token.AccessToken.Reveal())
 		switch {
 		case token.Kind == lineoauth.Stateless && errors.Is(err, lineoauth.ErrNotRevocable):
-			say("revoke", "%-11s cannot be revoked, as it should be", token.Kind)
+			say("revoke", "%-11s cannot be revoked, as expected", token.Kind)
 			srv.Advance(token.Lifetime())
-			say("wait", "%v pass on the emulator's clock", token.Lifetime())
+			say("wait", "advance the emulator's clock by %v", token.Lifetime())
 		case token.Kind == lineoauth.Stateless && err == nil:
-			return errors.New("revoke: a stateless token was revoked, which LINE does not do")
+			return errors.New("revoke: a stateless token was revoked, which LINE does not support")
 		case err != nil:
 			return err
 		default:
@@ -133,11 +134,11 @@ func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL strin
 		_, err := client.VerifyChannelToken(ctx, token.AccessToken.Reveal())
 		switch {
 		case err == nil:
-			return fmt.Errorf("verify: the %s token is still alive", token.Kind)
+			return fmt.Errorf("verify: the %s token is still valid", token.Kind)
 		case !errors.Is(err, lineoauth.ErrInvalidToken):
 			return err
 		}
-		say("verify", "%-11s dead, as it should be", token.Kind)
+		say("verify", "%-11s not valid, as expected", token.Kind)
 	}
 	if err := expectKeyIDs(ctx, client, nil); err != nil {
 		return err
@@ -149,7 +150,7 @@ func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL strin
 func expectKeyIDs(ctx context.Context, client *lineoauth.Client, want []string) error {
 	kids, err := client.ValidChannelAccessTokenKeyIDs(ctx)
 	if err == nil && !slices.Equal(kids, want) {
-		err = fmt.Errorf("key IDs: LINE says %q, but %q are alive", kids, want)
+		err = fmt.Errorf("key IDs: got %q, want %q", kids, want)
 	}
 	return err
 }

@@ -13,19 +13,19 @@ func (a *app) doctorCommand() *cobra.Command {
 	var output string
 	cmd := &cobra.Command{
 		Use:   "doctor",
-		Short: "Find out what is wrong with a set-up",
-		Long: `Find out what is wrong with a set-up, one line a check: the variables and the files
+		Short: "Diagnose the configuration",
+		Long: `Diagnose the configuration, one line per check: environment variables and the files
 that they name, the private key, the base URL, proxies, DNS, TCP, TLS, this
-machine's clock against LINE's, whether LINE accepts the channel secret and the key,
-how many v2.1 tokens are in use, and the store with the tokens in it.
+machine's clock, whether LINE accepts the channel secret and the key, how many v2.1
+tokens are in use, and the store with its tokens.
 
-It issues stateless tokens only, which count toward no limit, and shows no secret. A
-line begins with ✓, or with ✗ and ends with what to do about it; what cannot be
-checked yet begins with –. The exit code is 1 if a check failed.`,
-		Example: `  # also the store that a service has
+Doctor issues only stateless tokens, which do not count toward a limit, and shows no
+secret. A line starts with ✓ (passed), ✗ (failed; the fix is at the end of the line)
+or – (skipped). The exit code is 1 if a check failed.`,
+		Example: `  # also check the store of a service
   lineoauth doctor --store /var/lib/bot/token
 
-  # for a monitor
+  # machine-readable, for monitoring
   lineoauth doctor -o json`,
 		Args: noArgs,
 	}
@@ -35,10 +35,10 @@ checked yet begins with –. The exit code is 1 if a check failed.`,
 	completeValues(cmd, "output", "text", "json")
 	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
 		if output != "text" && output != "json" {
-			return usagef("--output is text or json")
+			return usagef("invalid --output: use text or json")
 		}
 		if stored.given() && stored.dir == "" {
-			return usagef("--store is empty; leave it out, or name a directory")
+			return usagef("--store is empty; omit it, or name a directory")
 		}
 		if err := flags.check(); err != nil {
 			return err
@@ -65,7 +65,7 @@ checked yet begins with –. The exit code is 1 if a check failed.`,
 		case printErr != nil:
 			return printErr
 		case failed > 0:
-			return fmt.Errorf("%d of %d checks failed; do what stands behind each of them", failed, len(checks))
+			return fmt.Errorf("%d of %d checks failed; follow the fix at the end of each line", failed, len(checks))
 		}
 		return nil
 	})

@@ -9,11 +9,10 @@ import (
 	"strings"
 )
 
-// staged is a file that is written, under a name that nobody else has, and not
-// in its place yet.
+// staged is a file that is written under a unique temporary name, but not yet renamed.
 type staged struct{ temp, path string }
 
-// stage writes a file to the disk, in the directory of its place.
+// stage writes and syncs a file in the directory of its destination.
 func stage(path string, data []byte, mode fs.FileMode) (_ *staged, err error) {
 	temp, err := os.CreateTemp(filepath.Dir(path), ".lineoauth-*") // 0600
 	if err != nil {
@@ -29,15 +28,15 @@ func stage(path string, data []byte, mode fs.FileMode) (_ *staged, err error) {
 	return s, nil
 }
 
-// discard removes the file, unless it is in its place.
+// discard removes the file, unless it was renamed.
 func (s *staged) discard() { _ = os.Remove(s.temp) }
 
-// move moves the file in its place, and over another one only if it may.
+// move renames the file to its destination, and overwrites only with force.
 func (s *staged) move(overwrite bool) error {
 	if overwrite {
 		return os.Rename(s.temp, s.path)
 	}
-	// An empty file keeps others out until it is replaced.
+	// An empty file reserves the name until it is replaced.
 	empty, err := os.OpenFile(s.path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
@@ -51,23 +50,22 @@ func (s *staged) move(overwrite bool) error {
 	return err
 }
 
-// checkPlace refuses a path at which no file may be put: one that exists already,
-// unless it is a file that may be replaced.
+// checkPlace rejects a path that exists, unless it is a regular file and force is set.
 func checkPlace(path string, overwrite bool) error {
 	info, err := os.Lstat(path)
 	switch {
 	case err != nil:
-		return nil // which creating it there will tell
+		return nil // creating it will report this
 	case !info.Mode().IsRegular():
 		return fmt.Errorf("%s is not a regular file; name another one", path)
 	case !overwrite:
-		return fmt.Errorf("%s exists already; name another file, or give --force to overwrite it", path)
+		return fmt.Errorf("%s already exists; name another file, or use --force to overwrite it", path)
 	}
 	return nil
 }
 
-// samePlace reports whether two paths lead to one file, which need not exist.
-// Names that differ in their case alone do on some file systems.
+// samePlace reports whether two paths name one file, which need not exist. On some
+// file systems, names are not case-sensitive.
 func samePlace(a, b string) bool {
 	infoA, errA := os.Stat(a)
 	infoB, errB := os.Stat(b)

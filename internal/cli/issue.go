@@ -14,16 +14,18 @@ func (a *app) issueCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "issue",
 		Short: "Issue a channel access token",
-		Long: `Issue a channel access token. With --store it is kept in a directory in the
-place of the one there, so that "lineoauth token" and the programs that share
-the directory take it up.`,
-		Example: `  lineoauth issue
+		Long: `Issue a channel access token. With --store it replaces the token in that directory,
+and "lineoauth token" and other programs that share the directory use it.`,
+		Example: `  # a stateless token, as JSON
+  lineoauth issue
+
+  # a v2.1 token that expires after a day
   lineoauth issue --type v2.1 --valid-for 24h -o token`,
 		Args: noArgs,
 	}
 	flags := a.clientFlags(cmd)
 	wanted := newTokenFlags(cmd, "json", "json", "token", "env")
-	stored := newStoreFlag(cmd, "`directory` to keep the token in")
+	stored := newStoreFlag(cmd, "`directory` to store the token in")
 	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
 		if err := wanted.check(); err != nil {
 			return err
@@ -37,7 +39,8 @@ the directory take it up.`,
 			return err
 		}
 		if store != nil {
-			// A token that cannot be stored would count toward the limit for nothing.
+			// Checked first: a token that cannot be stored would still count toward
+			// the limit.
 			if err := a.checkStore(ctx, client, store, wanted.kind); err != nil {
 				return err
 			}
@@ -55,7 +58,7 @@ the directory take it up.`,
 			return err
 		}
 		if token.Kind != wanted.kind {
-			a.warn(fmt.Errorf("without a channel secret (%s) LINE issues no %s token; this is a %s one, which counts toward a limit of 30 of its own", env.ChannelSecret, wanted.kind, token.Kind))
+			a.warn(fmt.Errorf("LINE issues %s tokens only with a channel secret (%s); this is a %s token, which counts toward its own limit of 30", wanted.kind, env.ChannelSecret, token.Kind))
 		}
 		if err := a.printToken(wanted, token, token.ExpiresIn); err != nil || store == nil {
 			return err

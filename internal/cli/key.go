@@ -18,19 +18,20 @@ import (
 func (a *app) assertionCommand() *cobra.Command {
 	var expiresIn, validFor time.Duration
 	cmd := &cobra.Command{
-		Use:     "assertion",
-		Short:   "Sign and print a client assertion (JWT), without the network",
-		Long:    "Sign and print a client assertion (JWT), without the network: what LINE takes in\nthe place of a channel secret.",
-		Example: `  lineoauth assertion --valid-for 24h`,
-		Args:    noArgs,
+		Use:   "assertion",
+		Short: "Sign and print a client assertion (JWT), offline",
+		Long:  "Sign and print a client assertion (JWT), offline. LINE accepts it in place of the\nchannel secret.",
+		Example: `  # an assertion to request a v2.1 token that is valid for a day
+  lineoauth assertion --valid-for 24h`,
+		Args: noArgs,
 	}
 	flags := a.clientFlags(cmd)
 	cmd.Flags().DurationVar(&expiresIn, "expires-in", assertion.DefaultExpiresIn, "lifetime of the assertion, up to 30m")
-	cmd.Flags().DurationVar(&validFor, "valid-for", assertion.DefaultValidFor, "lifetime of the v2.1 token that it asks for, up to 720h")
+	cmd.Flags().DurationVar(&validFor, "valid-for", assertion.DefaultValidFor, "lifetime of the v2.1 token to request with it, up to 720h")
 	cmd.Flags().Lookup("valid-for").DefValue = "720h"
 	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
 		if expiresIn <= 0 || validFor <= 0 {
-			return usagef("--expires-in and --valid-for must be more than 0, such as 29m and 24h")
+			return usagef("invalid --expires-in or --valid-for: use durations above 0, such as 29m and 24h")
 		}
 		client, err := a.client(flags, func(cfg *lineoauth.Config) { cfg.AssertionLifetime = expiresIn })
 		if err != nil {
@@ -50,12 +51,13 @@ func (a *app) keygenCommand() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:   "keygen --private-key FILE --public-key FILE",
-		Short: "Make a key pair that LINE's console accepts",
-		Long: `Make an RSA-2048 key pair: the private key as PEM in a file that only its owner
-can read, the public key as the JWK that the LINE Developers Console takes,
-in a file and on standard output.`,
-		Example: `  lineoauth keygen --private-key line.pem --public-key line-public.json`,
-		Args:    noArgs,
+		Short: "Generate a key pair for the LINE Developers Console",
+		Long: `Generate an RSA-2048 key pair. The private key is written as PEM to a file that only
+its owner can read; the public key to a file and standard output, as the JWK that
+the LINE Developers Console accepts.`,
+		Example: `  # a new key pair; register line-public.json in the console
+  lineoauth keygen --private-key line.pem --public-key line-public.json`,
+		Args: noArgs,
 	}
 	cmd.Flags().StringVar(&privatePath, "private-key", "", "`file` for the private key")
 	cmd.Flags().StringVar(&publicPath, "public-key", "", "`file` for the public key")
@@ -79,13 +81,13 @@ in a file and on standard output.`,
 	return cmd
 }
 
-// keygen puts a new key pair into two files, and returns its public key.
+// keygen writes a new key pair to two files, and returns the public key.
 func keygen(privatePath, publicPath string, overwrite bool) ([]byte, error) {
 	private, public, err := newKeyPair()
 	if err != nil {
 		return nil, err
 	}
-	// A key that is overwritten is gone; so both have to be on disk first.
+	// An overwritten key is lost, so both new ones must be on disk first.
 	publicFile, err := stage(publicPath, public, 0o644)
 	if err != nil {
 		return nil, cannotMake("public", publicPath, err)
@@ -101,7 +103,7 @@ func keygen(privatePath, publicPath string, overwrite bool) ([]byte, error) {
 	}
 	if err := publicFile.move(overwrite); err != nil {
 		if !overwrite {
-			_ = os.Remove(privatePath) // half a pair is of no use, and in the way
+			_ = os.Remove(privatePath) // a private key without its public key is useless
 		}
 		return nil, cannotMake("public", publicPath, err)
 	}
@@ -109,7 +111,7 @@ func keygen(privatePath, publicPath string, overwrite bool) ([]byte, error) {
 }
 
 func cannotMake(what, path string, err error) error {
-	return usagef("cannot make the %s key's file: %w; name one in a folder that you can write to", what, assertion.FileError(path, err))
+	return usagef("cannot create the %s key's file: %w; name one in a writable folder", what, assertion.FileError(path, err))
 }
 
 // newKeyPair returns a private key as PEM and its public key as a JWK.

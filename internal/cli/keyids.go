@@ -13,19 +13,18 @@ func (a *app) keyIDsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key-ids",
 		Short: "List the key IDs of the valid v2.1 tokens",
-		Long: `List the key IDs of the valid v2.1 tokens. With --store also which of them are of
-the token in that directory, and which are orphans: valid, but not in there.
+		Long: `List the key IDs of the valid v2.1 tokens. With --store also which of them
+belong to a token in that directory, and which are orphans: valid, but not stored.
 
-LINE revokes a token by its text, and lists key IDs only. So an orphan can be
-revoked where its text is still to be found; otherwise it counts toward the limit
-of 30 until it expires, which takes 30 days at most. Share one token by --store, so
-that no more of them appear.`,
-		Example: `  # how many of the 30 are in use
+LINE revokes a token by its text, but lists only key IDs. You can revoke an orphan
+only if you still have its text; otherwise it counts toward the limit of 30 until it
+expires, after 30 days at most. To avoid orphans, share one token with --store.`,
+		Example: `  # list the tokens that count toward the limit of 30
   lineoauth key-ids`,
 		Args: noArgs,
 	}
 	flags := a.clientFlags(cmd)
-	stored := newStoreFlag(cmd, "`directory` of the shared token, to tell it from orphans")
+	stored := newStoreFlag(cmd, "`directory` of the shared tokens, to list orphans")
 	tokens := &storedTokens{app: a}
 	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
 		client, err := a.client(flags, func(cfg *lineoauth.Config) { tokens.cfg = *cfg })
@@ -69,7 +68,7 @@ type sortedKeyIDs struct {
 	Orphans []string `json:"orphans"`
 }
 
-// sortKeyIDs tells the key ID of the stored token, if there is one, from others.
+// sortKeyIDs separates the key IDs of stored tokens from orphans.
 func sortKeyIDs(kids []string, token *lineoauth.Token) sortedKeyIDs {
 	sorted := sortedKeyIDs{keyIDs{kids}, []string{}, []string{}}
 	for _, kid := range kids {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// tcpAddress returns the host and port of --listen: PORT and :PORT mean loopback,
-// so that nobody listens to the network without saying so.
+// tcpAddress returns the host and port of --listen. PORT and :PORT mean loopback, so
+// that listening on the network is explicit.
 func tcpAddress(listen string) (string, error) {
 	host, port := "", listen
 	if strings.Contains(listen, ":") {
@@ -26,7 +26,7 @@ func tcpAddress(listen string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// urlOf is where this machine reaches what listens.
+// urlOf returns the URL at which this machine reaches the listener.
 func urlOf(address net.Addr) string {
 	if tcp, ok := address.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
 		return fmt.Sprintf("http://127.0.0.1:%d", tcp.Port)
@@ -34,4 +34,4 @@ func urlOf(address net.Addr) string {
 	return "http://" + address.String()
 }
 
-var errListen = usagef("--listen is PORT, :PORT or HOST:PORT, such as 8080 or 127.0.0.1:8080")
+var errListen = usagef("invalid --listen: use PORT, :PORT or HOST:PORT, such as 8080 or 127.0.0.1:8080")

@@ -19,8 +19,8 @@ import (
 	"github.com/lineoauth/lineoauth/internal/proxy"
 )
 
-// proxyGrace is how long requests that are under way at the end may take: the process
-// has to be gone after 10 seconds, when docker stop kills it.
+// proxyGrace is how long the shutdown waits for active requests: docker stop kills
+// the process after 10 seconds.
 const proxyGrace = 9 * time.Second
 
 func (a *app) proxyCommand() *cobra.Command {
@@ -29,35 +29,35 @@ func (a *app) proxyCommand() *cobra.Command {
 	var logs bool
 	cmd := &cobra.Command{
 		Use:   "proxy",
-		Short: "Run a proxy that puts a valid token on requests to LINE's Messaging API",
-		Long: `Run a reverse proxy in front of LINE's Messaging API in the foreground, until
-SIGINT or SIGTERM. It puts a valid token on every request, whatever token that came
-with, and passes it on to LINE, to the host that has the path. So a bot in any language needs no token of its own: give LINE's SDK the
-proxy as its base URL, and anything for a token. Once the proxy listens, it prints
-one line of JSON that says where.
+		Short: "Run a reverse proxy that adds a valid token to Messaging API requests",
+		Long: `Run a reverse proxy for LINE's Messaging API in the foreground, until SIGINT or
+SIGTERM. It sets a valid token on every request, in place of any other, and forwards
+the request to the LINE host that serves the path. A bot in any language then needs
+no token of its own: use the proxy as the base URL of LINE's SDK, with any token.
+Once the proxy listens, it prints its address as one line of JSON.
 
-It listens on loopback or on a Unix socket only that this user can reach, unless
---allow-host names the host names under which others may call it. Requests for any
-other Host are refused, and those with an Origin, as web pages make them.
+It listens only on loopback or on a Unix socket of this user, unless --allow-host
+lists the host names that other machines may use. Requests with any other Host, or
+with an Origin (those of web pages), are refused.
 
 GET /_proxy/health answers 200 while there is a valid token, else 503; GET
 /_proxy/metrics is for Prometheus. v2.1 and short-lived tokens are shared by a store,
 as "lineoauth token" does; stateless tokens are if --store is given. A secret or key
 that is replaced in its file is used from the next token on. On SIGTERM it finishes
 the requests that are under way, and ends within 10 seconds.`,
-		Example: `  # a bot whose base URL is http://127.0.0.1:8081 needs no token
+		Example: `  # for a bot with the base URL http://127.0.0.1:8081
   lineoauth proxy --listen 127.0.0.1:8081 --log
 
-  # for this user's programs alone
+  # only for programs of this user
   lineoauth proxy --listen unix:line.sock`,
 		Args: noArgs,
 	}
 	flags := a.clientFlags(cmd)
 	wanted := newTokenFlags(cmd, "")
 	stored := newStoreFlag(cmd, "`directory` of the shared token "+defaultStore)
-	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8081", "`address` to listen on: PORT, :PORT, HOST:PORT or unix:PATH; port 0 means a free one")
-	cmd.Flags().StringSliceVar(&hosts, "allow-host", nil, "host `name` under which others may call it (can be repeated)")
-	cmd.Flags().BoolVar(&logs, "log", false, "log each request on standard error, as a line of JSON")
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:8081", "`address` to listen on: PORT, :PORT, HOST:PORT or unix:PATH; port 0 chooses a free one")
+	cmd.Flags().StringSliceVar(&hosts, "allow-host", nil, "host `name` that clients may use (repeatable)")
+	cmd.Flags().BoolVar(&logs, "log", false, "log each request to standard error, as a line of JSON")
 	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
 		if err := wanted.check(); err != nil {
 			return err
@@ -87,8 +87,8 @@ the requests that are under way, and ends within 10 seconds.`,
 	return cmd
 }
 
-// proxySource returns the source of a proxy's tokens, and has cfg lead to where they
-// are from.
+// proxySource returns the source of the proxy's tokens, and sets the matching base
+// URL and clock in cfg.
 func (a *app) proxySource(flags *clientFlags, wanted *tokenFlags, stored *storeFlag, cfg *proxy.Config) (*lineoauth.Source, error) {
 	var line lineoauth.Config
 	client, err := a.client(flags, func(c *lineoauth.Config) {
@@ -123,7 +123,7 @@ func (a *app) proxySource(flags *clientFlags, wanted *tokenFlags, stored *storeF
 func (a *app) serveProxy(ctx context.Context, p *proxy.Proxy, listen string, public bool) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 	defer stop()
-	defer context.AfterFunc(ctx, stop)() // a second signal ends the process at once
+	defer context.AfterFunc(ctx, stop)() // a second signal kills the process
 	var ready proxying
 	var l net.Listener
 	var err error
@@ -151,31 +151,31 @@ type proxying struct {
 	Socket string `json:"socket,omitempty"`
 }
 
-// listenTCP listens on loopback, or for the public where that is meant.
+// listenTCP listens on loopback, or on any address with --allow-host.
 func listenTCP(listen string, public bool) (net.Listener, error) {
 	address, err := tcpAddress(listen)
 	if err != nil {
 		return nil, err
 	}
-	// Resolved first, for it must not listen before it is known where.
+	// Resolved first: it must not listen on an unchecked address.
 	resolved, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
-		return nil, usagef("cannot listen; choose another --listen: %w", err)
+		return nil, usagef("cannot listen: %w; use another --listen", err)
 	}
 	if !public && !resolved.IP.IsLoopback() {
-		return nil, usagef("--listen leads to other machines; name a loopback address, such as 127.0.0.1:8081, or the host names under which they call, by --allow-host")
+		return nil, usagef("--listen is not a loopback address; use one such as 127.0.0.1:8081, or list the allowed host names with --allow-host")
 	}
 	l, err := net.ListenTCP("tcp", resolved)
 	if err != nil {
-		return nil, usagef("cannot listen; choose another --listen: %w", err)
+		return nil, usagef("cannot listen: %w; use another --listen", err)
 	}
 	return l, nil
 }
 
-// listenUnix listens on a socket that only this user can reach.
+// listenUnix listens on a socket that only this user can access.
 func listenUnix(path string) (net.Listener, error) {
 	if path == "" {
-		return nil, usagef("--listen has no path after unix:; name one")
+		return nil, usagef("--listen has no path after unix:; add one")
 	}
 	if err := removeStale(path); err != nil {
 		return nil, err
@@ -189,42 +189,42 @@ func listenUnix(path string) (net.Listener, error) {
 		}
 	}
 	if err != nil {
-		return nil, usagef("cannot listen; choose another --listen: %w", err)
+		return nil, usagef("cannot listen: %w; use another --listen", err)
 	}
 	return l, nil
 }
 
-// removeStale removes a socket on which nobody listens any more.
+// removeStale removes a socket that no process listens on.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil || info.Mode().Type() != fs.ModeSocket {
-		return usagef("--listen: %s exists already, and is not a socket; name another path", filepath.Base(path))
+		return usagef("--listen: %s already exists and is not a socket; use another path", filepath.Base(path))
 	}
 	conn, err := net.Dial("unix", path)
 	if err == nil {
 		_ = conn.Close()
-		return usagef("--listen: another process listens on %s; end it, or name another path", filepath.Base(path))
+		return usagef("--listen: another process listens on %s; stop it, or use another path", filepath.Base(path))
 	}
 	if !abandoned(err) {
-		return usagef("cannot listen; choose another --listen: %w", err)
+		return usagef("cannot listen: %w; use another --listen", err)
 	}
 	return os.Remove(path)
 }
 
-// checkHosts refuses what no Host header has.
+// checkHosts rejects names that cannot be in a Host header.
 func checkHosts(hosts []string) error {
 	for _, host := range hosts {
 		if host == "" || strings.ContainsAny(host, "/*@ ") || strings.Contains(host, ":") && net.ParseIP(strings.Trim(host, "[]")) == nil {
-			return usagef("--allow-host takes a host name without a port, such as bots.internal")
+			return usagef("invalid --allow-host: use a host name without a port, such as bots.internal")
 		}
 	}
 	return nil
 }
 
-// changes warns of what becomes of the token, each thing once in a row.
+// changes warns of failures to get a token, without repeating the same one.
 type changes struct {
 	*app
 	mu   sync.Mutex

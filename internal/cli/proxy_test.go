@@ -1,4 +1,4 @@
-// testscript builds on neither.
+// testscript does not build on these.
 
 //go:build !plan9 && !wasip1
 
@@ -21,7 +21,7 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// SIGTERM has the proxy finish what is under way; Ctrl-C ends it at once.
+// SIGTERM makes the proxy finish active requests; Ctrl-C stops it immediately.
 func TestProxyEnds(t *testing.T) {
 	t.Parallel()
 	line := lineoauthtest.NewServer()
@@ -66,14 +66,14 @@ func TestProxyEnds(t *testing.T) {
 		if sig == os.Interrupt {
 			interrupt(t, cmd)
 			if err := <-answered; err == nil {
-				t.Error("a request that was interrupted is answered")
+				t.Error("an interrupted request was answered")
 			}
 			continue
 		}
 		if err := cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
-		for err == nil { // until it lets nobody new in
+		for err == nil { // until it accepts no more connections
 			var conn net.Conn
 			if conn, err = net.Dial("tcp", strings.TrimPrefix(ready.URL, "http://")); err == nil {
 				_ = conn.Close()
@@ -82,7 +82,7 @@ func TestProxyEnds(t *testing.T) {
 		}
 		release <- struct{}{}
 		if err := <-answered; err != nil {
-			t.Errorf("a request that was under way: %v", err)
+			t.Errorf("an active request: %v", err)
 		}
 		if err := cmd.Wait(); err != nil {
 			t.Errorf("%v: %v", sig, err)
@@ -163,7 +163,7 @@ func TestProxyTakesMountedSecrets(t *testing.T) {
 	}
 }
 
-// Who started the proxy hears why there is no token, and of each request.
+// Standard error reports why there is no token, and each request.
 func TestProxyWarns(t *testing.T) {
 	t.Parallel()
 	line := lineoauthtest.NewServer()

@@ -1,4 +1,4 @@
-// testscript builds on neither.
+// testscript does not build on these.
 
 //go:build !plan9 && !wasip1
 
@@ -41,8 +41,8 @@ func TestMain(m *testing.M) {
 	testscript.Main(many{m}, map[string]func(){"lineoauth": Main})
 }
 
-// many runs more tests at once than there are processors: they wait for
-// processes most of the time.
+// many runs more tests in parallel than there are processors: mostly they wait for
+// processes.
 type many struct{ *testing.M }
 
 func (m many) Run() int {
@@ -65,9 +65,9 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			// No script may reach LINE itself.
+			// No script may connect to LINE.
 			env.Setenv("LINE_OAUTH_BASE_URL", "http://127.0.0.1:1")
-			// Else a process under the race detector takes a second to end.
+			// Otherwise a process with the race detector takes a second to exit.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Setenv("TEST_KEYS", keys)
 			return nil
@@ -88,8 +88,8 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// tool evaluates [tool:NAME]: whether there is such a program, which may be
-// missing but where LINEOAUTH_NEED_TOOLS is set.
+// tool evaluates [tool:NAME]: whether the program is installed, which
+// LINEOAUTH_NEED_TOOLS requires.
 func tool(condition string) (bool, error) {
 	name, ok := strings.CutPrefix(condition, "tool:")
 	if !ok {
@@ -102,12 +102,12 @@ func tool(condition string) (bool, error) {
 	return err == nil, err
 }
 
-// secret is what no error may hold: a token or an assertion, and what PEM and
-// JWK hold of a private key.
+// secret matches what errors must not contain: tokens, assertions, and private keys
+// as PEM or JWK.
 var secret = regexp.MustCompile(`ey[JK][\w-]{8}|MII[\w+/]{8}|"[dpq]":`)
 
-// goName matches the fields of Go that a configuration has, but for those that are
-// words of English as well.
+// goName matches the Go field names of a configuration, except those that are also
+// English words.
 var goName = func() *regexp.Regexp {
 	words := []string{"Key", "Timeout", "Store", "Kind", "Now", "Logger", "Transport", "Authorization"}
 	var names []string
@@ -121,8 +121,8 @@ var goName = func() *regexp.Regexp {
 	return regexp.MustCompile(`\b(` + strings.Join(names, "|") + `)\b`)
 }()
 
-// exits runs a program and fails unless it ends with the given exit code. With
-// 1 and 2 it has to print one error and no output.
+// exits runs a program and fails unless it exits with the given code. With 1 and 2 it
+// must print one error and no output.
 func exits(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
@@ -134,17 +134,17 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 	}
 	if got != want {
-		ts.Fatalf("exit code %d, not %d", got, want)
+		ts.Fatalf("exit code %d, want %d", got, want)
 	}
 	errs := ts.ReadFile("stderr")
 	if found := secret.FindString(errs); found != "" {
-		ts.Fatalf("standard error holds %s…", found)
+		ts.Fatalf("standard error contains %s…", found)
 	}
 	if secret := ts.Getenv("LINE_CHANNEL_SECRET"); secret != "" && strings.Contains(errs, secret) {
-		ts.Fatalf("standard error holds the channel secret")
+		ts.Fatalf("standard error contains the channel secret")
 	}
 	if found := goName.FindString(errs); found != "" {
-		ts.Fatalf("standard error names %s, which says nothing to who calls a command", found)
+		ts.Fatalf("standard error names the Go field %s; use the flag or variable", found)
 	}
 	if want != exitFailed && want != exitUsage {
 		return
@@ -153,16 +153,15 @@ func exits(ts *testscript.TestScript, _ bool, args []string) {
 		return line == "" || strings.HasPrefix(line, "lineoauth: warning: ")
 	})
 	if len(lines) != 1 || !strings.HasPrefix(lines[0], "lineoauth: ") || !strings.HasSuffix(lines[0], "\n") {
-		ts.Fatalf("not one error in one line: %q", lines)
+		ts.Fatalf("want one error on one line, got %q", lines)
 	}
 }
 
-// claims fails unless the JWT that was printed last has these claims; exp is
-// relative to iat.
+// claims fails unless the last printed JWT has these claims; exp is relative to iat.
 func claims(ts *testscript.TestScript, _ bool, args []string) {
 	parts := strings.Split(strings.TrimSpace(ts.ReadFile("stdout")), ".")
 	if len(parts) != 3 {
-		ts.Fatalf("%d parts are no JWT", len(parts))
+		ts.Fatalf("not a JWT: %d parts", len(parts))
 	}
 	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
 	ts.Check(err)
@@ -172,13 +171,13 @@ func claims(ts *testscript.TestScript, _ bool, args []string) {
 	for _, arg := range args {
 		name, want, _ := strings.Cut(arg, "=")
 		if text := fmt.Sprint(got[name]); text != want && text != fmt.Sprint(float(want)) {
-			ts.Fatalf("%s is %v, not %s", name, got[name], want)
+			ts.Fatalf("%s is %v, want %s", name, got[name], want)
 		}
 	}
 }
 
-// examples runs the example of each command. For LINE and for a fixed port, the
-// script's own server stands in.
+// examples runs the example of each command, with the script's own server in place of
+// LINE and of fixed ports.
 func examples(ts *testscript.TestScript, _ bool, _ []string) {
 	commands := Command().Commands()
 	for _, cmd := range append(commands, Command()) {
@@ -189,7 +188,7 @@ func examples(ts *testscript.TestScript, _ bool, _ []string) {
 		if help := ts.ReadFile("stdout"); !strings.Contains(help, cmd.Example) || !strings.Contains(help, cmd.Long) {
 			ts.Fatalf("%s --help lacks its text or example", cmd.CommandPath())
 		}
-		serve(ts, false, nil) // another one: some examples change it
+		serve(ts, false, nil) // a new one: some examples change it
 		for line := range strings.Lines(cmd.Example) {
 			line = strings.TrimSpace(line)
 			if args, ok := strings.CutPrefix(line, "lineoauth serve "); ok {
@@ -235,7 +234,7 @@ func keyforms(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("jwkbase64", base64.StdEncoding.EncodeToString([]byte(ts.Getenv("jwk"))))
 }
 
-// keep puts a made-up token of some age into a store: keep DIR TYPE AGE LIFE.
+// keep stores a test token of some age: keep DIR TYPE AGE LIFE.
 func keep(ts *testscript.TestScript, _ bool, args []string) {
 	age, err := time.ParseDuration(args[2])
 	ts.Check(err)
@@ -257,7 +256,7 @@ func keep(ts *testscript.TestScript, _ bool, args []string) {
 		IssuedAt:    issuedAt,
 		ExpiresIn:   int64(life / time.Second),
 	}))
-	// How old a token is, the file says.
+	// The age of a token is that of its file.
 	files, err := filepath.Glob(filepath.Join(ts.MkAbs(args[0]), "token-*-"+args[1]+"-*.json"))
 	ts.Check(err)
 	for _, file := range files {
@@ -265,8 +264,8 @@ func keep(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
-// fault has the emulator's next answers go wrong: fault KIND OPERATION TIMES. With
-// no arguments, it does away with that.
+// fault injects faults into the emulator: fault KIND OPERATION TIMES. Without
+// arguments, it removes them.
 func fault(ts *testscript.TestScript, _ bool, args []string) {
 	method, body := http.MethodDelete, ""
 	if len(args) > 0 {
@@ -284,7 +283,7 @@ func fault(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func float(s string) float64 {
-	f, _ := strconv.ParseFloat(s, 64) // what is no number is compared as it is
+	f, _ := strconv.ParseFloat(s, 64) // not a number: compared as text
 	return f
 }
 
@@ -293,7 +292,7 @@ func mode(ts *testscript.TestScript, _ bool, args []string) {
 	info, err := os.Stat(ts.MkAbs(args[1]))
 	ts.Check(err)
 	if got := fmt.Sprintf("%04o", info.Mode().Perm()); got != args[0] {
-		ts.Fatalf("%s has mode %s, not %s", args[1], got, args[0])
+		ts.Fatalf("%s has mode %s, want %s", args[1], got, args[0])
 	}
 }
 
@@ -325,7 +324,7 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 			return
 		}
 		if _, err := os.Stat(ready.PrivateKeyFile); !errors.Is(err, os.ErrNotExist) {
-			ts.Fatalf("serve left its private key behind: %v", err)
+			ts.Fatalf("serve did not remove its private key: %v", err)
 		}
 	})
 	ts.Setenv("LINE_OAUTH_BASE_URL", ready.URL)
@@ -335,8 +334,8 @@ func serve(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Setenv("LINE_PRIVATE_KEY_FILE", cmp.Or(shared, ready.PrivateKeyFile))
 }
 
-// background runs a command that prints where it listens until the script ends, and
-// sets the environment variable PROXY. What it printed is the standard output.
+// background runs a command that prints its address until the script ends, and sets
+// the environment variable PROXY. Its output becomes the script's standard output.
 func background(ts *testscript.TestScript, _ bool, args []string) {
 	cmd := process(args...)
 	cmd.Dir = ts.MkAbs(".")
@@ -362,7 +361,7 @@ func background(ts *testscript.TestScript, _ bool, args []string) {
 			ts.Fatalf("%q: %v\n%s", args, err, log.String())
 		}
 		if found := secret.FindString(log.String()); found != "" {
-			ts.Fatalf("%q: standard error holds %s…", args, found)
+			ts.Fatalf("%q: standard error contains %s…", args, found)
 		}
 		if strings.Contains(log.String(), `"msg":"request"`) && !slices.Contains(args, "--log") {
 			ts.Fatalf("%q: standard error is %s", args, log.String())
@@ -370,7 +369,7 @@ func background(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// stale leaves a socket on which nobody listens.
+// stale creates a socket that no process listens on.
 func stale(ts *testscript.TestScript, _ bool, args []string) {
 	l, err := net.Listen("unix", ts.MkAbs(args[0]))
 	ts.Check(err)

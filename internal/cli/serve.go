@@ -22,39 +22,40 @@ func (a *app) serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "Run an emulator of LINE's token platform",
 		Long: `Run an emulator of LINE's token platform in the foreground, until SIGINT or
-SIGTERM. Once it listens it prints one line of JSON with its URL and the credentials
-of its channel; in the environment, they lead the other commands to it. Omitted values
-are generated.
+SIGTERM. Once it listens, it prints one line of JSON with its URL and the
+credentials of its channel; set them in the environment to use the other commands
+with it. Omitted values are generated.
 
-For several channels, repeat --channel ID or --channel ID:SECRET, or name a file that
-holds them, with paths from its own folder:
+For several channels, repeat --channel ID or --channel ID:SECRET, or use --channels
+with a JSON file. Paths in it are relative to its folder:
 
-    [{"channel_id": "1234567890", "channel_secret": "made-up"},
+    [{"channel_id": "1234567890", "channel_secret": "test-secret"},
      {"channel_id": "1234567891", "public_keys": [{"file": "key.json", "key_id": "kid-1"}]},
      {"channel_id": "1234567892", "mini_app": true}]
 
 The line then also has "channels", all of them; those without public_keys have one
 generated key in common. The channel of a LINE MINI App has no v2.1 tokens.
 
-Requests have to be for localhost, a loopback address, the address that they came to,
-LINE's own hosts, or a host that --allow-host names; those of web pages are refused.
+The Host of a request must be localhost, a loopback address, the address that the
+request was sent to, one of LINE's hosts, or a host of --allow-host. Requests of web
+pages are refused.
 
 ` + lineoauthtest.Help(),
-		Example: `  # a channel of your own
+		Example: `  # with your own channel ID
   lineoauth serve --listen 127.0.0.1:8080 --channel-id 1234567890
-  # two channels, in a compose network where others call it http://emulator:8080
-  lineoauth serve --listen 0.0.0.0:8080 --allow-host emulator --channel 1234567890:made-up --channel 1234567891`,
+  # two channels, for a compose network in which the URL is http://emulator:8080
+  lineoauth serve --listen 0.0.0.0:8080 --allow-host emulator --channel 1234567890:test-secret --channel 1234567891`,
 		Args: noArgs,
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "`address` to listen on: PORT, :PORT or HOST:PORT; port 0 means a free one")
+	flags.StringVar(&f.listen, "listen", "127.0.0.1:0", "`address` to listen on: PORT, :PORT or HOST:PORT; port 0 chooses a free one")
 	flags.StringVar(&f.channelID, "channel-id", "", "channel `ID`")
-	flags.StringVar(&f.channelSecret, "channel-secret", "", "made-up channel `secret`")
+	flags.StringVar(&f.channelSecret, "channel-secret", "", "channel `secret` for tests")
 	flags.StringArrayVar(&f.publicKeys, "public-key", nil, "`file` with a public key to register, JWK or PEM (up to 2)")
 	flags.StringArrayVar(&f.keyIDs, "key-id", nil, "key `ID` of the public key (one for each)")
 	flags.StringArrayVar(&f.channels, "channel", nil, "one of several channels: `ID[:SECRET]` (repeatable)")
 	flags.StringVar(&f.channelsFile, "channels", "", "`file` with several channels, in JSON")
-	flags.StringArrayVar(&f.allowHosts, "allow-host", nil, "host `name` under which others may call it (repeatable)")
+	flags.StringArrayVar(&f.allowHosts, "allow-host", nil, "host `name` that clients may use (repeatable)")
 	flags.BoolVar(&f.rateLimits, "rate-limits", false, "apply LINE's rate limits")
 	completeFiles(cmd, "public-key", "channels")
 	cmd.RunE = runs(func(ctx context.Context, _ []string) error { return a.serve(ctx, &f) })
@@ -101,7 +102,7 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 		ready.Channels = served
 	}
 	if srv.Listener, err = net.Listen("tcp", address); err != nil {
-		return usagef("cannot listen; choose another --listen: %w", err)
+		return usagef("cannot listen: %w; use another --listen", err)
 	}
 	srv.Start()
 	ready.URL = urlOf(srv.Listener.Addr())
@@ -112,8 +113,8 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	return nil
 }
 
-// serving is what serve prints once it listens. Its own fields are those of the first
-// channel.
+// serving is what serve prints once it listens. The top-level fields describe the
+// first channel.
 type serving struct {
 	URL string `json:"url"`
 	servedChannel
@@ -127,7 +128,7 @@ type servedChannel struct {
 	PrivateKeyFile string `json:"private_key_file,omitempty"`
 }
 
-// readPublicKey returns a public key as the JWK that a channel registers.
+// readPublicKey reads a public key and returns the JWK to register.
 func readPublicKey(path string) ([]byte, error) {
 	data, err := assertion.ReadFile(path)
 	if err != nil {
@@ -143,7 +144,7 @@ func readPublicKey(path string) ([]byte, error) {
 	}
 	public, ok := parsed.(*rsa.PublicKey)
 	if err != nil || !ok {
-		return nil, assertion.FileError(path, errors.New("the PEM holds no RSA public key"))
+		return nil, assertion.FileError(path, errors.New("the PEM contains no RSA public key"))
 	}
 	return assertion.PublicJWK(public)
 }

@@ -1,4 +1,4 @@
-// testscript builds on neither.
+// testscript does not build on these.
 
 //go:build !plan9 && !wasip1
 
@@ -14,7 +14,8 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
-// The first line has each channel, with what leads to it; keys are gone at the end.
+// The first line lists each channel with its credentials; private keys are removed at
+// the end.
 func TestServeSeveralChannels(t *testing.T) {
 	t.Parallel()
 	cmd := process("serve", "--channel", "1234567890:made-up", "--channel", "1234567891")
@@ -57,7 +58,7 @@ func TestServeSeveralChannels(t *testing.T) {
 	}
 	for _, c := range ready.Channels {
 		if _, err := os.Stat(c.PrivateKeyFile); !errors.Is(err, os.ErrNotExist) {
-			t.Errorf("the private key is still there: %v", err)
+			t.Errorf("the private key still exists: %v", err)
 		}
 	}
 }

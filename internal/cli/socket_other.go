@@ -2,8 +2,8 @@
 
 package cli
 
-// privately is for systems whose files have no such modes.
+// privately just calls f on systems without Unix file modes.
 func privately(f func()) { f() }
 
-// abandoned is for systems that do not tell why a socket cannot be dialed.
+// abandoned returns false on systems that do not report why a socket cannot be dialed.
 func abandoned(err error) bool { return err != nil }

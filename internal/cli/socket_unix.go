@@ -7,12 +7,12 @@ import (
 	"syscall"
 )
 
-// privately has what f creates be the user's alone.
+// privately calls f with a umask that gives access only to the user.
 func privately(f func()) {
 	old := syscall.Umask(0o077)
 	defer syscall.Umask(old)
 	f()
 }
 
-// abandoned reports whether dialing a socket failed since nobody listens on it.
+// abandoned reports whether dialing a socket failed because no process listens on it.
 func abandoned(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }

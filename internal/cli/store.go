@@ -30,10 +30,10 @@ func newStoreFlag(cmd *cobra.Command, usage string) *storeFlag {
 	return f
 }
 
-// open opens the directory, or the default one.
+// open opens the given or the default directory.
 func (f *storeFlag) open() (*filestore.Store, error) {
 	if f.given() && f.dir == "" {
-		return nil, usagef("--store is empty; leave it out, or name a directory")
+		return nil, usagef("--store is empty; omit it, or name a directory")
 	}
 	files, err := filestore.New(filestore.Config{Dir: f.dir})
 	if err != nil {
@@ -50,7 +50,7 @@ func (f *storeFlag) openIfGiven() (*filestore.Store, error) {
 	return f.open()
 }
 
-// openIfThere returns nil without the flag if there is no default directory.
+// openIfThere returns nil without the flag if the default directory does not exist.
 func (f *storeFlag) openIfThere() (*filestore.Store, error) {
 	if !f.given() {
 		cache, err := os.UserCacheDir()
@@ -66,8 +66,8 @@ func (f *storeFlag) openIfThere() (*filestore.Store, error) {
 
 func (f *storeFlag) given() bool { return f.cmd.Flags().Changed("store") }
 
-// checkStore fails unless a token can be stored. It warns of a damaged one that
-// was set aside.
+// checkStore fails unless a token can be stored. It warns of a damaged token that was
+// quarantined.
 func (a *app) checkStore(ctx context.Context, client *lineoauth.Client, st store.Store, kind lineoauth.Kind) error {
 	err := client.CheckStore(ctx, st, kind)
 	if errors.Is(err, store.ErrCorrupt) {
@@ -77,7 +77,7 @@ func (a *app) checkStore(ctx context.Context, client *lineoauth.Client, st store
 	return err
 }
 
-// defaultStore says which directory it is without --store.
+// defaultStore describes the default of --store.
 const defaultStore = "(default: lineoauth in the user's cache directory)"
 
 // storedTokens are the tokens in a store, which may be nil.
@@ -98,12 +98,12 @@ func (s *storedTokens) channelOf(ctx context.Context, client *lineoauth.Client, 
 	return s.cfg.ChannelID
 }
 
-// forget takes a token out of the store that LINE does not accept any more.
+// forget removes a token that LINE no longer accepts from the store.
 func (s *storedTokens) forget(ctx context.Context, channelID, token string) {
 	if s.store == nil || channelID == "" {
 		return
 	}
-	// Without credentials, no other token is issued in its place.
+	// Without credentials, no new token is issued in its place.
 	cfg := s.cfg
 	cfg.ChannelID, cfg.ChannelSecret, cfg.Key, cfg.KeyID = channelID, lineoauth.Secret{}, nil, ""
 	client, err := lineoauth.New(cfg)
@@ -112,7 +112,7 @@ func (s *storedTokens) forget(ctx context.Context, channelID, token string) {
 	}
 	for _, kind := range []lineoauth.Kind{lineoauth.V21, lineoauth.ShortLived, lineoauth.Stateless} {
 		if err := s.forgetKind(ctx, client, kind, token); err != nil {
-			s.warn(fmt.Errorf("the token cannot be taken out of the store: %w; lineoauth token --refresh --type %s replaces it", err, kind))
+			s.warn(fmt.Errorf("cannot remove the token from the store: %w; replace it with lineoauth token --refresh --type %s", err, kind))
 		}
 	}
 }
@@ -135,32 +135,33 @@ func (s *storedTokens) forgetKind(ctx context.Context, client *lineoauth.Client,
 		return err
 	}
 	if found, err = client.StoredToken(ctx, s.store, kind); err == nil && is(found) {
-		err = errors.New("it is still there")
+		err = errors.New("it is still stored")
 	}
 	return err
 }
 
-// troubles are what a source reports of its store and its refreshes. The zero
-// troubles are none.
-type troubles struct {
+// problems collects the store and refresh errors that a source reports. The zero
+// value is ready to use.
+type problems struct {
 	mu     sync.Mutex
 	events []lineoauth.Event
 }
 
-func (t *troubles) note(e lineoauth.Event) {
+func (p *problems) note(e lineoauth.Event) {
 	if e.Kind == lineoauth.EventStoreFailed || e.Kind == lineoauth.EventRefreshFailed {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		t.events = append(t.events, e)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.events = append(p.events, e)
 	}
 }
 
-// besides returns what is worth a warning besides err, which may be nil.
-func (t *troubles) besides(err error) (warnings []error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, e := range t.events {
-		// An error says what the attempts before it came to, too.
+// warnings returns the problems to warn of, without those that err, which may be nil,
+// already contains.
+func (p *problems) warnings(err error) (warnings []error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.events {
+		// err also contains the errors of the attempts before it.
 		if err == nil || e.Kind == lineoauth.EventStoreFailed && !strings.Contains(err.Error(), e.Err.Error()) {
 			warnings = append(warnings, e.Err)
 		}

@@ -13,22 +13,23 @@ import (
 func (a *app) tokenCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "token",
-		Short: "Print the valid token that the processes of this machine share",
-		Long: `Print the valid channel access token that the processes of this machine share,
-for scripts and cron. A token is issued only when there is none in the store, or
-when it is about to expire. As a rule, what is printed is valid for another minute
-and a half at least. In JSON, expires_in counts from now. Programs in Go share the
-token by package filestore, with the same directory.
+		Short: "Print the valid token that processes of this machine share",
+		Long: `Print the valid channel access token that the processes of this machine share, for
+scripts and cron. A token is issued only if the store has none or if the stored one
+is about to expire. The printed token is normally valid for at least 90 more seconds.
+In JSON, expires_in counts from now. Go programs share the token through package
+filestore with the same directory.
 
-A script ends if there is no token, as long as the command stands alone in an
-assignment: "set -e" does not see it fail within the arguments of another command.
-After an answer of 401, --refresh asks LINE about the stored token, and replaces
-it if LINE refuses it:
+Run the command in an assignment of its own, so that "set -e" stops the script if
+there is no token: a failure within the arguments of another command goes unnoticed.
+After a 401 answer, --refresh verifies the stored token, and replaces it if LINE
+refuses it:
 
 ` + tokenScript,
-		// By standard input, no other process sees the token in curl's arguments.
-		Example: `  # the header goes to curl by standard input, which no other process can see
-  auth=$(lineoauth token -o header) && echo "$auth" | curl -H @- ` + gen.DefaultServerURL + `/v2/bot/info
+		// Through standard input, so that no other process sees the token in curl's
+		// arguments.
+		Example: `  # pass the header to curl on standard input, where no other process sees it
+  auth=$(lineoauth token -o header) && echo "$auth" || curl -H @- ` + gen.DefaultServerURL + `/v2/bot/info
   lineoauth token -o token --type v2.1 --store /var/lib/bot/token`,
 		Args: noArgs,
 	}
@@ -36,7 +37,7 @@ it if LINE refuses it:
 	wanted := newTokenFlags(cmd, "json", "json", "token", "env", "header")
 	stored := newStoreFlag(cmd, "`directory` of the shared token "+defaultStore)
 	var refresh bool
-	cmd.Flags().BoolVar(&refresh, "refresh", false, "ask LINE about the stored token, and replace it if LINE refuses it")
+	cmd.Flags().BoolVar(&refresh, "refresh", false, "verify the stored token, and replace it if LINE refuses it")
 	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
 		if err := wanted.check(); err != nil {
 			return err
@@ -45,8 +46,8 @@ it if LINE refuses it:
 		if err != nil {
 			return err
 		}
-		var troubles troubles
-		client, err := a.client(flags, func(cfg *lineoauth.Config) { cfg.OnEvent = troubles.note })
+		var problems problems
+		client, err := a.client(flags, func(cfg *lineoauth.Config) { cfg.OnEvent = problems.note })
 		if err != nil {
 			return err
 		}
@@ -56,8 +57,8 @@ it if LINE refuses it:
 		}
 		token, err := sharedToken(ctx, source, wanted.fresh(), refresh)
 		_ = source.Close()
-		for _, trouble := range troubles.besides(err) {
-			a.warn(trouble)
+		for _, problem := range problems.warnings(err) {
+			a.warn(problem)
 		}
 		if err != nil {
 			return err
@@ -67,7 +68,7 @@ it if LINE refuses it:
 	return cmd
 }
 
-// tokenScript is safe under set -e: no request is made with an empty token.
+// tokenScript is safe with set -e: no request is sent with an empty token.
 const tokenScript = `    set -e
     push() {
         echo "$auth" | curl --silent --show-error --output answer.json --write-out '%{http_code}' \
@@ -81,7 +82,7 @@ const tokenScript = `    set -e
     fi
     [ "$status" = 200 ] || { cat answer.json >&2; exit 1; }`
 
-// sharedToken returns the shared token, of which LINE is asked first with refresh.
+// sharedToken returns the shared token; with refresh, it is verified first.
 func sharedToken(ctx context.Context, source *lineoauth.Source, fresh time.Duration, refresh bool) (lineoauth.Token, error) {
 	token, err := source.FreshToken(ctx, fresh)
 	if err != nil || !refresh || source.Stats().Issued > 0 {

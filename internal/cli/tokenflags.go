@@ -11,7 +11,7 @@ import (
 	"github.com/lineoauth/lineoauth/internal/assertion"
 )
 
-// tokenFlags say which token is wanted, and how it is printed.
+// tokenFlags select a token and its output format.
 type tokenFlags struct {
 	cmd      *cobra.Command
 	kind     lineoauth.Kind
@@ -20,27 +20,27 @@ type tokenFlags struct {
 	outputs  []string
 }
 
-// newTokenFlags takes the formats that a command prints, if it prints a token.
+// newTokenFlags takes the default and all output formats of a command that prints a token.
 func newTokenFlags(cmd *cobra.Command, output string, outputs ...string) *tokenFlags {
 	f := &tokenFlags{cmd: cmd, outputs: outputs}
-	cmd.Flags().StringVar((*string)(&f.kind), "type", string(lineoauth.Stateless), "`type` of token: stateless, v2.1 or short-lived")
+	cmd.Flags().StringVar((*string)(&f.kind), "type", string(lineoauth.Stateless), "`type` of token: stateless (15 minutes, no limit), v2.1 (up to 30 days, limit of 30; LINE refuses the next) or short-lived (30 days, limit of 30; LINE revokes the oldest)")
 	cmd.Flags().DurationVar(&f.validFor, "valid-for", assertion.DefaultValidFor, "lifetime of a v2.1 token, up to 720h")
 	cmd.Flags().Lookup("valid-for").DefValue = "720h"
 	completeValues(cmd, "type", string(lineoauth.Stateless), string(lineoauth.V21), string(lineoauth.ShortLived))
 	if len(outputs) > 0 {
-		cmd.Flags().StringVarP(&f.output, "output", "o", output, "`format` of what is printed: "+either(outputs))
+		cmd.Flags().StringVarP(&f.output, "output", "o", output, "output `format`: "+either(outputs))
 		completeValues(cmd, "output", outputs...)
 	}
 	return f
 }
 
-// either lists values as a text does.
+// either joins values with commas and "or".
 func either(values []string) string {
 	last := len(values) - 1
 	return strings.Join(values[:last], ", ") + " or " + values[last]
 }
 
-// lifetime is what a client takes: 0 unless a lifetime was asked for.
+// lifetime returns --valid-for, or 0 if the flag was not given.
 func (f *tokenFlags) lifetime() time.Duration {
 	if f.cmd.Flags().Changed("valid-for") {
 		return f.validFor
@@ -48,7 +48,7 @@ func (f *tokenFlags) lifetime() time.Duration {
 	return 0
 }
 
-// fresh is how long a token has to be valid still to be printed.
+// fresh is the minimum remaining lifetime of a printed token.
 func (f *tokenFlags) fresh() time.Duration {
 	lifetime := f.validFor
 	if f.kind == lineoauth.Stateless {
@@ -59,19 +59,19 @@ func (f *tokenFlags) fresh() time.Duration {
 
 func (f *tokenFlags) check() error {
 	if len(f.outputs) > 0 && !slices.Contains(f.outputs, f.output) {
-		return usagef("--output is %s", either(f.outputs))
+		return usagef("invalid --output: use %s", either(f.outputs))
 	}
 	switch f.kind {
 	case lineoauth.Stateless, lineoauth.V21, lineoauth.ShortLived:
 	default:
-		return usagef("--type is stateless, v2.1 or short-lived")
+		return usagef("invalid --type: use stateless, v2.1 or short-lived")
 	}
 	if f.cmd.Flags().Changed("valid-for") {
 		if f.kind != lineoauth.V21 {
-			return usagef("--valid-for is for --type v2.1 alone; leave it out")
+			return usagef("--valid-for is only for --type v2.1; omit it")
 		}
 		if f.validFor <= 0 {
-			return usagef("--valid-for must be more than 0, such as 24h")
+			return usagef("invalid --valid-for: use a duration above 0, such as 24h")
 		}
 	}
 	return nil

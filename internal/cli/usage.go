@@ -11,15 +11,15 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
-// flagError says what a flag takes. A value is not repeated: it may be a secret.
+// flagError explains an invalid flag without its value, which may be a secret.
 func flagError(_ *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	if errors.As(err, &unknown) && len(unknown.GetSpecifiedShortnames()) > 1 {
-		return fmt.Errorf("unknown shorthand flag: %q; a name of several letters has two dashes", unknown.GetSpecifiedName())
+		return fmt.Errorf("unknown shorthand flag: %q; long flags start with two dashes", unknown.GetSpecifiedName())
 	}
 	var syntax *pflag.InvalidSyntaxError
 	if errors.As(err, &syntax) {
-		return errors.New("bad flag syntax; a flag is --name or --name=value")
+		return errors.New("invalid flag syntax; use --name or --name=value")
 	}
 	var wrong *pflag.InvalidValueError
 	if !errors.As(err, &wrong) {
@@ -29,9 +29,9 @@ func flagError(_ *cobra.Command, err error) error {
 	case "duration":
 		return fmt.Errorf("invalid --%s: use a duration such as 90s, 15m or 720h", name)
 	case "bool":
-		return fmt.Errorf("--%s takes no value but true or false", name)
+		return fmt.Errorf("invalid --%s: use true or false", name)
 	default:
-		return fmt.Errorf("--%s has an invalid value", name)
+		return fmt.Errorf("invalid value of --%s", name)
 	}
 }
 
@@ -42,7 +42,7 @@ func unknownCommand(root *cobra.Command, name string) error {
 	return fmt.Errorf("unknown command %q", name)
 }
 
-// noArgs does not repeat what it refuses: it may be a secret.
+// noArgs does not repeat the argument, which may be a secret.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("%s takes no arguments, only flags", cmd.Name())
@@ -50,7 +50,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// helpCommand is cobra's, but for a command that there is not.
+// helpCommand is cobra's, but fails for an unknown command.
 func helpCommand(root *cobra.Command) *cobra.Command {
 	return &cobra.Command{
 		Use:    "help [COMMAND]",
@@ -70,13 +70,13 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 	}
 }
 
-// failedError is an error of a command that ran, unlike one of its usage.
+// failedError is an error of a command that ran, as opposed to a usage error.
 type failedError struct{ err error }
 
 func (e *failedError) Error() string { return e.err.Error() }
 func (e *failedError) Unwrap() error { return e.err }
 
-// usagef is an error of how a command was called.
+// usagef returns a usage error.
 func usagef(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", lineoauth.ErrInvalid, fmt.Errorf(format, args...))
 }

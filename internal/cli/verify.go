@@ -11,10 +11,11 @@ import (
 
 func (a *app) verifyCommand() *cobra.Command {
 	return a.withToken(&cobra.Command{
-		Use:     "verify TOKEN|-",
-		Short:   "Verify a channel access token of any type",
-		Long:    "Verify a channel access token of any type, given as an argument or, for -, on\nstandard input. The exit code is 3 when the token is not valid; if it is the one\nthat \"lineoauth token\" would print, it is taken out of the store.",
-		Example: `  lineoauth issue -o token | lineoauth verify -`,
+		Use:   "verify TOKEN|-",
+		Short: "Verify a channel access token of any type",
+		Long:  "Verify a channel access token of any type, given as the argument or, with -, on\nstandard input. If the token is not valid, the exit code is 3, and the token is\nremoved from the store of \"lineoauth token\".",
+		Example: `  # verify a token without showing it in the process list
+  lineoauth issue -o token | lineoauth verify -`,
 	}, func(ctx context.Context, client *lineoauth.Client, token string, stored *storedTokens) error {
 		v, err := client.VerifyChannelToken(ctx, token)
 		if refusal := new(lineoauth.Error); errors.Is(err, lineoauth.ErrInvalidToken) && errors.As(err, &refusal) {
@@ -22,7 +23,7 @@ func (a *app) verifyCommand() *cobra.Command {
 			if err := a.print(dead{Error: refusal.Code, ErrorDescription: refusal.Description}); err != nil {
 				return err
 			}
-			return errDeadToken
+			return errInvalidToken
 		}
 		if err != nil {
 			return err

@@ -10,12 +10,13 @@ import (
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version, the commit and the Go version",
-		Long:    "Print the version of lineoauth, the commit that it was built from, and the\nversion of Go that built it, as one line for a report.",
-		Example: `  lineoauth version`,
-		Args:    noArgs,
-		RunE:    runs(a.printVersion),
+		Use:   "version",
+		Short: "Print the version, the commit and the Go version",
+		Long:  "Print the version of lineoauth, the commit that it was built from, and the\nversion of Go that built it, on one line.",
+		Example: `  # for a bug report
+  lineoauth version`,
+		Args: noArgs,
+		RunE: runs(a.printVersion),
 	}
 }
 

@@ -6,9 +6,8 @@ import (
 	"unicode"
 )
 
-// inOurWords has an error name flags and variables where it names fields of Go,
-// which say nothing to whoever calls the command.
-var inOurWords = strings.NewReplacer(
+// cliNames replaces Go field names in errors with flags and environment variables.
+var cliNames = strings.NewReplacer(
 	"(ChannelID, ", "(--channel-id or ",
 	"(ChannelSecret, ", "(",
 	"(Key, ", "(--private-key-file, ",
@@ -21,19 +20,19 @@ var inOurWords = strings.NewReplacer(
 	", unless IssueWithoutStore is set", "; repair it, or name another --store",
 )
 
-// line makes one line of an error, without what a terminal would obey.
+// line converts an error to one line without terminal escapes.
 func line(text string) string {
 	text = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
 			return ' '
 		}
 		return r
-	}, inOurWords.Replace(text))
-	text = strings.ReplaceAll(text, ": lineoauth: ", ": ") // a cause that was an error of its own
+	}, cliNames.Replace(text))
+	text = strings.ReplaceAll(text, ": lineoauth: ", ": ") // the prefix of a wrapped error
 	return strings.Join(strings.Fields(strings.TrimPrefix(text, "lineoauth: ")), " ")
 }
 
 var longWord = regexp.MustCompile(`[^\s"']{24,}`)
 
-// maskLongWords takes tokens out of an error that repeats the command line.
+// maskLongWords redacts tokens in an error that repeats the command line.
 func maskLongWords(text string) string { return longWord.ReplaceAllString(text, "[redacted]") }

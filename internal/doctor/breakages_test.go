@@ -22,7 +22,7 @@ import (
 
 func breakages(key, other *rsa.PrivateKey) map[string]breakage {
 	rows := map[string]breakage{
-		"all is well":  {func(*patient) {}, "", "", ""},
+		"no fault":  {func(*patient) {}, "", "", ""},
 		"with a store": {func(p *patient) { p.stored() }, "", "", ""},
 		"with TLS":     {func(p *patient) { p.env["SSL_CERT_FILE"] = p.secured() }, "", "", ""},
 		"with a proxy": {func(p *patient) { p.proxied(200) }, "", "", ""},
@@ -30,8 +30,8 @@ func breakages(key, other *rsa.PrivateKey) map[string]breakage {
 			p.env["LINE_KEY_ID_FILE"] = p.write("key-id", []byte(p.env["LINE_KEY_ID"]))
 			delete(p.env, "LINE_KEY_ID")
 		}, "", "", ""},
-		"a secret alone": {func(p *patient) { delete(p.env, "LINE_PRIVATE_KEY_FILE"); delete(p.env, "LINE_KEY_ID") }, "", "", ""},
-		"a key alone":    {func(p *patient) { delete(p.env, "LINE_CHANNEL_SECRET") }, "", "", ""},
+		"only a secret": {func(p *patient) { delete(p.env, "LINE_PRIVATE_KEY_FILE"); delete(p.env, "LINE_KEY_ID") }, "", "", ""},
+		"only a key":    {func(p *patient) { delete(p.env, "LINE_CHANNEL_SECRET") }, "", "", ""},
 
 		"proxy not a URL":                    {set("HTTPS_PROXY", "http://user:hunter2@%zz"), "proxy", "^HTTPS_PROXY is not", "^set it to the proxy's address"},
 		"another not a URL":                  {set("http_proxy", "ftp://x"), "proxy", "^http_proxy is not", "unset it"},
@@ -51,7 +51,7 @@ func breakages(key, other *rsa.PrivateKey) map[string]breakage {
 		"another's certificate": {func(p *patient) {
 			p.env["SSL_CERT_FILE"] = p.secured()
 			p.env["LINE_OAUTH_BASE_URL"] = strings.Replace(p.front.URL, "127.0.0.1", "localhost", 1)
-		}, "TLS", "not localhost|localhost", "something else answers"},
+		}, "TLS", "not localhost|localhost", "another server answers"},
 		"no TLS":       {func(p *patient) { p.env["LINE_OAUTH_BASE_URL"] = strings.Replace(p.line.URL, "http:", "https:", 1) }, "TLS", "", "does not speak TLS"},
 		"clock behind": {func(p *patient) { p.line.Advance(10 * time.Minute) }, "clock", "^it is (10m0s|9m5\\ds|10m1?\\ds) behind", "NTP"},
 		"clock ahead": {func(p *patient) {
@@ -72,7 +72,7 @@ func breakages(key, other *rsa.PrivateKey) map[string]breakage {
 		}, "clock", "LINE does not answer: EOF", "try again"},
 
 		"wrong secret":        {set("LINE_CHANNEL_SECRET", "hunter2hunter2"), "secret at LINE", "refuses the channel secret of channel 1234567890 .request ID", "Basic settings"},
-		"key of another pair": {func(p *patient) { p.env["LINE_PRIVATE_KEY_FILE"] = p.writePEM(other) }, "key at LINE", "does not accept", "whose public key is registered as"},
+		"mismatched key": {func(p *patient) { p.env["LINE_PRIVATE_KEY_FILE"] = p.writePEM(other) }, "key at LINE", "does not accept", "whose public key is registered as"},
 		"key not registered":  {set("LINE_KEY_ID", "unknown"), "key registered", "does not know the key ID unknown", "register the public key.*LINE_KEY_ID"},
 		"another channel's key": {func(p *patient) {
 			channel, err := p.line.AddChannel("1234567891", secret)

@@ -8,7 +8,7 @@ import (
 )
 
 // mount mounts a file system in memory, for which a process needs privileges.
-func (p *patient) mount(options string) {
+func (p *fixture) mount(options string) {
 	p.Helper()
 	disk := p.TempDir()
 	if err := syscall.Mount("tmpfs", disk, "tmpfs", 0, options); err != nil {
@@ -22,11 +22,11 @@ func (p *patient) mount(options string) {
 func TestDisks(t *testing.T) {
 	t.Parallel()
 	key := newKey(t)
-	check(t, key, breakage{func(p *patient) {
+	check(t, key, breakage{func(p *fixture) {
 		p.mount("size=128k")
 		_ = os.WriteFile(filepath.Join(filepath.Dir(p.store), "filler"), make([]byte, 1<<20), 0o600)
 	}, "store writable", "no space left", "free some space"})
-	check(t, key, breakage{func(p *patient) {
+	check(t, key, breakage{func(p *fixture) {
 		p.mount("size=1m")
 		if err := syscall.Mount("", filepath.Dir(p.store), "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
 			p.Fatal(err)

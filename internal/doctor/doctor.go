@@ -1,6 +1,6 @@
-// Package doctor finds out what is wrong with a set-up: its settings, the way to
-// LINE, what LINE makes of the credentials, and the store. It sends nothing that
-// counts toward a limit, and its checks hold no secret.
+// Package doctor diagnoses a configuration: the settings, the connection to LINE,
+// whether LINE accepts the credentials, and the store. It sends nothing that counts
+// toward a limit, and its checks contain no secret.
 package doctor
 
 import (
@@ -14,58 +14,58 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
-// Status is what a check came to.
+// Status is the result of a check.
 type Status string
 
-// What checks come to.
+// The results of checks.
 const (
 	OK      Status = "ok"
 	Failed  Status = "failed"
-	Skipped Status = "skipped" // of no use here, or another one has to pass first
+	Skipped Status = "skipped" // not applicable, or another check must pass first
 )
 
-// Check is one thing that was looked at.
+// Check is one check and its result.
 type Check struct {
 	Name   string `json:"name"`
 	Status Status `json:"status"`
-	// Found is what is there, or what is wrong with it.
+	// Found is what was found, or the error.
 	Found string `json:"found"`
-	// Fix is what to do about a check that failed.
+	// Fix is what to do if the check failed.
 	Fix string `json:"fix,omitempty"`
 }
 
-// Config is what to look at.
+// Config configures the checks.
 type Config struct {
-	// Getenv returns the settings, by their variables.
+	// Getenv returns the value of an environment variable.
 	Getenv func(string) string
-	// Named is how a setting was given: a variable, or the flag in its place. nil
-	// means variables.
+	// Named returns the name of the variable, or of the flag that overrides it. nil
+	// means the variable.
 	Named func(variable string) string
 	// Timeout bounds each call. 0 means [lineoauth.DefaultTimeout].
 	Timeout time.Duration
-	// Store is the directory of the shared token; empty means the default one,
+	// Store is the directory of the shared token; empty means the default directory,
 	// which need not exist.
 	Store string
-	// Report is called with each check, in turn.
+	// Report is called with each check, in order.
 	Report func(Check)
 	// Now is the clock. nil means [time.Now].
 	Now func() time.Time
 }
 
-// secretFile is the variable of a file that holds the channel secret.
+// secretFile is the variable for a file with the channel secret.
 const secretFile = "LINE_CHANNEL_SECRET_FILE"
 
-// examination is the checks so far, and what they found.
+// examination holds the state of the checks so far.
 type examination struct {
 	Config
 	failed    int
-	settings  lineoauth.Config // without what is not usable
+	settings  lineoauth.Config // without unusable settings
 	transport *http.Transport
-	nowhere   bool // the base URL is of no use
+	nowhere   bool // the base URL is not usable
 	reached   bool // LINE answered
 }
 
-// Examine makes all checks, and returns how many failed.
+// Examine runs all checks, and returns how many failed.
 func Examine(ctx context.Context, cfg Config) (failed int) {
 	if cfg.Named == nil {
 		cfg.Named = func(variable string) string { return variable }
@@ -83,7 +83,7 @@ func Examine(ctx context.Context, cfg Config) (failed int) {
 	}}
 	defer e.transport.CloseIdleConnections()
 	e.checkSettings()
-	e.checkWay(ctx)
+	e.checkRoute(ctx)
 	e.checkSecret(ctx)
 	e.checkKey(ctx)
 	e.checkStore(ctx)
@@ -105,8 +105,7 @@ func (e *examination) fail(name, found, fix string) {
 
 var variable = regexp.MustCompile(`\bLINE_[A-Z_]+`)
 
-// failWith reports an error. Those of this module say what to do after what was
-// wrong.
+// failWith reports an error. Errors of this module end with what to do.
 func (e *examination) failWith(name string, err error, fix string) {
 	text := strings.TrimPrefix(err.Error(), "lineoauth: ")
 	text = strings.TrimPrefix(text, lineoauth.ErrInvalid.Error()+": ")
@@ -118,7 +117,7 @@ func (e *examination) failWith(name string, err error, fix string) {
 	e.fail(name, found, fix)
 }
 
-// client returns a client that makes each call once.
+// client returns a client without retries.
 func (e *examination) client(cfg lineoauth.Config) (*lineoauth.Client, error) {
 	cfg.Transport, cfg.Timeout, cfg.MaxAttempts, cfg.Now = e.transport, e.Timeout, 1, e.Now
 	return lineoauth.New(cfg)

@@ -29,7 +29,7 @@ import (
 	"github.com/lineoauth/lineoauth/store/filestore"
 )
 
-// A process reads its proxies once, so each examination has one of its own.
+// A process reads its proxy variables once, so each examination runs in its own process.
 func TestMain(m *testing.M) {
 	if os.Getenv("DOCTOR_STORE") == "" {
 		os.Exit(m.Run())
@@ -43,13 +43,13 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// patient is a set-up in which all is well, until a test breaks something.
-type patient struct {
+// fixture is a working configuration, until a test breaks something.
+type fixture struct {
 	*testing.T
 	line  *lineoauthtest.Server
 	env   map[string]string
 	store string
-	front *httptest.Server // another way to the emulator, once it is needed
+	front *httptest.Server // another URL of the emulator, if needed
 }
 
 const secret = "the-made-up-secret"
@@ -72,7 +72,7 @@ func jwk(t *testing.T, key any, kid string) []byte {
 	return data
 }
 
-func (p *patient) write(name string, data []byte) (path string) {
+func (p *fixture) write(name string, data []byte) (path string) {
 	p.Helper()
 	path = filepath.Join(p.TempDir(), name)
 	if err := os.WriteFile(path, data, 0o600); err != nil {
@@ -81,7 +81,7 @@ func (p *patient) write(name string, data []byte) (path string) {
 	return path
 }
 
-func (p *patient) writePEM(key *rsa.PrivateKey) (path string) {
+func (p *fixture) writePEM(key *rsa.PrivateKey) (path string) {
 	p.Helper()
 	der, err := x509.MarshalPKCS8PrivateKey(key)
 	if err != nil {
@@ -90,9 +90,9 @@ func (p *patient) writePEM(key *rsa.PrivateKey) (path string) {
 	return p.write("key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 }
 
-func newPatient(t *testing.T, key *rsa.PrivateKey) *patient {
+func newFixture(t *testing.T, key *rsa.PrivateKey) *fixture {
 	t.Helper()
-	p := &patient{T: t, line: lineoauthtest.NewUnstartedServer(), store: filepath.Join(t.TempDir(), "store")}
+	p := &fixture{T: t, line: lineoauthtest.NewUnstartedServer(), store: filepath.Join(t.TempDir(), "store")}
 	t.Cleanup(p.line.Close)
 	channel, err := p.line.AddChannel("1234567890", secret)
 	if err != nil {
@@ -113,8 +113,8 @@ func newPatient(t *testing.T, key *rsa.PrivateKey) *patient {
 	return p
 }
 
-// examine returns the checks of a process of its own.
-func (p *patient) examine() (checks []doctor.Check, output string) {
+// examine returns the checks of a new process.
+func (p *fixture) examine() (checks []doctor.Check, output string) {
 	p.Helper()
 	cmd := testproc.Command(p.T, os.Args[0])
 	cmd.Env = []string{"DOCTOR_STORE=" + p.store, "HOME=" + p.TempDir(), "GORACE=atexit_sleep_ms=0"}
@@ -137,8 +137,8 @@ func (p *patient) examine() (checks []doctor.Check, output string) {
 	return checks, output
 }
 
-// client is one of the patient's channel.
-func (p *patient) client() *lineoauth.Client {
+// client returns a client of the fixture's channel.
+func (p *fixture) client() *lineoauth.Client {
 	p.Helper()
 	pemKey, err := os.ReadFile(p.env["LINE_PRIVATE_KEY_FILE"])
 	if err != nil {
@@ -158,7 +158,7 @@ func (p *patient) client() *lineoauth.Client {
 }
 
 // stored puts a v2.1 token into the store.
-func (p *patient) stored() *lineoauth.Token {
+func (p *fixture) stored() *lineoauth.Token {
 	p.Helper()
 	store, err := filestore.New(filestore.Config{Dir: p.store})
 	if err != nil {
@@ -174,22 +174,22 @@ func (p *patient) stored() *lineoauth.Token {
 	return token
 }
 
-// secured leads to the emulator by TLS, with a certificate of the test's own.
-func (p *patient) secured() (certificates string) {
+// secured serves the emulator over TLS, with the test's own certificate.
+func (p *fixture) secured() (certificates string) {
 	p.Helper()
 	p.front = httptest.NewUnstartedServer(p.line)
-	p.front.Config.ErrorLog = log.New(io.Discard, "", 0) // it is not believed in some tests
+	p.front.Config.ErrorLog = log.New(io.Discard, "", 0) // some tests do not trust it
 	p.front.StartTLS()
 	p.Cleanup(p.front.Close)
 	p.env["LINE_OAUTH_BASE_URL"] = p.front.URL
 	return p.write("ca.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.front.Certificate().Raw}))
 }
 
-// proxied has requests go through a proxy, under a name that only it knows.
-func (p *patient) proxied(status int) {
+// proxied sends requests through a proxy, to a host name that only the proxy resolves.
+func (p *fixture) proxied(status int) {
 	p.Helper()
 	p.env["SSL_CERT_FILE"] = p.secured()
-	p.env["LINE_OAUTH_BASE_URL"] = "https://example.com" // for which there is a certificate
+	p.env["LINE_OAUTH_BASE_URL"] = "https://example.com" // the name in the certificate
 	target := p.front.Listener.Addr().String()
 	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if status != http.StatusOK || r.Method != http.MethodConnect || r.Host != "example.com:443" {
@@ -213,16 +213,16 @@ func (p *patient) proxied(status int) {
 	p.env["HTTPS_PROXY"] = strings.Replace(proxy.URL, "http://", "http://user:hunter2@", 1)
 }
 
-// breakage is one thing that is broken, and the one line that has to fail.
+// breakage is one fault, and the one check that must fail.
 type breakage struct {
-	breaks func(*patient)
+	breaks func(*fixture)
 	name   string
 	found  string // regular expressions
 	fix    string
 }
 
-func set(name, value string) func(*patient) {
-	return func(p *patient) { p.env[name] = value }
+func set(name, value string) func(*fixture) {
+	return func(p *fixture) { p.env[name] = value }
 }
 
 func TestChecks(t *testing.T) {
@@ -236,10 +236,10 @@ func TestChecks(t *testing.T) {
 	}
 }
 
-// check breaks something, and fails unless exactly the line of it fails.
+// check breaks something, and fails unless exactly its check fails.
 func check(t *testing.T, key *rsa.PrivateKey, tt breakage) {
 	t.Helper()
-	p := newPatient(t, key)
+	p := newFixture(t, key)
 	tt.breaks(p)
 	before := p.line.State().Calls
 	checks, output := p.examine()
@@ -272,11 +272,11 @@ func check(t *testing.T, key *rsa.PrivateKey, tt breakage) {
 	}
 }
 
-// The checks are those of the documentation, in an order in which each builds on
-// those before.
+// The checks are the documented ones, in an order in which each depends only on those
+// before.
 func TestOrder(t *testing.T) {
 	t.Parallel()
-	p := newPatient(t, newKey(t))
+	p := newFixture(t, newKey(t))
 	checks, _ := p.examine()
 	var names []string
 	for _, c := range checks {

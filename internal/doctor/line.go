@@ -10,22 +10,22 @@ import (
 	"github.com/lineoauth/lineoauth/internal/env"
 )
 
-// maxTokens is how many v2.1 tokens a channel may have.
+// maxTokens is the limit of valid v2.1 tokens per channel.
 //
 // https://developers.line.biz/en/docs/basics/channel-access-token/
 const maxTokens = 30
 
-// checkSecret issues a stateless token by the secret alone. They have no limit.
+// checkSecret issues a stateless token, which has no limit, with the secret.
 func (e *examination) checkSecret(ctx context.Context) {
 	const name = "secret at LINE"
 	cfg := e.settings
 	cfg.Key, cfg.KeyID = nil, ""
 	switch {
 	case cfg.ChannelSecret.IsZero() || cfg.ChannelID == "":
-		e.skip(name, "there is no channel ID with a channel secret to ask about")
+		e.skip(name, "needs a channel ID and a channel secret")
 		return
 	case !e.reached:
-		e.skip(name, "LINE was not reached")
+		e.skip(name, "LINE is not reachable")
 		return
 	}
 	client, err := e.client(cfg)
@@ -43,7 +43,7 @@ func (e *examination) checkSecret(ctx context.Context) {
 	}
 }
 
-// checkKey issues a stateless token by the key alone, and counts the v2.1 tokens.
+// checkKey issues a stateless token with the key, and counts the v2.1 tokens.
 func (e *examination) checkKey(ctx context.Context) {
 	const registered, accepted, tokens = "key registered", "key at LINE", "tokens in use"
 	cfg := e.settings
@@ -55,10 +55,10 @@ func (e *examination) checkKey(ctx context.Context) {
 	}
 	switch {
 	case cfg.Key == nil || cfg.ChannelID == "":
-		skip([]string{registered, accepted, tokens}, "there is no channel ID with a private key to ask about")
+		skip([]string{registered, accepted, tokens}, "needs a channel ID and a private key")
 		return
 	case !e.reached:
-		skip([]string{registered, accepted, tokens}, "LINE was not reached")
+		skip([]string{registered, accepted, tokens}, "LINE is not reachable")
 		return
 	}
 	keyID := e.shown(keyID(cfg))
@@ -78,21 +78,21 @@ func (e *examination) checkKey(ctx context.Context) {
 		e.fail(registered, "LINE does not know the key ID "+keyID+requestID(err),
 			"register the public key in the LINE Developers Console, and set "+e.Named(env.KeyID)+" to the key ID that it shows")
 	case errors.Is(err, lineoauth.ErrInvalidAssertion) && strings.Contains(refusal.Description, "do not match"):
-		e.fail(registered, "the key ID "+keyID+" belongs to another channel than "+cfg.ChannelID+requestID(err),
+		e.fail(registered, "the key ID "+keyID+" does not belong to channel "+cfg.ChannelID+requestID(err),
 			"set "+e.Named(env.ChannelID)+" to that channel, or register the public key with this one")
 	case errors.Is(err, lineoauth.ErrInvalidAssertion):
 		e.ok(registered, "as %s", keyID)
-		e.fail(accepted, "LINE does not accept what the private key signs: "+refusal.Description+requestID(err),
+		e.fail(accepted, "LINE does not accept the private key's signature: |"+refusal.Description+requestID(err),
 			"use the private key whose public key is registered as "+keyID+", or register this one's")
-		skip([]string{tokens}, "the key comes first")
+		skip([]string{tokens}, "needs an accepted key")
 		return
 	default:
-		e.skip(registered, "LINE did not tell")
+		e.skip(registered, "LINE did not answer")
 		e.failWith(accepted, err, "try again")
-		skip([]string{tokens}, "the key comes first")
+		skip([]string{tokens}, "needs an accepted key")
 		return
 	}
-	skip([]string{accepted, tokens}, "the key has to be registered first")
+	skip([]string{accepted, tokens}, "needs a registered key")
 }
 
 func (e *examination) checkTokens(ctx context.Context, name string, client *lineoauth.Client) {
@@ -101,14 +101,14 @@ func (e *examination) checkTokens(ctx context.Context, name string, client *line
 	case err != nil:
 		e.failWith(name, err, "try again")
 	case len(kids) >= maxTokens:
-		e.fail(name, fmt.Sprintf("%d of %d v2.1 tokens; LINE issues no other", len(kids), maxTokens),
-			"revoke those that nobody uses, use stateless tokens, and share one token by --store")
+		e.fail(name, fmt.Sprintf("%d of %d v2.1 tokens; LINE refuses to issue more", len(kids), maxTokens),
+			"revoke unused tokens, use stateless tokens, or share one token with --store")
 	default:
 		e.ok(name, "%d of %d v2.1 tokens", len(kids), maxTokens)
 	}
 }
 
-// requestID is for whoever asks LINE about an error.
+// requestID identifies an error for LINE's support.
 func requestID(err error) string {
 	refusal := new(lineoauth.Error)
 	if errors.As(err, &refusal) && refusal.RequestID != "" {

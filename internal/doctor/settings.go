@@ -15,7 +15,7 @@ import (
 	"github.com/lineoauth/lineoauth/internal/env"
 )
 
-// checkSettings looks at each variable by itself.
+// checkSettings checks each variable on its own.
 func (e *examination) checkSettings() {
 	e.checkChannelID()
 	e.checkChannelSecret()
@@ -24,10 +24,11 @@ func (e *examination) checkSettings() {
 	e.checkBaseURL()
 }
 
-// trimmed takes off what stands around a value, and says what that was.
+// trimmed removes white space, byte order marks and quotes around a value, and
+// reports which.
 func trimmed(value string) (text, around string) {
 	text = strings.TrimFunc(value, func(r rune) bool {
-		return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) // as a byte order mark
+		return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) // such as a byte order mark
 	})
 	if text != value {
 		around = "white space or a byte order mark around it"
@@ -40,8 +41,8 @@ func trimmed(value string) (text, around string) {
 	return text, around
 }
 
-// read reads variables and nothing else, without what stands around their values.
-// What else a configuration needs is made up.
+// read reads only the given variables, with trimmed values. Other required settings
+// get placeholders.
 func (e *examination) read(variables ...string) (lineoauth.Config, error) {
 	madeUp := map[string]string{env.ChannelID: "1", env.ChannelSecret: "x", env.KeyID: "x"}
 	for _, variable := range variables {
@@ -65,19 +66,19 @@ func (e *examination) given(variables ...string) bool {
 	return false
 }
 
-// decorated fails if something stands around a variable's value.
+// decorated fails if there is white space or quotes around a variable's value.
 func (e *examination) decorated(name string, variables ...string) bool {
 	for _, variable := range variables {
 		if _, around := trimmed(e.Getenv(variable)); around != "" && (around[0] == 'q' || variable != env.PrivateKey) {
-			e.fail(name, e.Named(variable)+" has "+around, "take it off: not every program does so by itself")
+			e.fail(name, e.Named(variable)+" has "+around, "remove it: not every program ignores it")
 			return true
 		}
 	}
 	return false
 }
 
-// noFile is what to do about a file that cannot be read.
-const noFile = "name a file that exists, and that this user may read"
+// noFile is the fix for a file that cannot be read.
+const noFile = "name a file that exists and that this user can read"
 
 func (e *examination) checkChannelID() {
 	const name = "channel ID"
@@ -106,7 +107,7 @@ func (e *examination) checkChannelSecret() {
 	cfg, err := e.read(variables...)
 	switch {
 	case !e.given(variables...) && e.given(keys...):
-		e.skip(name, "%s is not set; short-lived tokens need it, and so does revoking v2.1 tokens", variables[0])
+		e.skip(name, "%s is not set; issuing short-lived tokens and revoking v2.1 tokens need it", variables[0])
 	case !e.given(variables...):
 		e.fail(name, "neither a channel secret nor a private key is set", "set "+variables[0]+", or "+keys[0]+" with "+env.KeyID)
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
@@ -164,9 +165,9 @@ func (e *examination) checkKeyID() {
 	}
 	switch {
 	case key == nil:
-		e.skip(name, "there is no private key to use it with")
+		e.skip(name, "there is no private key for it")
 	case !e.given(variables...) && key.ID() == "":
-		e.fail(name, e.Named(variables[0])+" is not set, and the key does not carry it", "set it to the key ID that the LINE Developers Console shows for the public key")
+		e.fail(name, e.Named(variables[0])+" is not set, and the key has none", "set it to the key ID that the LINE Developers Console shows for the public key")
 		e.settings.Key = nil
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
 		e.failWith(name, err, noFile)
@@ -184,10 +185,11 @@ func (e *examination) checkKeyID() {
 	}
 }
 
-// keyID is the key ID that LINE is told.
+// keyID returns the key ID that is sent to LINE.
 func keyID(cfg lineoauth.Config) string { return cmp.Or(cfg.KeyID, cfg.Key.ID()) }
 
-// secretLike matches what is no key ID, but may be a secret that was set in its place.
+// secretLike matches values that are not a key ID, but may be a secret that was set
+// in its place.
 var secretLike = regexp.MustCompile(`^([0-9a-fA-F]{32}|.{65,})$`)
 
 func (e *examination) shown(keyID string) string {
@@ -209,7 +211,7 @@ func (e *examination) checkBaseURL() {
 	switch {
 	case err != nil:
 		e.settings.BaseURL = ""
-		e.failWith(name, err, "unset "+e.Named(variables[0])+", unless LINE is somewhere else")
+		e.failWith(name, err, "unset "+e.Named(variables[0])+", unless you use another server")
 		e.nowhere = true
 	case e.decorated(name, variables...):
 	case cfg.BaseURL == "":

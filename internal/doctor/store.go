@@ -13,7 +13,7 @@ import (
 	"github.com/lineoauth/lineoauth/store/filestore"
 )
 
-// checkStore looks at the directory of the shared token, if there is one.
+// checkStore checks the directory of the shared token, if it exists.
 func (e *examination) checkStore(ctx context.Context) {
 	const readers, writable, stored = "store readers", "store writable", "stored token"
 	skip := func(why string, names ...string) {
@@ -25,19 +25,19 @@ func (e *examination) checkStore(ctx context.Context) {
 	if dir == "" {
 		cache, err := os.UserCacheDir()
 		if dir = filepath.Join(cache, "lineoauth"); err != nil || !exists(dir) {
-			skip("there is no store; --store names one", readers, writable, stored)
+			skip("there is no store; select one with --store", readers, writable, stored)
 			return
 		}
 	}
 	if e.settings.ChannelID == "" {
-		skip("the channel ID comes first", readers, writable, stored)
+		skip("needs a channel ID", readers, writable, stored)
 		return
 	}
 	if !e.checkReaders(readers, dir) {
-		skip("who can read the store comes first", writable, stored)
+		skip("needs a store that only this user can access", writable, stored)
 		return
 	}
-	// Without credentials, as they might be wrong, each kind of token has its place.
+	// Without credentials, which may be invalid, each kind of token has its own entry.
 	cfg := e.settings
 	cfg.ChannelSecret, cfg.Key, cfg.KeyID = lineoauth.Secret{}, nil, ""
 	client, err := e.client(cfg)
@@ -49,8 +49,8 @@ func (e *examination) checkStore(ctx context.Context) {
 		err = client.CheckStore(ctx, store, lineoauth.V21)
 	}
 	if err != nil {
-		e.failWith(writable, err, "name a directory that this user can write to, by --store")
-		skip("the store comes first", stored)
+		e.failWith(writable, err, "name a directory that this user can write to, with --store")
+		skip("needs a writable store", stored)
 		return
 	}
 	e.ok(writable, "%s", dir)
@@ -62,9 +62,9 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// checkReaders fails if others can read a token, or put one there.
+// checkReaders fails if other users can read a token, or write one.
 func (e *examination) checkReaders(name, dir string) bool {
-	files, _ := filepath.Glob(filepath.Join(dir, "token-*")) // the pattern is good
+	files, _ := filepath.Glob(filepath.Join(dir, "token-*")) // the pattern is valid
 	for _, path := range append([]string{dir}, files...) {
 		info, err := os.Stat(path)
 		if err != nil || runtime.GOOS == "windows" {
@@ -73,18 +73,18 @@ func (e *examination) checkReaders(name, dir string) bool {
 		mode := info.Mode().Perm()
 		switch {
 		case path == dir && info.IsDir() && mode&0o022 != 0:
-			e.fail(name, fmt.Sprintf("others can put a token into %s (mode %04o)", path, mode), "make its mode 0700: chmod 700 "+path)
+			e.fail(name, fmt.Sprintf("others can write a token to %s (mode %04o)", path, mode), "make its mode 0700: chmod 700 "+path)
 			return false
 		case path != dir && info.Mode().IsRegular() && mode&0o077 != 0:
-			e.fail(name, fmt.Sprintf("others can read %s (mode %04o)", path, mode), "make its mode 0600: chmod 600 "+path+", and revoke the token if somebody may have")
+			e.fail(name, fmt.Sprintf("others can read %s (mode %04o)", path, mode), "make its mode 0600: chmod 600 "+path+", and revoke the token if it may have been read")
 			return false
 		}
 	}
-	e.ok(name, "this user alone")
+	e.ok(name, "only this user")
 	return true
 }
 
-// checkStored asks LINE about the tokens in the store.
+// checkStored verifies the tokens in the store.
 func (e *examination) checkStored(ctx context.Context, name string, client *lineoauth.Client, store *filestore.Store, dir string) {
 	found := false
 	for _, kind := range []lineoauth.Kind{lineoauth.Stateless, lineoauth.V21, lineoauth.ShortLived} {
@@ -95,7 +95,7 @@ func (e *examination) checkStored(ctx context.Context, name string, client *line
 		found = true
 		of := name + " " + string(kind)
 		if err == nil && !e.reached {
-			e.skip(of, "LINE was not reached")
+			e.skip(of, "LINE is not reachable")
 			continue
 		}
 		var v *lineoauth.Verification
@@ -108,12 +108,12 @@ func (e *examination) checkStored(ctx context.Context, name string, client *line
 		case err != nil:
 			e.failWith(of, err, "try again")
 		case v.ClientID != e.settings.ChannelID:
-			e.fail(of, "it is a token of channel "+v.ClientID, "replace it: lineoauth issue --type "+string(kind)+" --store "+dir)
+			e.fail(of, "it belongs to channel |"+v.ClientID, "replace it: lineoauth issue --type "+string(kind)+" --store "+dir)
 		default:
 			e.ok(of, "valid for %v", v.Remaining())
 		}
 	}
 	if !found {
-		e.skip(name, "there is none")
+		e.skip(name, "none")
 	}
 }

@@ -20,12 +20,12 @@ import (
 	"github.com/lineoauth/lineoauth/internal/wire"
 )
 
-// maxSkew is how far the clock may be off: an assertion expires after 29 of the 30
-// minutes that LINE allows.
+// maxSkew is the accepted clock skew: an assertion expires after 29 of the 30 minutes
+// that LINE allows.
 const maxSkew = 30 * time.Second
 
-// way is how far a request came.
-type way struct {
+// route records how far a request came.
+type route struct {
 	mu        sync.Mutex
 	resolved  []net.IPAddr
 	lookup    error
@@ -36,52 +36,52 @@ type way struct {
 	began     map[string]bool
 }
 
-func (w *way) trace() *httptrace.ClientTrace {
+func (r *route) trace() *httptrace.ClientTrace {
 	note := func(f func()) {
-		w.mu.Lock()
-		defer w.mu.Unlock()
+		r.mu.Lock()
+		defer r.mu.Unlock()
 		f()
 	}
-	w.began = make(map[string]bool)
+	r.began = make(map[string]bool)
 	return &httptrace.ClientTrace{
-		DNSStart: func(httptrace.DNSStartInfo) { note(func() { w.began["DNS"] = true }) },
-		DNSDone:  func(i httptrace.DNSDoneInfo) { note(func() { w.resolved, w.lookup = i.Addrs, i.Err }) },
+		DNSStart: func(httptrace.DNSStartInfo) { note(func() { r.began["DNS"] = true }) },
+		DNSDone:  func(i httptrace.DNSDoneInfo) { note(func() { r.resolved, r.lookup = i.Addrs, i.Err }) },
 		ConnectDone: func(_, address string, err error) {
 			note(func() {
 				if err == nil {
-					w.connected = address
+					r.connected = address
 				} else {
-					w.dial = cmp.Or(w.dial, err)
+					r.dial = cmp.Or(r.dial, err)
 				}
 			})
 		},
-		TLSHandshakeStart: func() { note(func() { w.began["TLS"] = true }) },
-		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { note(func() { w.handshake, w.secured = err, err == nil }) },
+		TLSHandshakeStart: func() { note(func() { r.began["TLS"] = true }) },
+		TLSHandshakeDone:  func(_ tls.ConnectionState, err error) { note(func() { r.handshake, r.secured = err, err == nil }) },
 	}
 }
 
-// checkWay makes one request without credentials, and tells how far it came.
-func (e *examination) checkWay(ctx context.Context) {
+// checkRoute sends one request without credentials, and reports how far it came.
+func (e *examination) checkRoute(ctx context.Context) {
 	lines := []string{"proxy", "DNS", "TCP", "TLS", "clock"}
 	if e.nowhere {
 		for _, name := range lines {
-			e.skip(name, "the base URL comes first")
+			e.skip(name, "needs a valid base URL")
 		}
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.Timeout)
 	defer cancel()
-	w := new(way)
-	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, w.trace()), http.MethodGet,
+	r := new(route)
+	req, err := http.NewRequestWithContext(httptrace.WithClientTrace(ctx, r.trace()), http.MethodGet,
 		strings.TrimSuffix(cmp.Or(e.settings.BaseURL, gen.DefaultServerURL), "/")+"/", nil)
-	if err != nil { // which was parsed before
+	if err != nil { // parsed before
 		return
 	}
 	proxy, variable, proxyErr := e.proxyFor(req)
 	if proxyErr != nil {
 		e.fail("proxy", proxyErr.Error(), "set it to the proxy's address, such as http://proxy.example:3128, with a password percent-encoded (%2F for /), or unset it")
 		for _, name := range lines[1:] {
-			e.skip(name, "the proxy comes first")
+			e.skip(name, "needs a valid proxy")
 		}
 		return
 	}
@@ -90,21 +90,21 @@ func (e *examination) checkWay(ctx context.Context) {
 	if err == nil {
 		_ = rsp.Body.Close()
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	host := req.URL.Hostname()
-	on := e.checkProxy(proxy, variable, w, err)
+	on := e.checkProxy(proxy, variable, r, err)
 	if proxy == nil {
-		on = e.checkTCP(req.URL.Host, w, err, e.checkDNS(host, w, err))
+		on = e.checkTCP(req.URL.Host, r, err, e.checkDNS(host, r, err))
 	} else {
 		e.skip("DNS", "the proxy resolves %s", host)
 		e.skip("TCP", "the proxy connects to it")
 	}
-	on = e.checkTLS(req.URL, w, rsp, err, on)
+	on = e.checkTLS(req.URL, r, rsp, err, on)
 	e.checkClock(rsp, begun, err, on)
 }
 
-// proxyFor returns the proxy of a request, and the variable that it is from.
+// proxyFor returns the proxy for a request, and the variable that set it.
 func (e *examination) proxyFor(req *http.Request) (proxy *url.URL, variable string, err error) {
 	names := map[string][]string{"https": {"HTTPS_PROXY", "https_proxy"}, "http": {"HTTP_PROXY", "http_proxy"}}
 	for _, scheme := range []string{"https", "http"} {
@@ -122,8 +122,8 @@ func (e *examination) proxyFor(req *http.Request) (proxy *url.URL, variable stri
 		}
 	}
 	proxy, err = http.ProxyFromEnvironment(req)
-	if err != nil { // which repeats the value, and a password in it
-		err = errors.New(cmp.Or(variable, "a variable of the proxy") + " is not the address of a proxy")
+	if err != nil { // err contains the value, and any password in it
+		err = errors.New(cmp.Or(variable, "a proxy variable") + " is not the address of a proxy")
 	}
 	return proxy, variable, err
 }
@@ -134,8 +134,8 @@ func (e *examination) checkProxy(proxy *url.URL, variable string, w *way, err er
 	case proxy == nil && variable == "":
 		e.ok(name, "none")
 	case proxy == nil:
-		e.ok(name, "not for this host, whatever %s says", variable)
-	case err != nil && !w.began["TLS"]:
+		e.ok(name, "not used for this host, despite %s", variable)
+	case err != nil && !r.began["TLS"]:
 		found := fmt.Sprintf("the proxy of %s, %s, does not connect to LINE: %s", variable, proxy.Host, strings.TrimPrefix(err.Error(), "proxyconnect "))
 		fix := "check its address and its rules; add LINE's host to NO_PROXY if it can be reached without"
 		if strings.HasSuffix(err.Error(), http.StatusText(http.StatusProxyAuthRequired)) {
@@ -149,20 +149,20 @@ func (e *examination) checkProxy(proxy *url.URL, variable string, w *way, err er
 	return true
 }
 
-func (e *examination) checkDNS(host string, w *way, err error) bool {
+func (e *examination) checkDNS(host string, r *route, err error) bool {
 	const name = "DNS"
 	switch {
 	case net.ParseIP(host) != nil:
 		e.skip(name, "%s is an address", host)
-	case w.lookup != nil:
-		e.fail(name, w.lookup.Error(), "check the name, and the DNS of this machine; behind a proxy, set HTTPS_PROXY")
+	case r.lookup != nil:
+		e.fail(name, r.lookup.Error(), "check the name, and the DNS of this machine; behind a proxy, set HTTPS_PROXY")
 		return false
-	case len(w.resolved) == 0 && err != nil && w.connected == "":
+	case len(r.resolved) == 0 && err != nil && r.connected == "":
 		e.fail(name, "no answer for "+host+": "+err.Error(), "check the DNS of this machine; behind a proxy, set HTTPS_PROXY")
 		return false
 	default:
 		var addresses []string
-		for _, address := range w.resolved {
+		for _, address := range r.resolved {
 			addresses = append(addresses, address.String())
 		}
 		e.ok(name, "%s", cmp.Or(strings.Join(addresses, " "), host))
@@ -170,30 +170,30 @@ func (e *examination) checkDNS(host string, w *way, err error) bool {
 	return true
 }
 
-func (e *examination) checkTCP(address string, w *way, err error, on bool) bool {
+func (e *examination) checkTCP(address string, r *route, err error, on bool) bool {
 	const name = "TCP"
 	switch {
 	case !on:
-		e.skip(name, "there is no address")
+		e.skip(name, "needs an address")
 		return false
-	case w.connected == "":
-		e.fail(name, cmp.Or(w.dial, err, errors.New("no connection to "+address)).Error(), "let this machine connect there: a firewall may be in between; behind a proxy, set HTTPS_PROXY")
+	case r.connected == "":
+		e.fail(name, cmp.Or(r.dial, err, errors.New("no connection to "+address)).Error(), "allow the connection: a firewall may block it; behind a proxy, set HTTPS_PROXY")
 		return false
 	}
-	e.ok(name, "%s", w.connected)
+	e.ok(name, "%s", r.connected)
 	return true
 }
 
-func (e *examination) checkTLS(u *url.URL, w *way, rsp *http.Response, err error, on bool) bool {
+func (e *examination) checkTLS(u *url.URL, r *route, rsp *http.Response, err error, on bool) bool {
 	const name = "TLS"
-	failed := w.handshake
-	if failed == nil && !w.secured {
+	failed := r.handshake
+	if failed == nil && !r.secured {
 		failed = err
 	}
 	unknown, wrongName, badDate := new(x509.UnknownAuthorityError), new(x509.HostnameError), new(x509.CertificateInvalidError)
 	switch {
 	case !on:
-		e.skip(name, "there is no connection")
+		e.skip(name, "needs a connection")
 		return false
 	case u.Scheme != "https":
 		e.skip(name, "the base URL is plain http")
@@ -210,13 +210,13 @@ func (e *examination) checkTLS(u *url.URL, w *way, rsp *http.Response, err error
 		e.fail(name, found, e.trustAuthority())
 		return false
 	case errors.As(failed, wrongName):
-		e.fail(name, failed.Error(), "something else answers in LINE's place: check the base URL, DNS and the proxy")
+		e.fail(name, failed.Error(), "another server answers: check the base URL, DNS and the proxy")
 		return false
 	case errors.As(failed, badDate) && badDate.Reason == x509.Expired:
-		e.fail(name, failed.Error(), "set this machine's clock; if that is right, something else answers in LINE's place")
+		e.fail(name, failed.Error(), "set this machine's clock; if it is right, another server answers")
 		return false
 	default:
-		e.fail(name, failed.Error(), "check the base URL and the proxy: what answers there does not speak TLS as LINE does")
+		e.fail(name, failed.Error(), "check the base URL and the proxy: the server does not speak TLS as LINE does")
 		return false
 	}
 	return true
@@ -244,27 +244,27 @@ func (e *examination) checkClock(rsp *http.Response, begun time.Time, err error,
 	const name = "clock"
 	switch {
 	case !on:
-		e.skip(name, "LINE was not reached")
+		e.skip(name, "LINE is not reachable")
 		return
 	case err != nil:
-		e.fail(name, "LINE does not answer: "+err.Error(), "try again, and see whether LINE has trouble")
+		e.fail(name, "LINE does not answer: "+err.Error(), "try again, and check LINE's status")
 		return
 	}
 	e.reached = true
 	now := e.Now()
 	theirs, err := http.ParseTime(rsp.Header.Get("Date"))
 	if err != nil {
-		e.skip(name, "the answer has no date to compare it with")
+		e.skip(name, "the answer has no Date header to compare with")
 		return
 	}
-	// The Date is of some time between, in whole seconds.
+	// The Date is between the two times, in whole seconds.
 	skew := now.Add(-now.Sub(begun) / 2).Sub(theirs.Add(time.Second / 2)).Round(time.Second)
 	switch {
 	case skew.Abs() <= maxSkew:
 		e.ok(name, "as LINE's")
 	case skew > 0:
-		e.fail(name, fmt.Sprintf("it is %v ahead of LINE's", skew), "set this machine's clock, and keep it so by NTP")
+		e.fail(name, fmt.Sprintf("it is %v ahead of LINE's", skew), "set this machine's clock, and synchronize it with NTP")
 	default:
-		e.fail(name, fmt.Sprintf("it is %v behind LINE's", -skew), "set this machine's clock, and keep it so by NTP")
+		e.fail(name, fmt.Sprintf("it is %v behind LINE's", -skew), "set this machine's clock, and synchronize it with NTP")
 	}
 }
