@@ -198,8 +198,8 @@ func TestEnvironmentRefuses(t *testing.T) {
 		"both key IDs":        {"LINE_KEY_ID_FILE", "x", "LINE_KEY_ID and LINE_KEY_ID_FILE are both set"},
 		"half a pair":         {"LINE_CHANNEL_SECRET", `"` + theSecret, "LINE_CHANNEL_SECRET has a quotation mark at one end"},
 		"two pairs":           {"LINE_CHANNEL_SECRET", `""` + theSecret + `""`, "LINE_CHANNEL_SECRET has a quotation mark at one end"},
-		"plain http, perhaps": {"LINE_OAUTH_ALLOW_PLAIN_HTTP", "yes", "LINE_OAUTH_ALLOW_PLAIN_HTTP is neither true nor false"},
-		"a long s in false":   {"LINE_OAUTH_ALLOW_PLAIN_HTTP", "fal\u017fe", "LINE_OAUTH_ALLOW_PLAIN_HTTP is neither true nor false"},
+		"plain http, perhaps": {"LINE_OAUTH_ALLOW_PLAIN_HTTP", "yes", "invalid LINE_OAUTH_ALLOW_PLAIN_HTTP: set it to 1 or true"},
+		"a long s in false":   {"LINE_OAUTH_ALLOW_PLAIN_HTTP", "fal\u017fe", "invalid LINE_OAUTH_ALLOW_PLAIN_HTTP: set it to 1 or true"},
 	} {
 		values := settings(t, "LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE", "LINE_KEY_ID_FILE")
 		values[tt.variable] = tt.value

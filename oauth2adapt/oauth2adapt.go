@@ -1,9 +1,7 @@
-// Package oauth2adapt makes a [lineoauth.Source] an [oauth2.TokenSource], for
-// programs and libraries built on golang.org/x/oauth2.
-//
-// To put tokens on requests to LINE, prefer [lineoauth.Transport]: it sends the
-// token to LINE's hosts alone, and replaces one that LINE refuses. A client of
-// package oauth2 does neither.
+// Package oauth2adapt adapts a [lineoauth.Source] to an [oauth2.TokenSource], for
+// programs and libraries that use golang.org/x/oauth2. For requests to LINE, prefer
+// [lineoauth.Transport]: it sends the token only to LINE's hosts, and replaces a
+// token that LINE refuses. A client of package oauth2 does neither.
 package oauth2adapt
 
 import (
@@ -14,10 +12,9 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
-// TokenSource returns the tokens of source as package oauth2 has them. Each call
-// of its Token waits no longer than ctx allows, since [oauth2.TokenSource] takes
-// no context of its own; values of ctx reach the source, too. Its errors are
-// those of [lineoauth.Source.Token].
+// TokenSource returns an [oauth2.TokenSource] that returns the tokens of source. Its
+// Token method uses ctx for each call, since it takes no context of its own. It
+// returns the errors of [lineoauth.Source.Token].
 func TokenSource(ctx context.Context, source *lineoauth.Source) oauth2.TokenSource {
 	return tokenSource{ctx, source}
 }

@@ -39,8 +39,7 @@ func ExampleTokenSource() {
 	// Output: 200 OK
 }
 
-// Package oauth2 has to see the token as the source does: type, expiry, and the
-// next one once that is there.
+// The adapter returns the source's type and expiry, and the next token once there is one.
 func TestTokenSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := lineoauthtest.NewUnstartedServer()
@@ -73,7 +72,7 @@ func TestTokenSource(t *testing.T) {
 		}
 		cancel()
 		if _, err := adapted.Token(); !errors.Is(err, context.Canceled) {
-			t.Errorf("after its context ended: %v", err)
+			t.Errorf("after its context was canceled: %v", err)
 		}
 	})
 }

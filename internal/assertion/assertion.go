@@ -1,5 +1,5 @@
-// Package assertion builds the JWT client assertion (RFC 7523) with which a
-// LINE channel proves who it is, and reads the private keys that sign it.
+// Package assertion creates JWT client assertions (RFC 7523), with which a LINE
+// channel authenticates, and reads the private keys that sign them.
 //
 // https://developers.line.biz/en/docs/messaging-api/generate-json-web-token/
 package assertion
@@ -15,20 +15,20 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// LINE's limits on an assertion, and what callers take by default.
+// LINE's limits for assertions, and the defaults.
 const (
 	MaxExpiresIn = 30 * time.Minute
 	MaxValidFor  = 30 * 24 * time.Hour
 
-	// DefaultExpiresIn leaves a minute for a clock that runs ahead of LINE's.
+	// DefaultExpiresIn allows for a clock that is up to a minute ahead of LINE's.
 	DefaultExpiresIn = MaxExpiresIn - time.Minute
 	DefaultValidFor  = MaxValidFor
 )
 
-// ErrSigner: the claims are fine, but the key's signer failed.
+// ErrSigner is returned when the claims are valid, but the key's signer failed.
 var ErrSigner = errors.New("cannot sign the assertion")
 
-// Claims is what one assertion says.
+// Claims are the contents of an assertion.
 type Claims struct {
 	ChannelID string        // iss and sub
 	Audience  string        // aud
@@ -37,12 +37,11 @@ type Claims struct {
 	ExpiresIn time.Duration // exp, from Now
 	ValidFor  time.Duration // token_exp
 
-	// Unchecked signs what LINE would refuse, too.
+	// Unchecked also signs claims that LINE would refuse.
 	Unchecked bool
 }
 
-// Sign returns the signed assertion. Durations count in whole seconds; the
-// rest is cut off.
+// Sign returns the signed assertion. Durations are truncated to seconds.
 func (k *Key) Sign(c Claims) (string, error) {
 	kid, err := k.keyID(c.KeyID)
 	if err != nil {
@@ -69,36 +68,36 @@ func (k *Key) Sign(c Claims) (string, error) {
 	return signed, nil
 }
 
-// CheckChannelID refuses what is not a channel ID. Its error does not show
-// the value: a channel secret may have been put in its place.
+// CheckChannelID returns an error if id is not a channel ID. The error does not
+// contain the value: it may be a misplaced channel secret.
 func CheckChannelID(id string) error {
 	if id == "" {
 		return errors.New("the channel ID is empty; copy it from the channel's Basic settings tab in the LINE Developers Console")
 	}
 	if strings.Trim(id, "0123456789") != "" {
-		return errors.New("the channel ID holds something other than digits; copy it from the channel's Basic settings tab in the LINE Developers Console")
+		return errors.New("the channel ID contains something other than digits; copy it from the channel's Basic settings tab in the LINE Developers Console")
 	}
 	return nil
 }
 
-// CheckExpiresIn refuses an assertion lifetime that LINE would.
+// CheckExpiresIn returns an error for an assertion lifetime that LINE would refuse.
 func CheckExpiresIn(d time.Duration) error {
 	if d < time.Second || d > MaxExpiresIn {
-		return fmt.Errorf("the assertion is to expire in %v; LINE takes 1s to %v", d, MaxExpiresIn)
+		return fmt.Errorf("invalid lifetime of the assertion %v; use 1s to %v", d, MaxExpiresIn)
 	}
 	return nil
 }
 
-// CheckValidFor refuses a token lifetime that LINE would.
+// CheckValidFor returns an error for a token lifetime that LINE would refuse.
 func CheckValidFor(d time.Duration) error {
 	if d < time.Second || d > MaxValidFor {
-		return fmt.Errorf("the token is to be valid for %v; LINE takes 1s to %v (30 days)", d, MaxValidFor)
+		return fmt.Errorf("invalid lifetime of the token %v; use 1s to %v (30 days)", d, MaxValidFor)
 	}
 	return nil
 }
 
-// rs256 signs with any [crypto.Signer]; golang-jwt's own takes only an
-// *rsa.PrivateKey, which a KMS never hands out.
+// rs256 signs with any [crypto.Signer]; golang-jwt's own method needs an
+// *rsa.PrivateKey, which a KMS does not export.
 type rs256 struct{}
 
 func (rs256) Alg() string { return jwt.SigningMethodRS256.Alg() }

@@ -24,8 +24,7 @@ func newClaims() assertion.Claims {
 		ExpiresIn: assertion.DefaultExpiresIn, ValidFor: assertion.DefaultValidFor}
 }
 
-// verify checks the signature by a library that had no part in making it, and
-// returns header and claims.
+// verify checks the signature with an independent library, and returns header and claims.
 func verify(t *testing.T, signed string, public *rsa.PublicKey) (map[string]any, map[string]any) {
 	t.Helper()
 	jws, err := jose.ParseSignedCompact(signed, []jose.SignatureAlgorithm{jose.RS256})
@@ -91,23 +90,23 @@ func TestSignRefuses(t *testing.T) {
 		change func(*assertion.Claims)
 		want   string
 	}{
-		"exp over 30 minutes":    {key, func(c *assertion.Claims) { c.ExpiresIn = 30*time.Minute + 1 }, "LINE takes 1s to 30m0s"},
-		"exp at once":            {key, func(c *assertion.Claims) { c.ExpiresIn = 0 }, "LINE takes 1s to 30m0s"},
-		"exp in the past":        {key, func(c *assertion.Claims) { c.ExpiresIn = -time.Second }, "LINE takes 1s to 30m0s"},
+		"exp over 30 minutes":    {key, func(c *assertion.Claims) { c.ExpiresIn = 30*time.Minute + 1 }, "use 1s to 30m0s"},
+		"exp now":                {key, func(c *assertion.Claims) { c.ExpiresIn = 0 }, "use 1s to 30m0s"},
+		"exp in the past":        {key, func(c *assertion.Claims) { c.ExpiresIn = -time.Second }, "use 1s to 30m0s"},
 		"token_exp over 30 days": {key, func(c *assertion.Claims) { c.ValidFor = 30*24*time.Hour + 1 }, "(30 days)"},
 		"token_exp under 1 s":    {key, func(c *assertion.Claims) { c.ValidFor = time.Second - 1 }, "1s to"},
 		"channel ID empty":       {key, func(c *assertion.Claims) { c.ChannelID = "" }, "channel ID is empty"},
 		"channel ID not digits":  {key, func(c *assertion.Claims) { c.ChannelID = "12345x" }, "other than digits"},
 		"kid missing":            {key, func(c *assertion.Claims) { c.KeyID = "" }, "no key ID"},
-		"two kids":               {newKey(t, testKey(t), "kid-2"), func(*assertion.Claims) {}, `two key IDs: "kid-1" is given, but the key itself says "kid-2"`},
-		"RSA-1024":               {small, func(*assertion.Claims) {}, "the key is RSA-1024; LINE needs an RSA-2048"},
+		"two kids":               {newKey(t, testKey(t), "kid-2"), func(*assertion.Claims) {}, `two key IDs: "kid-1" is set, but the key contains "kid-2"`},
+		"RSA-1024":               {small, func(*assertion.Claims) {}, "the key is RSA-1024; use an RSA-2048"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClaims()
 			tt.change(&c)
 			signed, err := tt.key.Sign(c)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("Sign = %d bytes, %v; want an error that holds %q", len(signed), err, tt.want)
+				t.Errorf("Sign = %d bytes, %v; want an error that contains %q", len(signed), err, tt.want)
 			}
 		})
 	}
@@ -126,7 +125,7 @@ func TestSignUnchecked(t *testing.T) {
 	}
 }
 
-// kms signs like a device that never lets its key out.
+// kms signs like a device that does not export its key.
 type kms struct{ key *rsa.PrivateKey }
 
 func (k kms) Public() crypto.PublicKey { return k.key.Public() }

@@ -11,11 +11,11 @@ import (
 	"unicode"
 )
 
-// pipeWait is how long a pipe that is named in place of a file may take.
+// pipeWait is how long to wait for a named pipe.
 const pipeWait = time.Second
 
-// ReadFile reads a file that may hold a key, as far as a key can reach. It does
-// not wait forever for a pipe that nobody writes to.
+// ReadFile reads a file that may contain a key, up to the maximum size of a key. It
+// does not wait forever for a pipe without a writer.
 func ReadFile(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|nonBlocking, 0) //nolint:gosec // the user names the file
 	if err != nil {
@@ -25,7 +25,7 @@ func ReadFile(path string) ([]byte, error) {
 	r := io.Reader(f)
 	if info, err := f.Stat(); err == nil && !info.Mode().IsRegular() && !info.IsDir() {
 		until := time.Now().Add(pipeWait)
-		_ = f.SetReadDeadline(until) // where that cannot be, reads do not block
+		_ = f.SetReadDeadline(until) // if deadlines are not supported, reads do not block
 		r = &pipe{file: f, until: until, named: info.Mode()&fs.ModeNamedPipe != 0}
 	}
 	data, err := io.ReadAll(io.LimitReader(r, maxKeySize+1))
@@ -35,11 +35,11 @@ func ReadFile(path string) ([]byte, error) {
 	return data, nil
 }
 
-// pipe reads what does not block, until a time.
+// pipe reads a nonblocking file until a deadline.
 type pipe struct {
 	file  *os.File
 	until time.Time
-	named bool // which ends, too, as long as nobody has it open for writing
+	named bool // a pipe also returns EOF while it has no writer
 	began bool
 }
 
@@ -50,7 +50,7 @@ func (p *pipe) Read(b []byte) (int, error) {
 		early := errors.Is(err, io.EOF) && p.named && !p.began
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded), (early || wouldBlock(err)) && !time.Now().Before(p.until):
-			return n, fmt.Errorf("nobody wrote to the pipe within %v, or closed it", pipeWait)
+			return n, fmt.Errorf("the pipe was not written and closed within %v", pipeWait)
 		case n > 0 || !early && !wouldBlock(err):
 			return n, err
 		}
@@ -58,8 +58,8 @@ func (p *pipe) Read(b []byte) (int, error) {
 	}
 }
 
-// FileError says what is the matter with a file, but does not repeat a path
-// that may be a key or another secret, put where its path belongs.
+// FileError describes an error of a file, without a path that may be a misplaced key
+// or secret.
 func FileError(path string, err error) error {
 	var at *fs.PathError
 	if errors.As(err, &at) {
@@ -71,20 +71,20 @@ func FileError(path string, err error) error {
 	}
 	switch {
 	case LooksLikeKey(path):
-		return fmt.Errorf("what is given is no path but looks like a key (%w)", err)
+		return fmt.Errorf("the path looks like a key (%w)", err)
 	case looksLikeSecret(path):
-		return fmt.Errorf("what is given, which is not shown as it may be a secret: %w; give the path of a file", err)
+		return fmt.Errorf("the path, which is not shown as it may be a secret: %w; use the path of a file", err)
 	}
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// LooksLikeKey reports whether a path is more likely the key itself.
+// LooksLikeKey reports whether a path is likely the key itself.
 func LooksLikeKey(path string) bool {
 	return len(path) > 255 || strings.ContainsAny(path, "\n\r{") || strings.Contains(path, "-----") || strings.Contains(path, `\n`)
 }
 
-// looksLikeSecret reports whether a path may be a channel secret or a token: one
-// word with digits, or with a part in which letters and digits take turns.
+// looksLikeSecret reports whether a path may be a channel secret or a token: one word
+// with digits, or with a part of alternating letters and digits.
 func looksLikeSecret(path string) bool {
 	if !strings.ContainsAny(path, `/\.`) && (len(path) > 16 || strings.ContainsAny(path, "0123456789")) {
 		return true

@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// nonBlocking has the opening of a pipe not wait for who writes to it.
+// nonBlocking makes opening a pipe not wait for a writer.
 const nonBlocking = syscall.O_NONBLOCK
 
 func wouldBlock(err error) bool { return errors.Is(err, syscall.EAGAIN) }

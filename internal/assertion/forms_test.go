@@ -16,11 +16,10 @@ import (
 	"github.com/lineoauth/lineoauth/internal/assertion"
 )
 
-// small is a key that is quicker to parse than one of LINE's.
+// small is a key that is faster to parse than an RSA-2048 key.
 const small = 1024
 
-// forms are the forms of a small key in which developers get one, over several
-// lines where they can be.
+// forms are the formats in which developers get a key, with several lines where possible.
 func forms(t testing.TB) map[string]string {
 	private := otherKey(t, small)
 	b64 := func(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.Bytes()) }
@@ -61,54 +60,55 @@ func inUTF16(order binary.AppendByteOrder, s string) []byte {
 	return data
 }
 
-// breaks returns what puts something in the place of line breaks.
+// breaks returns a function that replaces line breaks.
 func breaks(as string) func(string) string {
 	return func(s string) string { return strings.ReplaceAll(s, "\n", as) }
 }
 
-// each returns what puts something before each line.
+// each returns a function that puts a prefix before each line.
 func each(before string) func(string) string {
 	return func(s string) string { return regexp.MustCompile(`(?m)^`).ReplaceAllString(s, before) }
 }
 
-// damages are what clipboards, shells, YAML, consoles and editors do to a key.
+// damages are the changes that clipboards, shells, YAML, consoles and editors make to
+// a key.
 var damages = map[string]func(string) string{
-	"none":                      func(s string) string { return s },
-	"blanks":                    breaks(" "),
-	"no line breaks":            breaks(""),
-	"n":                         breaks("n"),
-	"rn":                        breaks("rn"),
-	`\n`:                        breaks(`\n`),
-	`\r\n`:                      breaks(`\r\n`),
-	`\\n`:                       breaks(`\\n`),
-	`\\\\n`:                     breaks(`\\\\n`),
-	`\\r\\n`:                    breaks(`\\r\\n`),
-	`\ and a line break`:        breaks("\\\n"),
-	`\n and a line break`:       breaks("\\n\n"),
-	"CR":                        breaks("\r"),
-	"CRLF":                      breaks("\r\n"),
-	"two line breaks":           breaks("\n\n"),
-	"form feed":                 breaks("\f"),
-	"line separator":            breaks("\u2028"),
-	"indented":                  each("    "),
-	"indented by tabs":          each("\t"),
-	"indented by NBSP":          each("\u00a0"),
-	"blanks behind":             breaks("  \n"),
-	"indented, in a line":       func(s string) string { return breaks("")(each("  ")(s)) },
-	"quoted":                    func(s string) string { return `"` + s + `"` },
-	"quoted and escaped":        func(s string) string { return fmt.Sprintf("%q", s) },
-	"escaped twice":             func(s string) string { return fmt.Sprintf("%q", fmt.Sprintf("%q", s)) },
-	"single quotes, in a line":  func(s string) string { return "'" + breaks(`\n`)(s) + "'" },
-	"byte order mark":           func(s string) string { return "\ufeff" + s },
-	"zero-width spaces":         each("\u200b"),
-	"UTF-16LE":                  func(s string) string { return string(inUTF16(binary.LittleEndian, s)) },
-	"UTF-16BE":                  func(s string) string { return string(inUTF16(binary.BigEndian, s)) },
-	"UTF-16LE, CRLF":            func(s string) string { return string(inUTF16(binary.LittleEndian, breaks("\r\n")(s))) },
-	"UTF-16LE without its mark": func(s string) string { return string(inUTF16(binary.LittleEndian, s)[2:]) },
-	"all white space is gone":   func(s string) string { return strings.Join(strings.Fields(s), "") },
+	"none":                       func(s string) string { return s },
+	"blanks":                     breaks(" "),
+	"no line breaks":             breaks(""),
+	"n":                          breaks("n"),
+	"rn":                         breaks("rn"),
+	`\n`:                         breaks(`\n`),
+	`\r\n`:                       breaks(`\r\n`),
+	`\\n`:                        breaks(`\\n`),
+	`\\\\n`:                      breaks(`\\\\n`),
+	`\\r\\n`:                     breaks(`\\r\\n`),
+	`\ and a line break`:         breaks("\\\n"),
+	`\n and a line break`:        breaks("\\n\n"),
+	"CR":                         breaks("\r"),
+	"CRLF":                       breaks("\r\n"),
+	"two line breaks":            breaks("\n\n"),
+	"form feed":                  breaks("\f"),
+	"line separator":             breaks("\u2028"),
+	"indented":                   each("    "),
+	"indented by tabs":           each("\t"),
+	"indented by NBSP":           each("\u00a0"),
+	"trailing blanks":            breaks("  \n"),
+	"indented, on one line":      func(s string) string { return breaks("")(each("  ")(s)) },
+	"quoted":                     func(s string) string { return `"` + s + `"` },
+	"quoted and escaped":         func(s string) string { return fmt.Sprintf("%q", s) },
+	"escaped twice":              func(s string) string { return fmt.Sprintf("%q", fmt.Sprintf("%q", s)) },
+	"single quotes, on one line": func(s string) string { return "'" + breaks(`\n`)(s) + "'" },
+	"byte order mark":            func(s string) string { return "\ufeff" + s },
+	"zero-width spaces":          each("\u200b"),
+	"UTF-16LE":                   func(s string) string { return string(inUTF16(binary.LittleEndian, s)) },
+	"UTF-16BE":                   func(s string) string { return string(inUTF16(binary.BigEndian, s)) },
+	"UTF-16LE, CRLF":             func(s string) string { return string(inUTF16(binary.LittleEndian, breaks("\r\n")(s))) },
+	"UTF-16LE without its mark":  func(s string) string { return string(inUTF16(binary.LittleEndian, s)[2:]) },
+	"all white space missing":    func(s string) string { return strings.Join(strings.Fields(s), "") },
 }
 
-// Every form of a key survives every damage that leaves its letters.
+// Every format of a key survives every damage that preserves its letters.
 func TestDamagedKeys(t *testing.T) {
 	private := otherKey(t, small)
 	for form, text := range forms(t) {
@@ -136,8 +136,9 @@ func TestDamagedKeys(t *testing.T) {
 	}
 }
 
-// A key that cannot be repaired is refused with what was seen, and shows nothing.
-func TestBeyondRepair(t *testing.T) {
+// The error for a key that cannot be repaired describes the damage, and contains
+// nothing of the key.
+func TestUnusablePEM(t *testing.T) {
 	private := testKey(t)
 	pem8 := pkcs8(t, private)
 	lines := strings.SplitAfter(pem8, "\n")
@@ -145,32 +146,32 @@ func TestBeyondRepair(t *testing.T) {
 	full := jwk(private, "")
 	set := func(keys ...string) string { return `{"keys":[` + strings.Join(keys, ",") + `]}` }
 	for name, tt := range map[string]struct{ text, want string }{
-		"line breaks and lines gone":      {breaks("")(without(5, 9)), "the line breaks are gone"},
-		"line breaks and lines gone, too": {breaks("")(without(5, 9)), "bytes are missing"},
-		"blanks, and lines gone":          {breaks(" ")(without(5, 9)), "the line breaks became blanks"},
-		"n, and lines gone":               {breaks(`\n`)(without(5, 9)), `the line breaks are written as \n`},
-		"lines gone":                      {without(5, 9), "no usable key"},
-		"lines gone, how many":            {without(5, 9), "bytes are missing"},
-		"lines doubled":                   {strings.Join(append(append([]string{}, lines[:6]...), lines[5:]...), ""), "bytes too many"},
-		"no END":                          {pem8[:len(pem8)-60], "no -----END"},
-		"no END, in a line":               {breaks("")(pem8[:len(pem8)-40]), "the line breaks are gone"},
-		"no BEGIN":                        {without(0, 3), "no -----BEGIN"},
-		"no BEGIN, a { first":             {base64.StdEncoding.EncodeToString([]byte("{\xff\xfe\x00 by chance")) + "\n-----END PRIVATE KEY-----\n", "no -----BEGIN"},
-		"no dashes":                       {strings.ReplaceAll(pem8, "-----", ""), "dashes"},
-		"long dashes":                     {strings.ReplaceAll(pem8, "-----", "—"), "dashes"},
-		"first line alone":                {lines[0], "cut off"},
-		"an asterisk":                     {pem8[:300] + "*" + pem8[301:], `"*"`},
-		"shortened by an editor":          {pem8[:300] + "…" + pem8[600:], `"…"`},
-		"+ became a blank":                {strings.ReplaceAll(pem8, "+", ""), "missing"},
-		"JWK cut off":                     {full[:500], "not complete JSON"},
-		"JWK without d's end":             {strings.Replace(full, `"d":"`, `"d":"BBBB`, 1), "damaged"},
-		"JWK of n, e, d of two keys":      {`{"kty":"RSA","n":"` + between(jwk(otherKey(t, 1024), ""), `"n":"`) + `","e":"AQAB","d":"` + between(full, `"d":"`) + `"}`, "do not belong together"},
-		"JWK of n and d":                  {`{"kty":"RSA","n":"` + between(full, `"n":"`) + `","d":"` + between(full, `"d":"`) + `"}`, "damaged"},
-		"empty JWK Set":                   {set(), "JWK Set"},
-		"JWK Set of two":                  {set(full, full), "2 keys that could sign"},
-		"JWK Set of public keys":          {set(`{"kty":"RSA","n":"AQAB","e":"AQAB"}`, `{"kty":"EC"}`), "no private RSA key"},
-		"JWK Set of one damaged":          {set(strings.Replace(full, `"p":"`, `"p":"BBBB`, 1)), "damaged"},
-		"UTF-16 that is cut":              {string(inUTF16(binary.LittleEndian, pem8)[:400]), "cut off"},
+		"line breaks and lines missing":      {breaks("")(without(5, 9)), "the line breaks are missing"},
+		"line breaks and more lines missing": {breaks("")(without(5, 9)), "bytes are missing"},
+		"blanks, and lines missing":          {breaks(" ")(without(5, 9)), "the line breaks were replaced by blanks"},
+		"n, and lines missing":               {breaks(`\n`)(without(5, 9)), `the line breaks are written as \n`},
+		"lines missing":                      {without(5, 9), "no usable key"},
+		"count of lines missing":             {without(5, 9), "bytes are missing"},
+		"lines doubled":                      {strings.Join(append(append([]string{}, lines[:6]...), lines[5:]...), ""), "extra bytes"},
+		"no END":                             {pem8[:len(pem8)-60], "no -----END"},
+		"no END, on one line":                {breaks("")(pem8[:len(pem8)-40]), "the line breaks are missing"},
+		"no BEGIN":                           {without(0, 3), "no -----BEGIN"},
+		"no BEGIN, a { first":                {base64.StdEncoding.EncodeToString([]byte("{\xff\xfe\x00 by chance")) + "\n-----END PRIVATE KEY-----\n", "no -----BEGIN"},
+		"no dashes":                          {strings.ReplaceAll(pem8, "-----", ""), "dashes"},
+		"long dashes":                        {strings.ReplaceAll(pem8, "-----", "—"), "dashes"},
+		"only the first line":                {lines[0], "cut off"},
+		"an asterisk":                        {pem8[:300] + "*" + pem8[301:], `"*"`},
+		"shortened by an editor":             {pem8[:300] + "…" + pem8[600:], `"…"`},
+		"+ replaced by a blank":              {strings.ReplaceAll(pem8, "+", ""), "missing"},
+		"JWK cut off":                        {full[:500], "not complete JSON"},
+		"JWK without d's end":                {strings.Replace(full, `"d":"`, `"d":"BBBB`, 1), "damaged"},
+		"JWK of n, e, d of two keys":         {`{"kty":"RSA","n":"` + between(jwk(otherKey(t, 1024), ""), `"n":"`) + `","e":"AQAB","d":"` + between(full, `"d":"`) + `"}`, "do not match"},
+		"JWK of n and d":                     {`{"kty":"RSA","n":"` + between(full, `"n":"`) + `","d":"` + between(full, `"d":"`) + `"}`, "damaged"},
+		"empty JWK Set":                      {set(), "JWK Set"},
+		"JWK Set of two":                     {set(full, full), "2 signing keys"},
+		"JWK Set of public keys":             {set(`{"kty":"RSA","n":"AQAB","e":"AQAB"}`, `{"kty":"EC"}`), "without a private RSA key"},
+		"JWK Set of one damaged":             {set(strings.Replace(full, `"p":"`, `"p":"BBBB`, 1)), "damaged"},
+		"UTF-16 that is cut":                 {string(inUTF16(binary.LittleEndian, pem8)[:400]), "cut off"},
 	} {
 		_, err := assertion.Parse([]byte(tt.text))
 		if err == nil || !strings.Contains(err.Error(), tt.want) {
@@ -185,21 +186,21 @@ func TestBeyondRepair(t *testing.T) {
 	}
 }
 
-// between returns a JSON string's text behind a prefix.
+// between returns a JSON string's text after a prefix.
 func between(text, prefix string) string {
 	_, rest, _ := strings.Cut(text, prefix)
 	value, _, _ := strings.Cut(rest, `"`)
 	return value
 }
 
-// Of a JWK Set, the one key that LINE takes is taken.
+// From a JWK Set, the one key that LINE accepts is used.
 func TestJWKSet(t *testing.T) {
 	private := testKey(t)
 	for name, set := range map[string]string{
-		"one":             `{"keys":[` + jwk(private, `,"kid":"k"`) + `]}`,
-		"beside a public": `{"keys":[{"kty":"RSA","kid":"p","n":"AQAB","e":"AQAB"},` + jwk(private, `,"kid":"k"`) + `]}`,
-		"beside an enc":   `{"keys":[` + jwk(otherKey(t, 1024), `,"use":"enc"`) + `,` + jwk(private, `,"kid":"k"`) + `]}`,
-		"beside a larger": `{"keys":[` + jwk(otherKey(t, 3072), "") + `,` + jwk(private, `,"kid":"k"`) + `]}`,
+		"one":           `{"keys":[` + jwk(private, `,"kid":"k"`) + `]}`,
+		"with a public": `{"keys":[{"kty":"RSA","kid":"p","n":"AQAB","e":"AQAB"},` + jwk(private, `,"kid":"k"`) + `]}`,
+		"with an enc":   `{"keys":[` + jwk(otherKey(t, 1024), `,"use":"enc"`) + `,` + jwk(private, `,"kid":"k"`) + `]}`,
+		"with a larger": `{"keys":[` + jwk(otherKey(t, 3072), "") + `,` + jwk(private, `,"kid":"k"`) + `]}`,
 	} {
 		key, err := assertion.Parse([]byte(set))
 		if err != nil {

@@ -17,7 +17,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// jwk is what go-jose does not look at, or folds together.
+// jwk has the fields that go-jose ignores or merges.
 type jwk struct {
 	Kty    string          `json:"kty"`
 	Use    string          `json:"use"`
@@ -33,7 +33,7 @@ type jwk struct {
 	} `json:"publicKey"`
 }
 
-var errDamagedJWK = errors.New("the JWK is damaged: a part of the key is missing or not base64url; copy the whole of it")
+var errDamagedJWK = errors.New("the JWK is damaged: a part of the key is missing or not base64url; copy all of it")
 
 func parseJWK(text []byte) (*Key, error) {
 	var outer jwk
@@ -44,9 +44,9 @@ func parseJWK(text []byte) (*Key, error) {
 		err = json.Unmarshal(text, &outer)
 	}
 	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
-		return nil, fmt.Errorf("the JWK's %q is not of the type that it must have; %s", wrong.Field, wanted)
+		return nil, fmt.Errorf("the JWK's %q has the wrong type; %s", wrong.Field, wanted)
 	} else if err != nil {
-		return nil, errors.New("the private key begins like a JWK but is not complete JSON; copy the whole of it")
+		return nil, errors.New("the private key starts like a JWK but is not complete JSON; copy all of it")
 	}
 	if outer.Keys != nil {
 		return parseSet(*outer.Keys)
@@ -68,36 +68,36 @@ func parseJWK(text []byte) (*Key, error) {
 	id := inner.Kid
 	if outer.PublicKey != nil && outer.PublicKey.Kid != "" {
 		if id != "" && id != outer.PublicKey.Kid {
-			return nil, fmt.Errorf("the pair holds two key IDs: the private key says %q, the public key %q; remove the wrong one", short(id), short(outer.PublicKey.Kid))
+			return nil, fmt.Errorf("the pair contains two key IDs: %q in the private key, %q in the public key; remove the wrong one", short(id), short(outer.PublicKey.Kid))
 		}
 		id = outer.PublicKey.Kid
 	}
 	return NewKey(private, id)
 }
 
-// check refuses a JWK that is none for signing by RS256.
+// check returns an error for a JWK that is not for signing with RS256.
 func (j jwk) check() error {
 	switch {
 	case j.Kty == "":
-		return errors.New(`the private key is JSON but no JWK (it has no "kty"); ` + wanted)
+		return errors.New(`the private key is JSON but not a JWK (it has no "kty"); ` + wanted)
 	case j.Kty != "RSA":
 		return fmt.Errorf("the key is a JWK of type %q; %s", short(j.Kty), wanted)
 	case j.D == nil:
-		return errors.New(`the JWK is a public key (it has no "d"); keep that for LINE's console, and give the private one here`)
+		return errors.New(`the JWK is a public key (it has no "d"); use the private key instead`)
 	case j.Use != "" && j.Use != "sig":
-		return fmt.Errorf(`the JWK is for "use": %q; make one for signing ("sig")`, short(j.Use))
+		return fmt.Errorf(`the JWK is for "use": %q; use one for signing ("sig")`, short(j.Use))
 	case j.KeyOps != nil && !slices.Contains(j.KeyOps, "sign"):
-		return errors.New(`the JWK's "key_ops" do not allow "sign"; make one that may sign`)
+		return errors.New(`the JWK's "key_ops" do not allow "sign"; use one that does`)
 	case j.Alg != "" && j.Alg != "RS256":
-		return fmt.Errorf("the JWK is for %q; LINE takes RS256", short(j.Alg))
+		return fmt.Errorf("the JWK is for %q; use one for RS256", short(j.Alg))
 	}
 	return nil
 }
 
-// parseSet returns the one key of a JWK Set that LINE would take.
+// parseSet returns the one key of a JWK Set that LINE would accept.
 func parseSet(keys []json.RawMessage) (*Key, error) {
 	var usable, fitting []*Key
-	var private error // what is wrong with a private key of the set
+	var private error // the error of an unusable private key
 	for _, text := range keys {
 		var one jwk
 		if json.Unmarshal(text, &one) != nil || one.Keys != nil {
@@ -121,15 +121,15 @@ func parseSet(keys []json.RawMessage) (*Key, error) {
 	case len(usable) == 1:
 		return usable[0], nil
 	case len(usable) > 1:
-		return nil, fmt.Errorf("the private key is a JWK Set with %d keys that could sign; give the one whose public key is registered with LINE", len(usable))
+		return nil, fmt.Errorf("the private key is a JWK Set with %d signing keys; use only the one whose public key is registered with LINE", len(usable))
 	case private != nil:
 		return nil, fmt.Errorf("the private key is a JWK Set without a usable key: %w", private)
 	}
-	return nil, errors.New("the private key is a JWK Set that has no private RSA key; " + wanted)
+	return nil, errors.New("the private key is a JWK Set without a private RSA key; " + wanted)
 }
 
-// parseRSA reads the numbers of an RSA key. Those of a JWK may be n, e and d alone
-// (RFC 7518, section 6.3.2): the primes follow from them.
+// parseRSA reads the numbers of an RSA key. A JWK may have only n, e and d (RFC 7518,
+// section 6.3.2), from which the primes are computed.
 func parseRSA(text []byte) (*rsa.PrivateKey, error) {
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil {
@@ -159,7 +159,7 @@ func parseRSA(text []byte) (*rsa.PrivateKey, error) {
 	return private, nil
 }
 
-// number reads a JWK's number, or returns nil.
+// number decodes a JWK's number, or returns nil.
 func number(text json.RawMessage) *big.Int {
 	var s string
 	if json.Unmarshal(text, &s) != nil {
@@ -182,7 +182,7 @@ func primes(n, e, d *big.Int) (p, q *big.Int, err error) {
 	if n == nil || e == nil || d == nil {
 		return nil, nil, errDamagedJWK
 	}
-	foreign := errors.New(`the JWK is damaged: its "n", "e" and "d" do not belong together; copy the whole of one key`)
+	foreign := errors.New(`the JWK is damaged: its "n", "e" and "d" do not match; copy all of one key`)
 	one := big.NewInt(1)
 	k := new(big.Int).Mul(d, e)
 	k.Sub(k, one)
@@ -214,7 +214,7 @@ func primes(n, e, d *big.Int) (p, q *big.Int, err error) {
 	return nil, nil, foreign
 }
 
-// maxBits bounds the work on a key that is too large for LINE anyway.
+// maxBits bounds the work for a key that is too large for LINE anyway.
 const maxBits = 8192
 
 var (
@@ -222,8 +222,8 @@ var (
 	typographic  = strings.NewReplacer("“", `"`, "”", `"`, "„", `"`)
 )
 
-// repairJSON undoes what escaping, wrapping and word processors do to a JWK, whose
-// strings have neither spaces nor backslashes.
+// repairJSON reverts the effects of escaping, wrapping and word processors on a JWK,
+// whose strings contain neither spaces nor backslashes.
 func repairJSON(text []byte) []byte {
 	s := typographic.Replace(escapedQuote.ReplaceAllString(string(text), `"`))
 	s = escaped.ReplaceAllString(s, "")

@@ -12,13 +12,13 @@ import (
 	"github.com/go-jose/go-jose/v4"
 )
 
-// KeyBits is the one RSA modulus size that LINE takes.
+// KeyBits is the RSA modulus size that LINE requires.
 const KeyBits = 2048
 
-// maxKeySize bounds what Parse looks at. A pair of RSA-8192 JWKs fits.
+// maxKeySize is the maximum input size of Parse. A pair of RSA-8192 JWKs fits.
 const maxKeySize = 16 << 10
 
-const wanted = "LINE needs an RSA-2048 private key, as a JWK or in PEM (lineoauth keygen makes one)"
+const wanted = "use an RSA-2048 private key as a JWK or PEM (lineoauth keygen generates one)"
 
 // Key is a private key that signs assertions.
 type Key struct {
@@ -27,8 +27,8 @@ type Key struct {
 	id     string
 }
 
-// NewKey returns the key behind signer, which may live in a KMS or HSM. The
-// key ID may be empty.
+// NewKey returns a key that signs with signer, which may use a KMS or HSM. The key ID
+// may be empty.
 func NewKey(signer crypto.Signer, id string) (*Key, error) {
 	if private, ok := signer.(*rsa.PrivateKey); signer == nil || ok && private == nil {
 		return nil, errors.New("the signer is nil; " + wanted)
@@ -40,18 +40,18 @@ func NewKey(signer crypto.Signer, id string) (*Key, error) {
 	return &Key{signer: signer, public: public, id: id}, nil
 }
 
-// Public returns the public half.
+// Public returns the public key.
 func (k *Key) Public() *rsa.PublicKey { return k.public }
 
-// ID returns the key ID that came with the key, or "".
+// ID returns the key ID that the key contains, or "".
 func (k *Key) ID() string { return k.id }
 
-// SignDigest signs a digest as it is.
+// SignDigest signs a digest.
 func (k *Key) SignDigest(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	return k.signer.Sign(random, digest, opts)
 }
 
-// Check refuses a key of a size that LINE does not take.
+// Check returns an error for a key size that LINE does not accept.
 func (k *Key) Check() error {
 	if bits := k.public.N.BitLen(); bits != KeyBits {
 		return fmt.Errorf("the key is RSA-%d; %s", bits, wanted)
@@ -59,7 +59,8 @@ func (k *Key) Check() error {
 	return nil
 }
 
-// CheckID refuses a missing key ID, and one that differs from the key's own.
+// CheckID returns an error for a missing key ID, and for one that differs from the
+// key's own.
 func (k *Key) CheckID(id string) error {
 	_, err := k.keyID(id)
 	return err
@@ -68,11 +69,11 @@ func (k *Key) CheckID(id string) error {
 func (k *Key) keyID(id string) (string, error) {
 	switch {
 	case id == "" && k.id == "":
-		return "", errors.New("there is no key ID (kid); LINE's console shows it when the public key is registered")
+		return "", errors.New("there is no key ID (kid); copy the one that LINE's console shows for the registered public key")
 	case id == "":
 		return k.id, nil
 	case k.id != "" && id != k.id:
-		return "", fmt.Errorf("there are two key IDs: %q is given, but the key itself says %q; remove the wrong one", id, k.id)
+		return "", fmt.Errorf("there are two key IDs: %q is set, but the key contains %q; remove the wrong one", id, k.id)
 	}
 	return id, nil
 }
@@ -87,7 +88,7 @@ func keyName(key any) string {
 	return fmt.Sprintf("a %T", key)
 }
 
-// short keeps a name from a stranger's file fit for one line of an error.
+// short truncates a name from an untrusted file for an error.
 func short(s string) string {
 	if len(s) > 40 {
 		return s[:40] + "…"
@@ -95,7 +96,7 @@ func short(s string) string {
 	return s
 }
 
-// PublicJWK returns the public key in the form that LINE's console takes.
+// PublicJWK returns the public key in the format that LINE's console accepts.
 func PublicJWK(public *rsa.PublicKey) ([]byte, error) {
 	return jose.JSONWebKey{Key: public, Algorithm: string(jose.RS256), Use: "sig"}.MarshalJSON()
 }

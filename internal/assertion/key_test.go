@@ -64,7 +64,7 @@ func pkcs8(t testing.TB, key any) string {
 	return encodePEM("PRIVATE KEY", der)
 }
 
-// jwk returns the private key as a JWK with the given fields beside it.
+// jwk returns the private key as a JWK with additional fields.
 func jwk(key *rsa.PrivateKey, fields string) string {
 	b64 := func(n *big.Int) string { return base64.RawURLEncoding.EncodeToString(n.Bytes()) }
 	p := key.Precomputed
@@ -156,41 +156,41 @@ func TestParseRefuses(t *testing.T) {
 	encrypted := "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00\n\nAAAA\n-----END RSA PRIVATE KEY-----\n"
 
 	for name, tt := range map[string]struct{ text, want string }{
-		"empty":                 {"", "is empty"},
-		"white space":           {" \n", "is empty"},
-		"word":                  {"hunter2", "neither a JWK nor PEM"},
-		"too large":             {strings.Repeat("A", 70_000), "too many for a key"},
-		"EC in PKCS #8":         {pkcs8(t, ec), "the key is EC"},
-		"EC":                    {encodePEM("EC PRIVATE KEY", []byte{1}), "the key is EC"},
-		"Ed25519":               {pkcs8(t, ed), "the key is Ed25519"},
-		"EC JWK":                {`{"kty":"EC","crv":"P-256","x":"AA","y":"AA","d":"AA"}`, `JWK of type "EC"`},
-		"public JWK":            {`{"kty":"RSA","n":"AQAB","e":"AQAB"}`, `public key (it has no "d")`},
-		"JWK Set":               {`{"keys":[` + good + `,` + good + `]}`, "JWK Set"},
-		"pair without a key":    {`{"privateKey":"no"}`, `"privateKey" of the pair is not a JWK`},
-		"pair with two kids":    {`{"privateKey":` + jwk(private, `,"kid":"a"`) + `,"publicKey":{"kid":"b"}}`, `two key IDs: the private key says "a", the public key "b"`},
-		"JSON that is no key":   {`{"type":"service_account"}`, `no "kty"`},
-		"truncated JSON":        {good[:200], "not complete JSON"},
-		"numeric kid":           {jwk(private, `,"kid":7`), `"kid" is not of the type`},
-		"use enc":               {jwk(private, `,"use":"enc"`), `"use": "enc"`},
-		"key_ops verify":        {jwk(private, `,"key_ops":["verify"]`), `do not allow "sign"`},
-		"alg PS256":             {jwk(private, `,"alg":"PS256"`), `"PS256"; LINE takes RS256`},
-		"damaged JWK":           {strings.Replace(good, `"p":"`, `"p":"BBBB`, 1), "damaged"},
-		"JWK without primes":    {`{"kty":"RSA","n":"AQAB","e":"AQAB","d":"AQAB"}`, "damaged"},
-		"encrypted PKCS #8":     {encodePEM("ENCRYPTED PRIVATE KEY", []byte{1}), "openssl pkey"},
-		"encrypted PKCS #1":     {encrypted, "openssl pkey"},
-		"certificate":           {encodePEM("CERTIFICATE", []byte{1}), "is a certificate"},
-		"public PEM":            {encodePEM("PUBLIC KEY", []byte{1}), "public key; give the private one"},
-		"OpenSSH":               {encodePEM("OPENSSH PRIVATE KEY", []byte{1}), "OpenSSH"},
-		"other PEM":             {encodePEM("DH PARAMETERS", []byte{1}), `"DH PARAMETERS"`},
-		"PEM without END":       {pem8[:len(pem8)-40], "cut off"},
-		"PEM with lines lost":   {pem8[:28] + pem8[28+2*65:], "no usable key"},
-		"PEM with garbage":      {encodePEM("PRIVATE KEY", []byte("garbage")), "no usable key"},
-		"base64 of nothing fit": {base64.StdEncoding.EncodeToString([]byte("hello")), "neither a JWK nor PEM"},
+		"empty":                    {"", "is empty"},
+		"white space":              {" \n", "is empty"},
+		"word":                     {"hunter2", "neither a JWK nor PEM"},
+		"too large":                {strings.Repeat("A", 70_000), "too large"},
+		"EC in PKCS #8":            {pkcs8(t, ec), "the key is EC"},
+		"EC":                       {encodePEM("EC PRIVATE KEY", []byte{1}), "the key is EC"},
+		"Ed25519":                  {pkcs8(t, ed), "the key is Ed25519"},
+		"EC JWK":                   {`{"kty":"EC","crv":"P-256","x":"AA","y":"AA","d":"AA"}`, `JWK of type "EC"`},
+		"public JWK":               {`{"kty":"RSA","n":"AQAB","e":"AQAB"}`, `public key (it has no "d")`},
+		"JWK Set":                  {`{"keys":[` + good + `,` + good + `]}`, "JWK Set"},
+		"pair without a key":       {`{"privateKey":"no"}`, `"privateKey" of the pair is not a JWK`},
+		"pair with two kids":       {`{"privateKey":` + jwk(private, `,"kid":"a"`) + `,"publicKey":{"kid":"b"}}`, `two key IDs: "a" in the private key, "b" in the public key`},
+		"JSON that is not a key":   {`{"type":"service_account"}`, `no "kty"`},
+		"truncated JSON":           {good[:200], "not complete JSON"},
+		"numeric kid":              {jwk(private, `,"kid":7`), `"kid" has the wrong type`},
+		"use enc":                  {jwk(private, `,"use":"enc"`), `"use": "enc"`},
+		"key_ops verify":           {jwk(private, `,"key_ops":["verify"]`), `do not allow "sign"`},
+		"alg PS256":                {jwk(private, `,"alg":"PS256"`), `"PS256"; use one for RS256`},
+		"damaged JWK":              {strings.Replace(good, `"p":"`, `"p":"BBBB`, 1), "damaged"},
+		"JWK without primes":       {`{"kty":"RSA","n":"AQAB","e":"AQAB","d":"AQAB"}`, "damaged"},
+		"encrypted PKCS #8":        {encodePEM("ENCRYPTED PRIVATE KEY", []byte{1}), "openssl pkey"},
+		"encrypted PKCS #1":        {encrypted, "openssl pkey"},
+		"certificate":              {encodePEM("CERTIFICATE", []byte{1}), "is a certificate"},
+		"public PEM":               {encodePEM("PUBLIC KEY", []byte{1}), "public key; use the private one"},
+		"OpenSSH":                  {encodePEM("OPENSSH PRIVATE KEY", []byte{1}), "OpenSSH"},
+		"other PEM":                {encodePEM("DH PARAMETERS", []byte{1}), `"DH PARAMETERS"`},
+		"PEM without END":          {pem8[:len(pem8)-40], "cut off"},
+		"PEM with lines missing":   {pem8[:28] + pem8[28+2*65:], "no usable key"},
+		"PEM with garbage":         {encodePEM("PRIVATE KEY", []byte("garbage")), "no usable key"},
+		"base64 of something else": {base64.StdEncoding.EncodeToString([]byte("hello")), "neither a JWK nor PEM"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := assertion.Parse([]byte(tt.text))
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
-				t.Fatalf("Parse: %v; want an error that holds %q", err, tt.want)
+				t.Fatalf("Parse: %v; want an error that contains %q", err, tt.want)
 			}
 			if strings.ContainsAny(err.Error(), "\n\r") {
 				t.Errorf("the error has more than one line: %q", err)
@@ -209,7 +209,7 @@ func TestNewKeyRefuses(t *testing.T) {
 	}
 	for name, signer := range map[string]crypto.Signer{"nil": nil, "nil key": (*rsa.PrivateKey)(nil), "Ed25519": ed} {
 		if _, err := assertion.NewKey(signer, ""); err == nil {
-			t.Errorf("%s: NewKey took it", name)
+			t.Errorf("%s: NewKey returned no error", name)
 		}
 	}
 }
@@ -226,7 +226,7 @@ func TestCheckSize(t *testing.T) {
 	}
 }
 
-// tool runs a program that makes keys, where it is installed.
+// tool runs a program that generates keys, if it is installed.
 func tool(t *testing.T, name string, args ...string) {
 	t.Helper()
 	path, err := exec.LookPath(name)
@@ -330,7 +330,7 @@ func FuzzParse(f *testing.F) {
 		if key.ID() == "" {
 			c.KeyID = "k"
 		}
-		// A key may be too small to sign with; that is an error, too.
+		// A key may be too small to sign with, which is also an error.
 		_, _ = key.Sign(c)
 	})
 }

@@ -12,14 +12,14 @@ import (
 	"unicode/utf8"
 )
 
-// Parse reads a private key: a JWK (also one that a browser made, one of n, e and d
-// alone, a pair wrapped as {"privateKey": …, "publicKey": …}, and a JWK Set with
-// one key that fits) or PEM (PKCS #8 or PKCS #1). Either may be base64-encoded as a
-// whole, or UTF-16, and have lost its line breaks, or have others. Its errors hold
-// nothing of the key.
+// Parse reads a private key: a JWK (also one exported by a browser, one with only n,
+// e and d, a pair wrapped as {"privateKey": …, "publicKey": …}, and a JWK Set with
+// one suitable key) or PEM (PKCS #8 or PKCS #1). Either may be base64-encoded as a
+// whole, or in UTF-16, and its line breaks may be missing or replaced. Its errors
+// contain nothing of the key.
 func Parse(data []byte) (*Key, error) {
 	if len(data) > maxKeySize {
-		return nil, fmt.Errorf("the private key has %d bytes, too many for a key; %s", len(data), wanted)
+		return nil, fmt.Errorf("the private key is too large (%d bytes); %s", len(data), wanted)
 	}
 	if key, err := parseDER(data); err == nil {
 		return key, nil
@@ -29,12 +29,12 @@ func Parse(data []byte) (*Key, error) {
 	if err == nil || looksLikeKey(text) {
 		return key, err
 	}
-	body, _, _ := strings.Cut(text, "-----END") // of a PEM whose first line is missing
+	body, _, _ := strings.Cut(text, "-----END") // the body of a PEM without its first line
 	for decoded := range decodings(body) {
 		if key, err := parseDER(decoded); err == nil {
 			return key, nil
 		}
-		// Bytes of a damaged key, too, can begin with a brace.
+		// A damaged key may also start with a brace.
 		if inner := normalize(decoded); looksLikeKey(inner) && utf8.ValidString(inner) {
 			if key, err = parseText(inner); err == nil {
 				return key, nil
@@ -55,7 +55,7 @@ func parseText(text string) (*Key, error) {
 	case strings.Contains(text, "-----END"):
 		return nil, errors.New("the PEM is damaged or cut off: it has no -----BEGIN line; " + copyPEM)
 	case strings.Contains(text, "PRIVATE KEY"):
-		return nil, errors.New("the PEM is damaged: the five dashes around BEGIN and END are gone, or became others; " + copyPEM)
+		return nil, errors.New("the PEM is damaged: the five dashes around BEGIN and END are missing or other characters; " + copyPEM)
 	}
 	return nil, errors.New("the private key is neither a JWK nor PEM; " + wanted)
 }
@@ -74,11 +74,11 @@ func looksLikeKey(text string) bool {
 	return strings.HasPrefix(text, "{") || strings.Contains(text, begin)
 }
 
-// escaped are line breaks as programming languages write them, also twice over,
-// and what shells have before real ones.
+// escaped matches line breaks as escaped by programming languages, also twice, and
+// the backslashes of shells before real ones.
 var escaped = regexp.MustCompile(`\\+[nrt]?`)
 
-// compact takes white space and line breaks out of base64, however they are written.
+// compact removes white space and line breaks from base64, also escaped ones.
 func compact(text string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) || unicode.IsControl(r) {
@@ -88,8 +88,8 @@ func compact(text string) string {
 	}, escaped.ReplaceAllString(text, ""))
 }
 
-// decodings are what base64 of several lines may stand for: a shell that takes the
-// backslash out of \n leaves a letter of base64 behind.
+// decodings returns the possible meanings of base64 in several lines: a shell that
+// removes the backslash of \n leaves a letter of base64.
 func decodings(text string) iter.Seq[[]byte] {
 	text = compact(text)
 	return func(yield func([]byte) bool) {
@@ -101,7 +101,7 @@ func decodings(text string) iter.Seq[[]byte] {
 			return
 		}
 		for _, lineBreak := range []string{"n", "rn"} {
-			for _, width := range []int{64, 70, 72, 76} { // of openssl, GnuPG and base64
+			for _, width := range []int{64, 70, 72, 76} { // the line widths of openssl, GnuPG and base64
 				joined, ok := rejoin(strings.TrimPrefix(text, lineBreak), lineBreak, width)
 				// The last line may end in a line break, too.
 				if ok && (!try(joined) || !try(strings.TrimSuffix(joined, lineBreak))) {
@@ -112,7 +112,7 @@ func decodings(text string) iter.Seq[[]byte] {
 	}
 }
 
-// rejoin joins lines of a width that have letters in the place of line breaks.
+// rejoin joins lines of a given width that have letters in place of line breaks.
 func rejoin(text, lineBreak string, width int) (string, bool) {
 	var b strings.Builder
 	for len(text) > width {

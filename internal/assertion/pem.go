@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-// parsePEM takes the blocks of PEM apart wherever their lines break.
+// parsePEM splits PEM into blocks, whatever their line breaks.
 func parsePEM(text string) (*Key, error) {
 	var firstErr error
 	for _, block := range strings.Split(text, begin)[1:] {
@@ -50,9 +50,9 @@ func parseBlock(label, body string, ended bool) (*Key, error) {
 	case "CERTIFICATE":
 		return nil, errors.New("the PEM is a certificate; " + wanted)
 	case "PUBLICKEY", "RSAPUBLICKEY":
-		return nil, errors.New("the PEM is a public key; give the private one")
+		return nil, errors.New("the PEM is a public key; use the private one")
 	default:
-		return nil, fmt.Errorf("the PEM holds a %q; %s", short(label), wanted)
+		return nil, fmt.Errorf("the PEM contains a %q; %s", short(label), wanted)
 	}
 	for der := range decodings(body) {
 		if _, ok := derLength(der); !ok {
@@ -60,14 +60,14 @@ func parseBlock(label, body string, ended bool) (*Key, error) {
 		}
 		key, err := parseDER(der)
 		if err != nil {
-			return nil, fmt.Errorf("the PEM holds no usable key (%w); %s", err, wanted)
+			return nil, fmt.Errorf("the PEM contains no usable key (%w); %s", err, wanted)
 		}
 		return key, nil
 	}
-	return nil, beyondRepair(body, ended)
+	return nil, unusablePEM(body, ended)
 }
 
-// derLength returns the length that DER says it has, and reports whether it does.
+// derLength returns the length in a DER header, and whether it is valid.
 func derLength(der []byte) (length int, ok bool) {
 	if len(der) >= 4 && der[0] == 0x30 && der[1] == 0x82 {
 		length = 4 + int(der[2])<<8 + int(der[3])
@@ -95,8 +95,8 @@ func parseDER(der []byte) (*Key, error) {
 	return NewKey(signer, "")
 }
 
-// beyondRepair says what was seen of a PEM whose body is no DER.
-func beyondRepair(body string, ended bool) error {
+// unusablePEM describes the damage of a PEM whose body is not DER.
+func unusablePEM(body string, ended bool) error {
 	var seen []string
 	add := func(format string, args ...any) { seen = append(seen, fmt.Sprintf(format, args...)) }
 	text := compact(body)
@@ -110,11 +110,11 @@ func beyondRepair(body string, ended bool) error {
 	case strings.Contains(body, `\`):
 		add(`the line breaks are written as \n`)
 	case strings.HasPrefix(text, "nM"):
-		add("the line breaks became the letter n")
+		add("the line breaks were replaced by the letter n")
 	case strings.ContainsFunc(strings.TrimSpace(body), unicode.IsSpace):
-		add("the line breaks became blanks")
+		add("the line breaks were replaced by blanks")
 	default:
-		add("the line breaks are gone")
+		add("the line breaks are missing")
 	}
 	decoded, ok := decodeBase64(text)
 	length, _ := derLength(decoded)
@@ -122,15 +122,15 @@ func beyondRepair(body string, ended bool) error {
 	switch {
 	case !ok && foreign != "":
 		_, size := utf8.DecodeRuneInString(foreign)
-		add("it has a %q, which base64 does not", foreign[:size])
+		add("it contains a %q, which is not base64", foreign[:size])
 	case ok && length > len(decoded):
-		add("it holds no usable key: %d of %d bytes are missing", length-len(decoded), length)
+		add("it contains no usable key: %d of %d bytes are missing", length-len(decoded), length)
 	case ok && 0 < length && length < len(decoded):
-		add("it holds no usable key: there are %d bytes too many", len(decoded)-length)
+		add("it contains no usable key: it has %d extra bytes", len(decoded)-length)
 	case !ok:
-		add("a part of a line is missing")
+		add("part of a line is missing")
 	default:
-		add("it holds no usable key")
+		add("it contains no usable key")
 	}
 	return fmt.Errorf("the PEM is damaged or cut off: %s; %s", strings.Join(seen, ", and "), copyPEM)
 }

@@ -8,8 +8,8 @@ import (
 	"unicode/utf16"
 )
 
-// Decode returns text as UTF-8. PowerShell writes UTF-16, with a byte order mark or
-// without; then every other byte of such text is 0.
+// Decode returns text as UTF-8. PowerShell writes UTF-16, with or without a byte
+// order mark; every other byte of such text is 0.
 func Decode(data []byte) string {
 	var order binary.ByteOrder
 	switch {
@@ -41,11 +41,11 @@ func everyOther(data []byte, from int) bool {
 	return len(data) > 1
 }
 
-// quotes are the pairs in which a value is pasted.
+// quotes are the pairs of quotes to trim.
 var quotes = [...][2]string{{`"`, `"`}, {"'", "'"}, {"`", "`"}, {"“", "”"}, {"‘", "’"}, {"„", "“"}}
 
-// Trim takes off what stands around a value: white space, invisible characters
-// such as a byte order mark, and one pair of quotes.
+// Trim removes white space, invisible characters such as a byte order mark, and one
+// pair of quotes around a value.
 func Trim(text string) string {
 	text = strings.TrimFunc(text, around)
 	for _, q := range quotes {
@@ -57,7 +57,7 @@ func Trim(text string) string {
 	return text
 }
 
-// HalfQuoted reports whether a value that was trimmed has a quotation mark at an end.
+// HalfQuoted reports whether a trimmed value has a quotation mark at one end.
 func HalfQuoted(value string) bool {
 	for _, q := range quotes {
 		if strings.HasPrefix(value, q[0]) || strings.HasSuffix(value, q[1]) {
@@ -67,5 +67,5 @@ func HalfQuoted(value string) bool {
 	return false
 }
 
-// around reports whether a character at the end of a value is not part of it.
+// around reports whether a character at the start or end of a value should be trimmed.
 func around(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }

@@ -1,8 +1,8 @@
-// Package clock measures elapsed time by two clocks: the wall clock, which goes
-// on while a machine sleeps but is set forward and back, and the monotonic clock,
-// which is never set but stands still in sleep. Elapsed is the larger of what
-// both report, so that a clock that is set back prolongs no life, and a sleep
-// prolongs no wait.
+// Package clock measures elapsed time with two clocks: the wall clock, which advances
+// while the machine sleeps but can be set forward and back, and the monotonic clock,
+// which is never set but stops during sleep. Elapsed time is the larger of both, so
+// that setting a clock back does not extend a token's lifetime, and a sleep does not
+// extend a wait.
 package clock
 
 import (
@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// Instant is a point in time, in nanoseconds since some point before the clock
-// was made. It never goes back. The zero Instant is before all others.
+// Instant is a point in time, in nanoseconds since some point before the clock was
+// created. It never goes back. The zero Instant is before all others.
 type Instant int64
 
 // Never is after all other instants.
@@ -30,39 +30,39 @@ func (i Instant) Add(d time.Duration) Instant {
 // Sub returns the time from j to i.
 func (i Instant) Sub(j Instant) time.Duration { return time.Duration(i - j) }
 
-// Reading is what the two clocks show.
+// Reading is a reading of the two clocks.
 type Reading struct{ Wall, Mono time.Duration }
 
-// Clock tells instants. It is safe for concurrent use.
+// Clock returns instants. It is safe for concurrent use.
 type Clock struct {
 	now   func() time.Time
 	start time.Time
-	model *model // in place of now and of timers
+	model *model // replaces now and timers
 	from  atomic.Pointer[anchor]
 }
 
-// model is another machine's time.
+// model is the time of a simulated machine.
 type model struct {
 	read  func() Reading
 	sleep func(context.Context, time.Duration) error
 }
 
-// anchor is a reading, and the instant that it stands for.
+// anchor is a reading and the corresponding instant.
 type anchor struct {
 	Reading
 	at Instant
 }
 
-// New returns a clock over a function such as [time.Now], whose times have both
-// clocks' readings. Times without a monotonic reading do, too.
+// New returns a clock over a function such as [time.Now], whose times contain both
+// clocks' readings. Times without a monotonic reading work, too.
 func New(now func() time.Time) *Clock {
 	c := &Clock{now: now, start: now()}
 	c.from.Store(&anchor{c.reading(), 1})
 	return c
 }
 
-// NewFromReadings returns a clock over any two clocks, and a way to sleep; nil means
-// timers of this machine.
+// NewFromReadings returns a clock over two simulated clocks and a sleep function; nil
+// means this machine's timers.
 func NewFromReadings(read func() Reading, sleep func(context.Context, time.Duration) error) *Clock {
 	c := &Clock{model: &model{read, sleep}}
 	c.from.Store(&anchor{read(), 1})
@@ -78,22 +78,21 @@ func (c *Clock) reading() Reading {
 }
 
 const (
-	// maxApart is by how much the two clocks may drift apart until that counts as
-	// a sleep or as a clock that was set.
+	// maxApart is the difference between the clocks that counts as drift; more means
+	// that the machine slept or a clock was set.
 	maxApart = time.Second
-	// maxRun bounds what is lost when a clock goes back that has no monotonic
-	// reading.
+	// maxRun bounds the error when a clock without a monotonic reading goes back.
 	maxRun = time.Second
 )
 
-// elapsed is how long a time was by both clocks.
+// elapsed returns the larger elapsed time of both clocks.
 func elapsed(wall, mono time.Duration) time.Duration { return max(wall, mono) }
 
 // Now returns the current instant.
 func (c *Clock) Now() Instant {
 	from := c.from.Load()
 	var wall, mono time.Duration
-	if c.model == nil { // what reading does, without its call: every call for a token comes here
+	if c.model == nil { // reading inlined: every call for a token gets here
 		t := c.now()
 		wall, mono = time.Duration(t.UnixNano())-from.Wall, t.Sub(c.start)-from.Mono
 	} else {
@@ -104,12 +103,12 @@ func (c *Clock) Now() Instant {
 	if -maxApart < apart && apart < maxApart && 0 <= passed && passed < maxRun {
 		return from.at + Instant(passed)
 	}
-	return c.anew()
+	return c.rebase()
 }
 
-// anew returns the current instant, from which on both clocks count anew: one
-// that is set back now must not hide a sleep that comes later.
-func (c *Clock) anew() Instant {
+// rebase returns the current instant and makes it the new anchor: setting a clock
+// back now must not hide a later sleep.
+func (c *Clock) rebase() Instant {
 	for {
 		from, now := c.from.Load(), c.reading()
 		passed := elapsed(now.Wall-from.Wall, now.Mono-from.Mono)
@@ -120,7 +119,7 @@ func (c *Clock) anew() Instant {
 	}
 }
 
-// Sleep waits until d has passed by either clock, and fails if ctx ends earlier.
+// Sleep waits until d has passed on either clock, and fails if ctx is done earlier.
 func (c *Clock) Sleep(ctx context.Context, d time.Duration) error {
 	if c.model != nil && c.model.sleep != nil {
 		return c.model.sleep(ctx, d)
@@ -128,7 +127,7 @@ func (c *Clock) Sleep(ctx context.Context, d time.Duration) error {
 	until := c.Now().Add(d)
 	timer := time.NewTimer(d)
 	defer timer.Stop()
-	var look <-chan time.Time // timers stand still in sleep
+	var look <-chan time.Time // timers stop during sleep
 	if d > time.Second {
 		ticker := time.NewTicker(time.Second)
 		defer ticker.Stop()

@@ -12,7 +12,7 @@ import (
 	"github.com/lineoauth/lineoauth/internal/clock"
 )
 
-// hands are two clocks that a test moves.
+// hands are two clocks that a test sets.
 type hands clock.Reading
 
 func (h *hands) read() clock.Reading { return clock.Reading(*h) }
@@ -27,15 +27,15 @@ func TestElapsed(t *testing.T) {
 		move func(h *hands, look func())
 		want time.Duration
 	}{
-		"runs":                       {func(c *hands, _ func()) { c.run(h) }, h},
-		"sleeps":                     {func(c *hands, _ func()) { c.run(1); c.suspend(h) }, h + 1},
-		"is set back":                {func(c *hands, _ func()) { c.set(-5 * h); c.run(h) }, h},
-		"is set back twice":          {func(c *hands, _ func()) { c.set(-5 * h); c.run(h); c.set(-h); c.run(h) }, 2 * h},
-		"is set back, then sleeps":   {func(c *hands, look func()) { c.set(-h); look(); c.suspend(h) }, h},
-		"sleeps, then is set back":   {func(c *hands, look func()) { c.suspend(h); look(); c.set(-h); c.run(h) }, 2 * h},
-		"sleeps often":               {func(c *hands, look func()) { c.suspend(h); look(); c.run(h); look(); c.suspend(h) }, 3 * h},
-		"drifts a little":            {func(c *hands, look func()) { c.run(h); c.set(-time.Second / 2); look(); c.run(h) }, 2 * h},
-		"is set forward, which errs": {func(c *hands, _ func()) { c.set(3 * h) }, 3 * h},
+		"runs":                               {func(c *hands, _ func()) { c.run(h) }, h},
+		"sleeps":                             {func(c *hands, _ func()) { c.run(1); c.suspend(h) }, h + 1},
+		"set back":                           {func(c *hands, _ func()) { c.set(-5 * h); c.run(h) }, h},
+		"set back twice":                     {func(c *hands, _ func()) { c.set(-5 * h); c.run(h); c.set(-h); c.run(h) }, 2 * h},
+		"set back, then sleeps":              {func(c *hands, look func()) { c.set(-h); look(); c.suspend(h) }, h},
+		"sleeps, then set back":              {func(c *hands, look func()) { c.suspend(h); look(); c.set(-h); c.run(h) }, 2 * h},
+		"sleeps often":                       {func(c *hands, look func()) { c.suspend(h); look(); c.run(h); look(); c.suspend(h) }, 3 * h},
+		"drifts a little":                    {func(c *hands, look func()) { c.run(h); c.set(-time.Second / 2); look(); c.run(h) }, 2 * h},
+		"set forward, which is not detected": {func(c *hands, _ func()) { c.set(3 * h) }, 3 * h},
 	} {
 		t.Run(name, func(t *testing.T) {
 			both := &hands{Wall: 1e18}
@@ -43,14 +43,14 @@ func TestElapsed(t *testing.T) {
 			start := c.Now()
 			tt.move(both, func() { c.Now() })
 			if got := c.Now().Sub(start); got != tt.want {
-				t.Errorf("%v have passed, the clock says %v", tt.want, got)
+				t.Errorf("%v have passed, the clock reports %v", tt.want, got)
 			}
 		})
 	}
 }
 
-// Whatever happens to both clocks between looks, no instant is before an earlier
-// one, and none is earlier than true time by more than small drifts.
+// Whatever happens to both clocks between calls, instants never go back, and never
+// lag behind true time by more than small drifts.
 func FuzzNeverBack(f *testing.F) {
 	f.Add(uint64(1))
 	f.Fuzz(func(t *testing.T, seed uint64) {
@@ -79,7 +79,7 @@ func FuzzNeverBack(f *testing.F) {
 				t.Fatalf("%v before an earlier instant", before.Sub(now))
 			}
 			if now.Sub(start) < truth-100*time.Second {
-				t.Fatalf("%v have passed, the clock says %v", truth, now.Sub(start))
+				t.Fatalf("%v have passed, the clock reports %v", truth, now.Sub(start))
 			}
 			before = now
 		}
@@ -97,9 +97,9 @@ func TestNowOfTimes(t *testing.T) {
 		}
 		wall := clock.New(func() time.Time { return time.Now().Add(ahead).Round(0) })
 		start = wall.Now()
-		ahead = -time.Hour // no monotonic reading tells
+		ahead = -time.Hour // no monotonic reading
 		if got := wall.Now().Sub(start); got != 0 {
-			t.Errorf("a wall clock that is set back has gone by %v", got)
+			t.Errorf("the wall clock was set back, and %v have passed", got)
 		}
 		time.Sleep(time.Minute)
 		if got := wall.Now().Sub(start); got != time.Minute {
@@ -110,7 +110,7 @@ func TestNowOfTimes(t *testing.T) {
 
 func TestSleep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var asleep atomic.Int64 // of which timers know nothing
+		var asleep atomic.Int64 // timers do not notice
 		c := clock.New(func() time.Time { return time.Now().Add(time.Duration(asleep.Load())).Round(0) })
 		for _, d := range []time.Duration{0, time.Millisecond, time.Second, time.Minute} {
 			start := time.Now()
@@ -129,14 +129,14 @@ func TestSleep(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := c.Sleep(ctx, time.Hour); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("after the context's end: %v", err)
+			t.Errorf("after the context was canceled: %v", err)
 		}
 	})
 }
 
 func TestNever(t *testing.T) {
 	if clock.Never.Add(time.Hour) != clock.Never || clock.Instant(5).Add(1<<63-1) != clock.Never {
-		t.Error("there is something after Never")
+		t.Error("Never is not the last instant")
 	}
 }
 

@@ -1,6 +1,6 @@
-// Package env reads settings from environment variables and from the files that
-// these name, as shells, containers and editors leave them there: with a line
-// break, a byte order mark or quotes around the value.
+// Package env reads settings from environment variables and the files that they name.
+// It tolerates what shells, containers and editors add: white space, a byte order
+// mark or quotes around the value.
 package env
 
 import (
@@ -26,12 +26,12 @@ const (
 	AllowPlainHTTP    = "LINE_OAUTH_ALLOW_PLAIN_HTTP"
 )
 
-// Trim takes off what stands around a value: white space, invisible characters
-// such as a byte order mark, and one pair of quotes.
+// Trim removes white space, invisible characters such as a byte order mark, and one
+// pair of quotes around a value.
 func Trim(text string) string { return assertion.Trim(text) }
 
-// Value returns the value of a variable without what stands around it. The error
-// names the variable, and does not show the value, which may be a secret.
+// Value returns the trimmed value of a variable. The error names the variable, but
+// not the value, which may be a secret.
 func Value(name, text string) (string, error) {
 	value := Trim(text)
 	if wrong := flaw(value, true); wrong != "" {
@@ -46,15 +46,15 @@ func Path(name, text string) (string, error) {
 	wrong := flaw(value, false)
 	switch {
 	case wrong != "" && assertion.LooksLikeKey(value):
-		return "", fmt.Errorf("%s: what is given is no path but looks like a key; give the path of a file that holds it", name)
+		return "", fmt.Errorf("%s contains a key, not a path; set it to the path of a file with the key", name)
 	case wrong != "":
-		return "", fmt.Errorf("%s has %s; give the path of a file", name, wrong)
+		return "", fmt.Errorf("%s has %s; set it to the path of a file", name, wrong)
 	}
 	return value, nil
 }
 
-// flaw says what a value has inside that does not belong there. Only a word has
-// no spaces.
+// flaw describes an invalid character in a value, or returns "". A word may not
+// contain spaces.
 func flaw(value string, word bool) string {
 	if !utf8.ValidString(value) {
 		return "bytes inside that are not UTF-8"
@@ -77,7 +77,7 @@ func flaw(value string, word bool) string {
 	return ""
 }
 
-// Bool reads a switch: 1 or true turns it on; 0, false and nothing leave it off.
+// Bool reads a switch: 1 or true means on; 0, false or an empty value means off.
 func Bool(name, text string) (bool, error) {
 	switch value := Trim(text); {
 	case value == "1" || isTrue(value):
@@ -85,13 +85,13 @@ func Bool(name, text string) (bool, error) {
 	case value == "" || value == "0" || len(value) == len("false") && strings.EqualFold(value, "false"):
 		return false, nil
 	}
-	return false, fmt.Errorf("%s is neither true nor false; set it to 1 or true, or unset it", name)
+	return false, fmt.Errorf("invalid %s: set it to 1 or true, or unset it", name)
 }
 
-// isTrue is strict: EqualFold alone would take letters that only look like these.
+// isTrue is strict: EqualFold alone would also accept similar-looking letters.
 func isTrue(value string) bool { return len(value) == len("true") && strings.EqualFold(value, "true") }
 
-// File returns the value in a file that a variable names.
+// File returns the value in the file that a variable names.
 func File(name, path string) (string, error) {
 	text, err := ReadFile(name, path)
 	if err != nil {
@@ -104,8 +104,7 @@ func File(name, path string) (string, error) {
 	return value, err
 }
 
-// ReadFile returns the text of a file that a variable names, which may be UTF-16
-// with a byte order mark.
+// ReadFile returns the text of the file that a variable names, in UTF-8 or UTF-16.
 func ReadFile(name, path string) (string, error) {
 	data, err := assertion.ReadFile(path)
 	if err != nil {
@@ -114,7 +113,7 @@ func ReadFile(name, path string) (string, error) {
 	return assertion.Decode(data), nil
 }
 
-// Reader reads several variables, and collects what is wrong with them.
+// Reader reads several variables, and collects their errors.
 type Reader struct {
 	Getenv func(string) string
 	Errs   []error
@@ -140,7 +139,7 @@ func (r *Reader) Bool(name string) bool {
 	return on
 }
 
-// ValueOrFile reads a variable, or the file that another one names.
+// ValueOrFile reads a variable, or the file that another variable names.
 func (r *Reader) ValueOrFile(name, fileName string) string {
 	path, both := r.path(name, fileName)
 	switch {
@@ -154,8 +153,8 @@ func (r *Reader) ValueOrFile(name, fileName string) string {
 	return value
 }
 
-// TextOrFile is ValueOrFile for a text of several lines. It also returns which of
-// the variables has it.
+// TextOrFile is ValueOrFile for text of several lines. It also returns the name of
+// the variable that is set.
 func (r *Reader) TextOrFile(name, fileName string) (text, from string) {
 	path, both := r.path(name, fileName)
 	if both {
@@ -173,8 +172,8 @@ func (r *Reader) TextOrFile(name, fileName string) (text, from string) {
 	return text, fileName
 }
 
-// path returns the path of a variable's file, if that is set, and reports whether
-// both of them are.
+// path returns the path of a variable's file, if that is set, and fails if both
+// variables are.
 func (r *Reader) path(name, fileName string) (path string, both bool) {
 	path, err := Path(fileName, r.Getenv(fileName))
 	if (path != "" || err != nil) && Trim(r.Getenv(name)) != "" {

@@ -1,6 +1,5 @@
-// Command man writes the manual pages of lineoauth, one a command, into the
-// folder that it is given. They are dated by SOURCE_DATE_EPOCH, so that the
-// same source gives the same pages.
+// Command man writes the manual pages of lineoauth, one per command, to a folder.
+// Their date is SOURCE_DATE_EPOCH, so that the same source gives the same pages.
 package main
 
 import (
@@ -24,17 +23,17 @@ func main() {
 
 func write(args []string, epoch string) error {
 	if len(args) != 1 {
-		return errors.New("name the folder to write to")
+		return errors.New("missing argument; name the folder to write to")
 	}
 	seconds, err := strconv.ParseInt(epoch, 10, 64)
 	if err != nil {
 		return errors.New("set SOURCE_DATE_EPOCH to the date of the source, in seconds since 1970")
 	}
-	if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // pages are for everyone
+	if err := os.MkdirAll(args[0], 0o755); err != nil { //nolint:gosec // manual pages are world-readable
 		return err
 	}
 	date := time.Unix(seconds, 0).UTC()
 	root := cli.Command()
-	root.DisableAutoGenTag = true // it dates the page again
+	root.DisableAutoGenTag = true // it adds another date
 	return doc.GenManTree(root, &doc.GenManHeader{Section: "1", Date: &date, Source: "lineoauth", Manual: "lineoauth"}, args[0])
 }

@@ -40,7 +40,7 @@ func TestPages(t *testing.T) {
 			}
 		}
 		if strings.Contains(string(page), "=0s") {
-			t.Errorf("%s gives a default of 0s, which no flag takes", name)
+			t.Errorf("%s shows a default of 0s, which is not valid", name)
 		}
 		for _, child := range cmd.Commands() {
 			check(child)

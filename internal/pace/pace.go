@@ -1,5 +1,5 @@
-// Package pace decides when a value that expires is renewed: a pure function of
-// what happened, and when.
+// Package pace decides when to renew a value that expires. It is a pure function of
+// past events and their times.
 package pace
 
 import (
@@ -9,66 +9,66 @@ import (
 )
 
 const (
-	// Fast is the longest wait of a process without a valid value.
+	// Fast is the longest wait without a valid value.
 	Fast = time.Second
 
 	firstWait                = 500 * time.Millisecond
-	slow                     = time.Minute // the longest wait of one that has a valid value
+	slow                     = time.Minute // the longest wait with a valid value
 	firstDoubt, longestDoubt = 10 * time.Minute, 24 * time.Hour
-	// forgetAfter is how long it takes to forget half of the refusals.
+	// forgetAfter is the half-life of the count of refusals.
 	forgetAfter = 10 * time.Minute
-	// freeRefusals is how many refused values are replaced at once.
+	// freeRefusals is how many refused values are replaced without a wait.
 	freeRefusals = 2
 )
 
-// State is what is known of a value and of the attempts to renew it. The zero
-// State is that of a value that was never there.
+// State is the state of a value and of the attempts to renew it. The zero State is
+// that of a value that has not been obtained yet.
 type State struct {
-	Expires clock.Instant // 0 while there is no value
-	Due     clock.Instant // for its renewal
+	Expires clock.Instant // 0 without a value
+	Due     clock.Instant // when to renew it
 
-	failures  int // in a row
+	failures  int // consecutive
 	failedAt  clock.Instant
-	wait      time.Duration // after the last failure
-	hold      clock.Instant // until then nothing is issued
-	look      clock.Instant // when to see what others did; 0 for never
-	refusals  int           // values that were refused before they expired, fewer with time
+	wait      time.Duration // until the next attempt after a failure
+	hold      clock.Instant // nothing is issued before
+	look      clock.Instant // when to check for another process's value; 0 means never
+	refusals  int           // decaying count of values that were refused before they expired
 	refusedAt clock.Instant
 	doubts    int
-	doubtAt   clock.Instant // until then a doubt changes nothing
-	later     clock.Instant // until then a refused value is not replaced, or another process is at it
+	doubtAt   clock.Instant // doubts before have no effect
+	later     clock.Instant // a refused value is not replaced before, or another process is replacing it
 }
 
-// Event is something that happened to a value.
+// Event is an event in the life cycle of a value.
 type Event struct {
 	Kind Kind
-	// Expires, Life and Window are for Renewed: when the new value expires, how
-	// long such values are valid, and how long before they expire they are renewed
-	// at most.
+	// Expires, Life and Window are for Renewed: when the new value expires, the
+	// lifetime of such values, and the maximum time before expiry at which they are
+	// renewed.
 	Expires      clock.Instant
 	Life, Window time.Duration
-	// Hold is for Failed: how long a server asked to wait.
+	// Hold is for Failed: how long a server requested to wait.
 	Hold time.Duration
-	// Look is for all but Refused, Doubted, Wanted and Changed: when to see what others did. 0
-	// means never.
+	// Look is for all kinds but Refused, Doubted, Wanted and Changed: when to check
+	// for another process's value. 0 means never.
 	Look time.Duration
-	// Random is from 0 to 1, so that many processes do not act in step.
+	// Random is from 0 to 1: jitter that keeps processes from acting simultaneously.
 	Random float64
 }
 
-// Kind is what happened.
+// Kind is the kind of an event.
 type Kind int
 
-// What can happen to a value.
+// The kinds of events.
 const (
-	Renewed Kind = iota // there is another one
-	Kept                // there is no other one, and none was needed
-	Busy                // there is none yet, since another process is issuing it
-	Failed              // there is no other one, although it was needed
-	Refused             // it is not valid any more
-	Doubted             // it may not be valid any more
-	Wanted              // a caller needs another one, which is valid for longer
-	Changed             // others may have another one
+	Renewed Kind = iota // there is a new value
+	Kept                // there is no new value, and none was needed
+	Busy                // no new value yet: another process is issuing it
+	Failed              // there is no new value, although one was needed
+	Refused             // the value is no longer valid
+	Doubted             // the value may no longer be valid
+	Wanted              // a caller needs a value that is valid for longer
+	Changed             // other processes may have a new value
 )
 
 // After returns the state after an event.
@@ -84,7 +84,7 @@ func (s State) After(e Event, now clock.Instant) State {
 	case Failed:
 		s.failures++
 		s.failedAt = now
-		// Random between half and all, twice as long each time.
+		// Exponential backoff, with jitter between half and all of the wait.
 		longest := min(firstWait<<min(s.failures-1, 16), slow)
 		s.wait = longest/2 + scale(longest/2, e.Random)
 		if e.Hold > 0 {
@@ -103,7 +103,7 @@ func (s State) After(e Event, now clock.Instant) State {
 	case Doubted:
 		if now >= s.doubtAt {
 			s.Due = min(s.Due, now)
-			// Each replacement may count toward a limit, and may help nothing.
+			// Each replacement may count toward a limit, and may not help.
 			s.doubtAt = now.Add(min(firstDoubt<<min(s.doubts, 16), longestDoubt))
 			s.doubts++
 		}
@@ -125,8 +125,8 @@ func (s State) After(e Event, now clock.Instant) State {
 // Valid reports whether there is a value that has not expired.
 func (s State) Valid(now clock.Instant) bool { return now < s.Expires }
 
-// IssueAt is when the next value may be issued at the earliest. It depends on
-// whether there is a valid one: nobody is hurt by a longer wait then.
+// IssueAt is the earliest time to issue the next value. It is later while there is a
+// valid value, since callers do not need the new one yet.
 func (s State) IssueAt(now clock.Instant) clock.Instant {
 	at := max(s.hold, s.later, s.afterFailure(now))
 	if s.Valid(now) {
@@ -135,7 +135,8 @@ func (s State) IssueAt(now clock.Instant) clock.Instant {
 	return at
 }
 
-// Next is when the next attempt may begin, be it only to see what others did.
+// Next is when the next attempt may start, even if only to check for another
+// process's value.
 func (s State) Next(now clock.Instant) clock.Instant {
 	next := s.IssueAt(now)
 	if s.look > 0 {
@@ -144,10 +145,10 @@ func (s State) Next(now clock.Instant) clock.Instant {
 	return next
 }
 
-// Failures is how many attempts failed since the last success.
+// Failures is the number of attempts that failed since the last success.
 func (s State) Failures() int { return s.failures }
 
-// Refusals is how many values were refused of late.
+// Refusals is the number of recently refused values.
 func (s State) Refusals() int { return s.refusals }
 
 func (s State) afterFailure(now clock.Instant) clock.Instant {
@@ -156,7 +157,7 @@ func (s State) afterFailure(now clock.Instant) clock.Instant {
 	}
 	wait := s.wait
 	if s.Valid(now) {
-		// A value that expires soon leaves time for some more attempts.
+		// Leave time for some more attempts before the value expires.
 		wait = min(wait, max(s.Expires.Sub(s.failedAt)/4, firstWait/4))
 	} else {
 		wait = min(wait, Fast/2+wait%(Fast/2))

@@ -9,41 +9,41 @@ import (
 	"github.com/lineoauth/lineoauth/internal/pace"
 )
 
-// start is when the tests begin; long after the zero instant, as on a clock that
-// has run for a while.
+// start is when the tests start; long after the zero instant, as on a clock that has
+// been running for a while.
 const start = clock.Instant(1000 * time.Hour)
 
-// story is a state in the course of time.
-type story struct {
+// timeline is a state that changes over time.
+type timeline struct {
 	pace.State
 	now    clock.Instant
 	random float64
 }
 
-func (s *story) after(e pace.Event) {
+func (s *timeline) after(e pace.Event) {
 	e.Random = s.random
 	s.State = s.After(e, s.now)
 }
 
-func (s *story) pass(d time.Duration) { s.now = s.now.Add(d) }
+func (s *timeline) pass(d time.Duration) { s.now = s.now.Add(d) }
 
-// issue is the time until a value may be issued, and next until an attempt.
-func (s *story) issue() time.Duration { return max(s.IssueAt(s.now).Sub(s.now), 0) }
-func (s *story) next() time.Duration  { return max(s.Next(s.now).Sub(s.now), 0) }
+// issue is the time until a value may be issued, next the time until an attempt.
+func (s *timeline) issue() time.Duration { return max(s.IssueAt(s.now).Sub(s.now), 0) }
+func (s *timeline) next() time.Duration  { return max(s.Next(s.now).Sub(s.now), 0) }
 
-func (s *story) renew(life, window time.Duration) {
+func (s *timeline) renew(life, window time.Duration) {
 	s.after(pace.Event{Kind: pace.Renewed, Expires: s.now.Add(life), Life: life, Window: window})
 }
 
 // fail fails n times, each as soon as a value may be issued.
-func (s *story) fail(n int) {
+func (s *timeline) fail(n int) {
 	for range n {
 		s.pass(s.issue())
 		s.after(pace.Event{Kind: pace.Failed})
 	}
 }
 
-// What is waited for is a range, since waits are random.
+// Waits are checked as ranges, since they are random.
 func TestWaits(t *testing.T) {
 	const (
 		second = time.Second
@@ -53,116 +53,116 @@ func TestWaits(t *testing.T) {
 	type span struct{ from, to time.Duration }
 	atOnce := span{0, 0}
 	for name, tt := range map[string]struct {
-		tell        func(*story)
+		events      func(*timeline)
 		issue, next span
 	}{
-		"nothing happened": {func(*story) {}, atOnce, atOnce},
+		"nothing happened": {func(*timeline) {}, atOnce, atOnce},
 
-		"renewed, a quarter of its life before the end": {
-			func(s *story) { s.renew(40*minute, hour) }, span{30 * minute, 35 * minute}, span{30 * minute, 35 * minute}},
-		"renewed, the window before the end": {
-			func(s *story) { s.renew(30*24*hour, hour) }, span{719 * hour, 719*hour + 30*minute}, span{719 * hour, 719*hour + 30*minute}},
-		"adopted late in its life": {
-			func(s *story) {
+		"renewed, a quarter of its lifetime before expiry": {
+			func(s *timeline) { s.renew(40*minute, hour) }, span{30 * minute, 35 * minute}, span{30 * minute, 35 * minute}},
+		"renewed, the window before expiry": {
+			func(s *timeline) { s.renew(30*24*hour, hour) }, span{719 * hour, 719*hour + 30*minute}, span{719 * hour, 719*hour + 30*minute}},
+		"adopted late in its lifetime": {
+			func(s *timeline) {
 				s.after(pace.Event{Kind: pace.Renewed, Expires: s.now.Add(minute), Life: hour, Window: hour})
 			}, atOnce, atOnce},
 		"renewed, with a look before": {
-			func(s *story) {
+			func(s *timeline) {
 				s.after(pace.Event{Kind: pace.Renewed, Expires: s.now.Add(hour), Life: hour, Window: hour, Look: minute})
 			}, span{45 * minute, 53 * minute}, span{minute, minute}},
 		"kept, with a look": {
-			func(s *story) { s.renew(hour, hour); s.after(pace.Event{Kind: pace.Kept, Look: minute}) },
+			func(s *timeline) { s.renew(hour, hour); s.after(pace.Event{Kind: pace.Kept, Look: minute}) },
 			span{45 * minute, 53 * minute}, span{minute, minute}},
 		"kept, without a look": {
-			func(s *story) {
+			func(s *timeline) {
 				s.renew(hour, hour)
 				s.after(pace.Event{Kind: pace.Kept, Look: minute})
 				s.after(pace.Event{Kind: pace.Kept})
 			},
 			span{45 * minute, 53 * minute}, span{45 * minute, 53 * minute}},
 
-		"failed, no value":          {func(s *story) { s.fail(1) }, span{second / 4, second / 2}, span{second / 4, second / 2}},
-		"failed twice, no value":    {func(s *story) { s.fail(2) }, span{second / 2, second}, span{second / 2, second}},
-		"failed 1000 times":         {func(s *story) { s.fail(1000) }, span{second / 2, second}, span{second / 2, second}},
-		"failed, a value":           {func(s *story) { s.renew(hour, hour); s.fail(1) }, span{second / 4, second / 2}, span{second / 4, second / 2}},
-		"failed five times":         {func(s *story) { s.renew(hour, hour); s.fail(5) }, span{4 * second, 8 * second}, span{4 * second, 8 * second}},
-		"failed eight times":        {func(s *story) { s.renew(hour, hour); s.fail(8) }, span{30 * second, minute}, span{30 * second, minute}},
-		"failed until it expired":   {func(s *story) { s.renew(hour, hour); s.fail(1000) }, span{second / 8, second}, span{second / 8, second}},
-		"failed, and then expired":  {func(s *story) { s.renew(hour, hour); s.fail(8); s.pass(hour) }, atOnce, atOnce},
-		"failed just before expiry": {func(s *story) { s.renew(hour, hour); s.pass(hour - second); s.fail(3) }, span{second / 8, second / 4}, span{second / 8, second / 4}},
-		"expired within a wait": {func(s *story) {
+		"failed, no value":          {func(s *timeline) { s.fail(1) }, span{second / 4, second / 2}, span{second / 4, second / 2}},
+		"failed twice, no value":    {func(s *timeline) { s.fail(2) }, span{second / 2, second}, span{second / 2, second}},
+		"failed 1000 times":         {func(s *timeline) { s.fail(1000) }, span{second / 2, second}, span{second / 2, second}},
+		"failed, a value":           {func(s *timeline) { s.renew(hour, hour); s.fail(1) }, span{second / 4, second / 2}, span{second / 4, second / 2}},
+		"failed five times":         {func(s *timeline) { s.renew(hour, hour); s.fail(5) }, span{4 * second, 8 * second}, span{4 * second, 8 * second}},
+		"failed eight times":        {func(s *timeline) { s.renew(hour, hour); s.fail(8) }, span{30 * second, minute}, span{30 * second, minute}},
+		"failed until it expired":   {func(s *timeline) { s.renew(hour, hour); s.fail(1000) }, span{second / 8, second}, span{second / 8, second}},
+		"failed, and then expired":  {func(s *timeline) { s.renew(hour, hour); s.fail(8); s.pass(hour) }, atOnce, atOnce},
+		"failed just before expiry": {func(s *timeline) { s.renew(hour, hour); s.pass(hour - second); s.fail(3) }, span{second / 8, second / 4}, span{second / 8, second / 4}},
+		"expired within a wait": {func(s *timeline) {
 			s.renew(hour, hour)
 			s.fail(8)
 			s.Expires = s.now.Add(1)
 			s.pass(1)
 		}, span{second/2 - 1, second}, span{second/2 - 1, second}},
-		"failed, with a look": {func(s *story) {
+		"failed, with a look": {func(s *timeline) {
 			s.renew(hour, hour)
 			s.fail(8)
 			s.pass(s.issue())
 			s.after(pace.Event{Kind: pace.Failed, Look: second})
 		}, span{30 * second, minute}, span{30 * second, minute}},
 
-		"held": {func(s *story) { s.after(pace.Event{Kind: pace.Failed, Hold: hour}) },
+		"held": {func(s *timeline) { s.after(pace.Event{Kind: pace.Failed, Hold: hour}) },
 			span{hour, hour}, span{hour, hour}},
-		"held, with a look": {func(s *story) { s.after(pace.Event{Kind: pace.Failed, Hold: hour, Look: second}) },
+		"held, with a look": {func(s *timeline) { s.after(pace.Event{Kind: pace.Failed, Hold: hour, Look: second}) },
 			span{hour, hour}, span{second, second}},
-		"held, and then for less": {func(s *story) {
+		"held, and then for less": {func(s *timeline) {
 			s.after(pace.Event{Kind: pace.Failed, Hold: hour})
 			s.after(pace.Event{Kind: pace.Failed, Hold: second})
 		}, span{hour, hour}, span{hour, hour}},
-		"held, then refused": {func(s *story) {
+		"held, then refused": {func(s *timeline) {
 			s.renew(hour, hour)
 			s.after(pace.Event{Kind: pace.Failed, Hold: minute})
 			s.after(pace.Event{Kind: pace.Refused})
 		}, span{minute, minute}, span{minute, minute}},
-		"held, then renewed by others": {func(s *story) {
+		"held, then renewed by others": {func(s *timeline) {
 			s.after(pace.Event{Kind: pace.Failed, Hold: 24 * hour})
 			s.renew(hour, hour)
 		}, span{45 * minute, 53 * minute}, span{45 * minute, 53 * minute}},
-		"held, and over": {func(s *story) { s.after(pace.Event{Kind: pace.Failed, Hold: minute}); s.pass(minute) },
+		"held, and over": {func(s *timeline) { s.after(pace.Event{Kind: pace.Failed, Hold: minute}); s.pass(minute) },
 			atOnce, atOnce},
 
-		"busy": {func(s *story) { s.after(pace.Event{Kind: pace.Busy, Look: second}) },
+		"busy": {func(s *timeline) { s.after(pace.Event{Kind: pace.Busy, Look: second}) },
 			span{second, second}, span{second, second}},
-		"busy, and over": {func(s *story) { s.after(pace.Event{Kind: pace.Busy, Look: second}); s.pass(second) },
+		"busy, and over": {func(s *timeline) { s.after(pace.Event{Kind: pace.Busy, Look: second}); s.pass(second) },
 			atOnce, atOnce},
 
-		"refused": {func(s *story) { s.renew(hour, hour); s.after(pace.Event{Kind: pace.Refused}) }, atOnce, atOnce},
-		"refused twice": {func(s *story) { s.after(pace.Event{Kind: pace.Refused}); s.after(pace.Event{Kind: pace.Refused}) },
+		"refused": {func(s *timeline) { s.renew(hour, hour); s.after(pace.Event{Kind: pace.Refused}) }, atOnce, atOnce},
+		"refused twice": {func(s *timeline) { s.after(pace.Event{Kind: pace.Refused}); s.after(pace.Event{Kind: pace.Refused}) },
 			atOnce, atOnce},
-		"refused five times": {func(s *story) {
+		"refused five times": {func(s *timeline) {
 			for range 5 {
 				s.after(pace.Event{Kind: pace.Refused})
 			}
 		}, span{2 * second, 4 * second}, span{2 * second, 4 * second}},
-		"refused 100 times": {func(s *story) {
+		"refused 100 times": {func(s *timeline) {
 			for range 100 {
 				s.after(pace.Event{Kind: pace.Refused})
 			}
 		}, span{30 * second, minute}, span{30 * second, minute}},
-		"refused thrice": {func(s *story) {
+		"refused thrice": {func(s *timeline) {
 			for range 3 {
 				s.after(pace.Event{Kind: pace.Refused})
 			}
 		}, span{second / 2, second}, span{second / 2, second}},
-		"refused thrice, then after two hours": {func(s *story) {
+		"refused thrice, then after two hours": {func(s *timeline) {
 			for range 3 {
 				s.after(pace.Event{Kind: pace.Refused})
 			}
 			s.pass(2 * hour)
 			s.after(pace.Event{Kind: pace.Refused})
 		}, atOnce, atOnce},
-		"refused after failures": {func(s *story) { s.renew(hour, hour); s.fail(8); s.after(pace.Event{Kind: pace.Refused}) },
+		"refused after failures": {func(s *timeline) { s.renew(hour, hour); s.fail(8); s.after(pace.Event{Kind: pace.Refused}) },
 			atOnce, atOnce},
 
-		"doubted": {func(s *story) { s.renew(hour, hour); s.after(pace.Event{Kind: pace.Doubted}) }, atOnce, atOnce},
-		"doubted, and held": {func(s *story) {
+		"doubted": {func(s *timeline) { s.renew(hour, hour); s.after(pace.Event{Kind: pace.Doubted}) }, atOnce, atOnce},
+		"doubted, and held": {func(s *timeline) {
 			s.renew(hour, hour)
 			s.after(pace.Event{Kind: pace.Failed, Hold: minute})
 			s.after(pace.Event{Kind: pace.Doubted})
 		}, span{minute, minute}, span{minute, minute}},
-		"doubted again, too soon": {func(s *story) {
+		"doubted again, too soon": {func(s *timeline) {
 			s.renew(24*hour, hour)
 			s.after(pace.Event{Kind: pace.Doubted})
 			s.pass(10*minute - 1)
@@ -170,21 +170,21 @@ func TestWaits(t *testing.T) {
 			s.after(pace.Event{Kind: pace.Doubted})
 		}, span{23 * hour, 24 * hour}, span{23 * hour, 24 * hour}},
 
-		"wanted": {func(s *story) { s.renew(hour, hour); s.after(pace.Event{Kind: pace.Wanted}) }, atOnce, atOnce},
-		"wanted, after a failure": {func(s *story) {
+		"wanted": {func(s *timeline) { s.renew(hour, hour); s.after(pace.Event{Kind: pace.Wanted}) }, atOnce, atOnce},
+		"wanted, after a failure": {func(s *timeline) {
 			s.renew(hour, hour)
 			s.fail(3)
 			s.after(pace.Event{Kind: pace.Wanted})
 		}, span{second, 2 * second}, span{second, 2 * second}},
 
-		"changed": {func(s *story) { s.renew(hour, hour); s.after(pace.Event{Kind: pace.Changed}) },
+		"changed": {func(s *timeline) { s.renew(hour, hour); s.after(pace.Event{Kind: pace.Changed}) },
 			span{45 * minute, 53 * minute}, atOnce},
-		"changed while held": {func(s *story) {
+		"changed while held": {func(s *timeline) {
 			s.after(pace.Event{Kind: pace.Failed, Hold: hour})
 			s.pass(second)
 			s.after(pace.Event{Kind: pace.Changed})
 		}, span{hour - second, hour - second}, atOnce},
-		"changed after refusals": {func(s *story) {
+		"changed after refusals": {func(s *timeline) {
 			for range 100 {
 				s.after(pace.Event{Kind: pace.Refused})
 			}
@@ -193,8 +193,8 @@ func TestWaits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, random := range []float64{0, 0.25, 0.5, 0.999, 1} {
-				s := story{now: start, random: random}
-				tt.tell(&s)
+				s := timeline{now: start, random: random}
+				tt.events(&s)
 				if got := s.issue(); got < tt.issue.from || got > tt.issue.to {
 					t.Errorf("with %v: issues after %v, not after %v to %v", random, got, tt.issue.from, tt.issue.to)
 				}
@@ -206,12 +206,12 @@ func TestWaits(t *testing.T) {
 	}
 }
 
-// A fleet whose attempts fail at one time must not make the next ones at one time.
+// Processes whose attempts fail simultaneously must not retry simultaneously.
 func TestWaitsDiffer(t *testing.T) {
 	for n := 1; n < 20; n++ {
 		waits := map[time.Duration]bool{}
 		for range 50 {
-			s := story{now: start}
+			s := timeline{now: start}
 			for range n {
 				s.random = rand.Float64()
 				s.after(pace.Event{Kind: pace.Failed})
@@ -224,10 +224,10 @@ func TestWaitsDiffer(t *testing.T) {
 	}
 }
 
-// With a valid value, waits double up to a minute, and while it expires they
-// become shorter again.
+// With a valid value, waits double up to a minute; close to its expiry they become
+// shorter again.
 func TestBackOff(t *testing.T) {
-	s := story{now: start, random: 1}
+	s := timeline{now: start, random: 1}
 	s.renew(time.Hour, time.Hour)
 	var longest, last time.Duration
 	attempts := 0
@@ -238,7 +238,7 @@ func TestBackOff(t *testing.T) {
 		longest = max(longest, last)
 	}
 	if longest != time.Minute || last > time.Second || attempts < 20 || attempts > 60 {
-		t.Errorf("%d attempts in 7 to 15 minutes, with waits of at most %v, in the end %v", attempts, longest, last)
+		t.Errorf("%d attempts in 7 to 15 minutes, with waits of at most %v, finally %v", attempts, longest, last)
 	}
 	if s.Failures() != attempts {
 		t.Errorf("%d failures after %d attempts", s.Failures(), attempts)
@@ -250,11 +250,11 @@ func TestBackOff(t *testing.T) {
 }
 
 func TestRefusalsAreForgotten(t *testing.T) {
-	s := story{now: start}
+	s := timeline{now: start}
 	for range 8 {
 		s.after(pace.Event{Kind: pace.Refused})
 	}
-	for _, want := range []int{5, 3, 2, 2} { // half of them, and another one
+	for _, want := range []int{5, 3, 2, 2} { // half of them, and the new one
 		s.pass(10 * time.Minute)
 		s.renew(24*time.Hour, time.Hour)
 		s.after(pace.Event{Kind: pace.Refused})
@@ -269,10 +269,10 @@ func TestRefusalsAreForgotten(t *testing.T) {
 	}
 }
 
-// A server that refuses each request, and a LINE that does not say why, must not
-// have one token issued after another.
+// A server that refuses each request without a reason from LINE must not cause one
+// token after another to be issued.
 func TestDoubtsArePaced(t *testing.T) {
-	s := story{now: start, random: 0.5}
+	s := timeline{now: start, random: 0.5}
 	s.renew(30*24*time.Hour, time.Hour)
 	var at []clock.Instant
 	for s.now < start.Add(10*24*time.Hour) {
@@ -293,23 +293,22 @@ func TestDoubtsArePaced(t *testing.T) {
 	}
 }
 
-// FuzzPace has anything happen in any order, and holds what must be true of each
-// state.
+// FuzzPace applies random events in random order, and checks the invariants of each state.
 func FuzzPace(f *testing.F) {
 	for seed := range uint64(50) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, seed uint64) {
 		r := rand.New(rand.NewPCG(seed, 0))
-		upTo := func(d time.Duration) time.Duration { // of any order of magnitude
+		upTo := func(d time.Duration) time.Duration { // any order of magnitude
 			return time.Duration(float64(d) * r.ExpFloat64() / float64(int(1)<<r.IntN(20)))
 		}
 		var (
 			s              pace.State
 			now            = start
-			held, busy     clock.Instant // until when nothing may be issued
+			held, busy     clock.Instant // nothing may be issued before
 			refused        clock.Instant
-			refusals, soon = 0, 0 // refusals at all, and ones of the last 10 hours
+			refusals, soon = 0, 0 // all refusals, and those of the last 10 hours
 			doubted        clock.Instant
 			look           clock.Instant
 		)
@@ -365,11 +364,11 @@ func FuzzPace(f *testing.F) {
 			}
 			if e.Kind == pace.Doubted && s.Due < before.Due {
 				if doubted > 0 && now.Sub(doubted) < 10*time.Minute {
-					t.Fatalf("two doubts within %v were both heard", now.Sub(doubted))
+					t.Fatalf("two doubts within %v both had an effect", now.Sub(doubted))
 				}
 				doubted = now
 			}
-			// What is true of the state now, and of the same state later.
+			// Invariants of the state now, and of the same state later.
 			for range 5 {
 				issue, next, valid := s.IssueAt(now), s.Next(now), s.Valid(now)
 				if valid != (now < s.Expires) {
@@ -379,13 +378,13 @@ func FuzzPace(f *testing.F) {
 					t.Fatalf("the next attempt is %v after the time to issue", next.Sub(issue))
 				}
 				if next < issue && (look == 0 || next < look) {
-					t.Fatalf("an attempt %v before the time to issue, and nothing to look at", issue.Sub(next))
+					t.Fatalf("an attempt %v before the time to issue, and nothing to check", issue.Sub(next))
 				}
 				if issue < held {
 					t.Fatalf("issues %v before LINE allows it", held.Sub(issue))
 				}
 				if issue < busy {
-					t.Fatal("issues while another process is at it")
+					t.Fatal("issues while another process is issuing")
 				}
 				ordinary := max(held, busy)
 				if soon > 1 {

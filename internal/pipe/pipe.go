@@ -1,5 +1,5 @@
-// Package pipe has a listener whose connections are in memory, such as a bubble
-// of testing/synctest needs.
+// Package pipe provides a listener with in-memory connections, for bubbles of
+// testing/synctest.
 package pipe
 
 import (
@@ -8,14 +8,14 @@ import (
 	"sync"
 )
 
-// Listener accepts the connections that Dial makes.
+// Listener accepts the connections of Dial.
 type Listener struct {
 	conns  chan net.Conn
 	closed chan struct{}
 	once   sync.Once
 }
 
-// Listen returns a listener. Close ends it.
+// Listen returns a new listener.
 func Listen() *Listener {
 	return &Listener{conns: make(chan net.Conn), closed: make(chan struct{})}
 }

@@ -8,9 +8,10 @@ import (
 	"time"
 )
 
-// One push at a time, beside a direct one. make bench measures it as a process.
+// One push at a time, compared with a direct one. make bench measures it as a
+// separate process.
 func BenchmarkPush(b *testing.B) {
-	w := newWorld(b, setting{handler: func(w http.ResponseWriter, r *http.Request) {
+	w := newFixture(b, setting{handler: func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		_, _ = io.WriteString(w, `{"sentMessages":[{"id":"461230966842064897"}]}`)
 	}, proxy: withoutLog})

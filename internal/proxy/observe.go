@@ -15,7 +15,7 @@ import (
 	"time"
 )
 
-// answer is what a client gets, and what became of its request.
+// answer is the response to a client and the outcome of its request.
 type answer struct {
 	http.ResponseWriter
 	begun  time.Time
@@ -42,7 +42,7 @@ func (a *answer) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Hijack is for what follows an answer of 101.
+// Hijack is for upgraded connections, after a 101 answer.
 func (a *answer) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	a.status = http.StatusSwitchingProtocols
 	return http.NewResponseController(a.ResponseWriter).Hijack()
@@ -80,7 +80,7 @@ func (p *Proxy) done(a *answer, r *http.Request) {
 	p.log.LogAttrs(r.Context(), level, "request", attrs...)
 }
 
-// requestID is what LINE calls its requests, and shorter than any token.
+// requestID matches LINE's request IDs, which are shorter than any token.
 var requestID = regexp.MustCompile(`^[\w-]{1,64}$`)
 
 var methods = []string{
@@ -95,11 +95,11 @@ func loggedMethod(method string) string {
 	return "another"
 }
 
-// word matches the parts of LINE's paths that name no user, message or token.
+// word matches the segments of LINE's paths that are not IDs or tokens.
 var word = regexp.MustCompile(`^([a-zA-Z]{1,24}|v[0-9.]{1,4})$`)
 
-// loggedPath has the words of a path, without what identifies a person, and without
-// a token that a client put there.
+// loggedPath returns a path without IDs of users and messages, and without a token
+// that a client put there.
 func loggedPath(path string) string {
 	parts := strings.Split(path, "/")
 	for i, part := range parts {
@@ -110,14 +110,12 @@ func loggedPath(path string) string {
 	return strings.Join(parts[:min(len(parts), 16)], "/")
 }
 
-// tokenLike matches what a server that repeats its request may have put into an
-// error.
+// tokenLike matches tokens in an error of a server that repeats the request.
 var tokenLike = regexp.MustCompile(`eyJ[\w+/=.-]*|[\w+/=.-]{40,}`)
 
 func scrubbed(err error) string { return tokenLike.ReplaceAllString(err.Error(), "[redacted]") }
 
-// healthWait is how long a look at the health waits for a token, below what probes
-// wait themselves.
+// healthWait is how long a health check waits for a token: less than the timeout of probes.
 const healthWait = 800 * time.Millisecond
 
 func (p *Proxy) routeOwn() {
@@ -126,7 +124,7 @@ func (p *Proxy) routeOwn() {
 	p.own.HandleFunc("GET /_proxy/metrics", p.metrics)
 }
 
-// health reports whether there is a valid token; it has one issued if there is none.
+// health reports whether there is a valid token, and issues one if there is none.
 func (p *Proxy) health(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), healthWait)
 	defer cancel()
@@ -143,7 +141,7 @@ func (p *Proxy) health(w http.ResponseWriter, r *http.Request) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// metrics are in the text format of Prometheus.
+// metrics writes the metrics in the text format of Prometheus.
 func (p *Proxy) metrics(w http.ResponseWriter, _ *http.Request) {
 	p.mu.Lock()
 	statuses := maps.Clone(p.statuses)

@@ -26,7 +26,7 @@ import (
 	"github.com/lineoauth/lineoauth/internal/wire"
 )
 
-// contentHost has what users sent, and takes what is large.
+// contentHost serves the content that users sent, and large uploads.
 //
 // https://developers.line.biz/en/reference/messaging-api/#domain-name
 const contentHost = "api-data.line.me"
@@ -35,32 +35,31 @@ const contentHost = "api-data.line.me"
 var contentPath = regexp.MustCompile(`^/v2/bot/(message/[^/]+/content(/.*)?|richmenu/[^/]+/content|audienceGroup/upload/byFile)$`)
 
 const (
-	// maxRepeat is the longest body that is kept, so that a request can be sent
-	// again with another token. Longer ones are streamed.
+	// maxRepeat is the size up to which a body is buffered, so that the request can
+	// be sent again with a new token. Larger bodies are streamed.
 	maxRepeat = 256 << 10
-	// clientGone is the status, for logs and metrics, of a request whose client did
-	// not wait for the answer.
+	// clientGone is the status, in logs and metrics, of a request that the client canceled.
 	clientGone = 499
 )
 
 // Config configures a [Proxy].
 type Config struct {
-	// Source gives the tokens. It must be set.
+	// Source provides the tokens. Required.
 	Source *lineoauth.Source
-	// BaseURL is that of the source's client. Empty, or LINE's own, means that
-	// contents come from api-data.line.me.
+	// BaseURL is that of the source's client. If it is empty or LINE's own, content
+	// is served by api-data.line.me.
 	BaseURL string
-	// Transport carries the requests. nil means what NewTransport returns.
+	// Transport sends the requests. nil means NewTransport().
 	Transport http.RoundTripper
-	// Hosts are the names, besides those of loopback, under which it may be called.
+	// Hosts are the allowed host names, in addition to those of loopback.
 	Hosts []string
 	// Now is the clock of the source's client. nil means [time.Now].
 	Now func() time.Time
-	// Log receives a line of JSON for each request. nil means none.
+	// Log receives a line of JSON for each request. nil means no log.
 	Log io.Writer
 }
 
-// Proxy is an [http.Handler]. It is made by [New] and safe for concurrent use.
+// Proxy is an [http.Handler]. It is created by [New] and safe for concurrent use.
 type Proxy struct {
 	source  *lineoauth.Source
 	now     func() time.Time
@@ -69,8 +68,8 @@ type Proxy struct {
 	hosts   []string
 	line    *lineoauth.Transport
 	reverse *httputil.ReverseProxy
-	own     *http.ServeMux // its own paths
-	log     *slog.Logger   // nil for none
+	own     *http.ServeMux // the proxy's own endpoints
+	log     *slog.Logger   // nil means no log
 
 	mu       sync.Mutex
 	statuses map[int]uint64 // requests by status
@@ -112,18 +111,18 @@ func New(cfg Config) (*Proxy, error) {
 	p.reverse = &httputil.ReverseProxy{
 		Rewrite:       p.rewrite,
 		Transport:     tokens{p},
-		FlushInterval: -1, // at once
+		FlushInterval: -1, // flush immediately
 		BufferPool:    new(buffers),
 		ErrorHandler:  p.fail,
-		ErrorLog:      log.New(io.Discard, "", 0), // each request is logged by p.log
+		ErrorLog:      log.New(io.Discard, "", 0), // p.log logs each request
 	}
 	p.routeOwn()
 	return p, nil
 }
 
-// NewTransport returns what carries many requests at once: by HTTP/2 where the
-// server has it, and else by connections that are kept. It leaves bodies as they
-// are.
+// NewTransport returns a transport for many concurrent requests: over HTTP/2 if the
+// server supports it, otherwise over kept-alive connections. It does not decompress
+// bodies.
 func NewTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
 	return &http.Transport{
@@ -135,7 +134,7 @@ func NewTransport() *http.Transport {
 		IdleConnTimeout:       90 * time.Second,
 		TLSHandshakeTimeout:   10 * time.Second,
 		ExpectContinueTimeout: time.Second,
-		// A connection that broke without a sign is found out by a ping.
+		// Pings detect a connection that broke silently.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 	}
 }
@@ -163,7 +162,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	whole = true
 }
 
-// brokenOff is why an answer ended before its end.
+// brokenOff is the reason why an answer is incomplete.
 func brokenOff(r *http.Request) error {
 	if r.Context().Err() != nil {
 		return errors.New("the client did not wait for the whole answer")
@@ -171,16 +170,16 @@ func brokenOff(r *http.Request) error {
 	return errors.New("LINE's answer broke off")
 }
 
-// refusal returns the answer to a request that is refused, and else 0.
+// refusal returns the status and message for a refused request, or 0.
 func (p *Proxy) refusal(r *http.Request) (status int, text string) {
 	host := plainHost(r.Host)
 	switch {
 	case len(r.Header.Values("Origin")) > 0:
-		return http.StatusForbidden, "the request has an Origin, as those of web pages have; the proxy is for programs"
+		return http.StatusForbidden, "the request has an Origin header, like those of web pages; send it without one"
 	case !wire.IsLoopback(host) && !slices.Contains(p.hosts, host):
-		return http.StatusForbidden, "the proxy is not called by this Host; call it as localhost, or allow the name by --allow-host"
-	case r.Method == http.MethodConnect, r.Method == http.MethodTrace: // which would return the token
-		return http.StatusMethodNotAllowed, "the proxy passes on neither CONNECT nor TRACE"
+		return http.StatusForbidden, "the request's Host is not allowed; use localhost, or allow the name with --allow-host"
+	case r.Method == http.MethodConnect, r.Method == http.MethodTrace: // TRACE would return the token
+		return http.StatusMethodNotAllowed, "the methods CONNECT and TRACE are not supported; use another one"
 	}
 	return 0, ""
 }
@@ -194,7 +193,7 @@ func (p *Proxy) forward(a *answer, r *http.Request) {
 		}
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		r.Body, _ = r.GetBody()
-		r.Header.Del("Expect") // the body is here
+		r.Header.Del("Expect") // the body is complete
 	}
 	p.reverse.ServeHTTP(a, r)
 }
@@ -205,14 +204,14 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 		server = p.data
 	}
 	r.SetURL(server)
-	r.Out.URL.RawQuery = r.In.URL.RawQuery // as it is, whatever LINE makes of it
+	r.Out.URL.RawQuery = r.In.URL.RawQuery // unchanged, even if LINE refuses it
 	r.Out.GetBody = r.In.GetBody
 }
 
-// tokens sends requests with a token.
+// tokens is a transport that sets a token.
 type tokens struct{ *Proxy }
 
-// noTokenError is why there is no valid token.
+// noTokenError is the error if there is no valid token.
 type noTokenError struct{ error }
 
 func (e *noTokenError) Unwrap() error { return e.error }
@@ -224,9 +223,9 @@ func (p tokens) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.line.RoundTrip(r)
 }
 
-// fail answers a request that got no answer from LINE.
+// fail answers a request that LINE did not answer.
 func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
-	a, _ := w.(*answer) // which forward passed on
+	a, _ := w.(*answer) // forward set it
 	a.err = err
 	noToken := new(noTokenError)
 	switch {
@@ -234,13 +233,13 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 		a.status = clientGone
 	case errors.As(err, &noToken):
 		a.Header().Set("Retry-After", strconv.Itoa(retryAfter(err)))
-		a.message(http.StatusServiceUnavailable, "there is no valid channel access token: "+scrubbed(err))
+		a.message(http.StatusServiceUnavailable, "no valid channel access token: "+scrubbed(err))
 	default:
-		a.message(http.StatusBadGateway, "LINE gave no answer: "+scrubbed(err))
+		a.message(http.StatusBadGateway, "no answer from LINE: "+scrubbed(err))
 	}
 }
 
-// retryAfter is in how many seconds the next attempt may succeed.
+// retryAfter returns the seconds until the next attempt.
 func retryAfter(err error) int {
 	if refused := new(lineoauth.Error); errors.As(err, &refused) && refused.RetryAfter > 0 {
 		return int(math.Ceil(refused.RetryAfter.Seconds()))
@@ -248,14 +247,14 @@ func retryAfter(err error) int {
 	return 1
 }
 
-// Serve answers the requests of a listener until ctx ends. It then finishes what is
-// under way, for at most grace, and closes the listener.
+// Serve answers the requests of a listener until ctx is done. It then waits for
+// active requests, for at most grace, and closes the listener.
 func (p *Proxy) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
 	srv := &http.Server{
 		Handler:           p,
 		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       5 * time.Minute,
-		// OPTIONS * is refused as all requests are.
+		// OPTIONS * goes through the handler like all requests.
 		DisableGeneralOptionsHandler: true,
 		ErrorLog:                     log.New(io.Discard, "", 0),
 	}
@@ -263,7 +262,7 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener, grace time.Duration) 
 	defer works.Wait()
 	first, stop := context.WithCancel(ctx)
 	defer stop()
-	works.Go(func() { _, _ = p.source.Token(first) }) // so that the first request need not wait
+	works.Go(func() { _, _ = p.source.Token(first) }) // so that the first request does not wait
 	served := make(chan error, 1)
 	works.Go(func() { served <- srv.Serve(l) })
 	select {
@@ -280,7 +279,7 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener, grace time.Duration) 
 	return nil
 }
 
-// plainHost is a Host header's name in small letters, without its port.
+// plainHost returns a Host header's name in lower case, without the port.
 func plainHost(host string) string {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -288,15 +287,15 @@ func plainHost(host string) string {
 	return strings.TrimSuffix(strings.ToLower(strings.Trim(host, "[]")), ".")
 }
 
-// message answers in the shape of LINE's errors.
+// message answers in the format of LINE's errors.
 func (a *answer) message(status int, text string) {
-	body, _ := json.Marshal(map[string]string{"message": "lineoauth proxy: " + text}) // strings marshal
+	body, _ := json.Marshal(map[string]string{"message": "lineoauth proxy: " + text}) // strings always marshal
 	a.Header().Set("Content-Type", "application/json")
 	a.WriteHeader(status)
 	_, _ = a.Write(append(body, '\n'))
 }
 
-// buffers are what bodies are copied through.
+// buffers pools the buffers for copying bodies.
 type buffers struct{ pool sync.Pool }
 
 const bufferSize = 32 << 10

@@ -21,7 +21,7 @@ import (
 	"github.com/lineoauth/lineoauth/internal/proxy"
 )
 
-// No test may leave a goroutine behind.
+// No test leaks a goroutine.
 func TestMain(m *testing.M) {
 	code := m.Run()
 	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
@@ -32,13 +32,12 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// A request gets a token and goes to LINE as it is otherwise, and the answer comes
-// back as it is.
+// A request gets a token and is otherwise forwarded unchanged; so is the answer.
 func TestPassesOn(t *testing.T) {
 	t.Parallel()
 	var got *http.Request
 	var body string
-	w := newWorld(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
+	w := newFixture(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
 		data, _ := io.ReadAll(r.Body)
 		got, body = r, string(data)
 		w.Header().Set("X-Line-Request-Id", "abc-1")
@@ -57,7 +56,7 @@ func TestPassesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := []string{"Bearer " + token.AccessToken.Reveal()}; len(got.Header["Authorization"]) != 1 || got.Header["Authorization"][0] != want[0] {
-		t.Errorf("LINE got %d Authorization headers, or another token", len(got.Header["Authorization"]))
+		t.Errorf("LINE got %d Authorization headers, or the wrong token", len(got.Header["Authorization"]))
 	}
 	if got.Method != "PATCH" || got.RequestURI != "/v2/bot/x%2Fy/%C3%A9?a=1&a=2;3&b" || body != "body" ||
 		got.Header.Get("X-Line-Retry-Key") != "k" || got.Header.Get("User-Agent") != "bot/1" || got.Header.Get("X-Forwarded-For") != "" ||
@@ -69,13 +68,13 @@ func TestPassesOn(t *testing.T) {
 	}
 }
 
-// Contents are elsewhere at LINE, and in one place where another base URL is given.
+// LINE has a separate host for content; any other base URL serves it itself.
 func TestContentHost(t *testing.T) {
 	t.Parallel()
 	hosts := make(chan string, 1)
 	record := func(_ http.ResponseWriter, r *http.Request) { hosts <- r.Host }
-	theirs := newWorld(t, setting{handler: record, tls: true, named: true})
-	other := newWorld(t, setting{handler: record})
+	theirs := newFixture(t, setting{handler: record, tls: true, named: true})
+	other := newFixture(t, setting{handler: record})
 	for path, content := range map[string]bool{
 		"/v2/bot/message/325708/content":             true,
 		"/v2/bot/message/325708/content/transcoding": true,
@@ -106,11 +105,11 @@ func TestContentHost(t *testing.T) {
 	}
 }
 
-// Web pages are refused: they send an Origin, or a Host of their own.
+// Web pages are refused: they send an Origin, or their own Host.
 func TestRefuses(t *testing.T) {
 	t.Parallel()
 	asked := new(atomic.Int64)
-	w := newWorld(t, setting{
+	w := newFixture(t, setting{
 		handler: func(http.ResponseWriter, *http.Request) { asked.Add(1) },
 		proxy:   func(cfg *proxy.Config) { cfg.Hosts = []string{"Bots.internal"} },
 	})
@@ -141,8 +140,8 @@ func TestRefuses(t *testing.T) {
 		if status != tt.want || (asked.Load() > before) != (tt.want == 200) {
 			t.Errorf("%s: %d, %d requests at LINE; want %d", name, status, asked.Load()-before, tt.want)
 		}
-		var said struct{ Message string }
-		if err := json.Unmarshal([]byte(text), &said); tt.want != 200 && (err != nil || !strings.HasPrefix(said.Message, "lineoauth proxy: the ")) {
+		var answer struct{ Message string }
+		if err := json.Unmarshal([]byte(text), &answer); tt.want != 200 && (err != nil || !strings.HasPrefix(answer.Message, "lineoauth proxy: the ")) {
 			t.Errorf("%s: %q", name, text)
 		}
 	}
@@ -164,30 +163,30 @@ func TestRefuses(t *testing.T) {
 	}
 }
 
-// LINE is asked by HTTP/2.
+// Requests to LINE use HTTP/2.
 func TestHTTP2(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setting{tls: true, handler: func(w http.ResponseWriter, r *http.Request) {
+	w := newFixture(t, setting{tls: true, handler: func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, r.Proto)
 	}})
 	for range 3 {
 		if _, _, text := w.do("POST", "/v2/bot/message/push", message); text != "HTTP/2.0" {
-			t.Errorf("LINE was asked by %s", text)
+			t.Errorf("LINE got %s", text)
 		}
 	}
 }
 
-// Under way are as many requests as clients make.
+// The number of concurrent requests has no limit.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
 	const many = 1000
 	var here atomic.Int64
 	all := make(chan struct{})
-	w := newWorld(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
+	w := newFixture(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
 		if here.Add(1) == many {
 			close(all)
 		}
-		select { // none is answered before all are here
+		select { // answer only once all have been received
 		case <-all:
 		case <-r.Context().Done():
 		}
@@ -203,20 +202,20 @@ func TestManyAtOnce(t *testing.T) {
 	wg.Wait()
 }
 
-// A token is renewed before it expires, and no request sees it.
+// A token is renewed before it expires, without any failed request.
 func TestRenewal(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setting{})
+	w := newFixture(t, setting{})
 	w.load(8, 18, func() { w.line.Advance(13 * time.Minute) })
 	if stats := w.source.Stats(); stats.Issued < 3 || stats.Invalidated > 0 {
 		t.Errorf("%d tokens were issued, %d refused", stats.Issued, stats.Invalidated)
 	}
 }
 
-// A token that was revoked is replaced, and no request sees that either.
+// A revoked token is replaced, without any failed request.
 func TestRevoked(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setting{kind: lineoauth.V21})
+	w := newFixture(t, setting{kind: lineoauth.V21})
 	once := sync.OnceFunc(w.revoke)
 	w.load(8, 12, once)
 	if stats := w.source.Stats(); stats.Issued != 2 || stats.Invalidated != 1 {
@@ -224,10 +223,10 @@ func TestRevoked(t *testing.T) {
 	}
 }
 
-// What cannot be sent again gets LINE's 401, once.
+// A request that cannot be sent again gets LINE's 401, once.
 func TestLongBodyRefused(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setting{kind: lineoauth.V21})
+	w := newFixture(t, setting{kind: lineoauth.V21})
 	if status, _, text := w.do("POST", "/v2/bot/message/push", message); status != 200 {
 		t.Fatalf("%d %s", status, text)
 	}
@@ -240,11 +239,11 @@ func TestLongBodyRefused(t *testing.T) {
 	}
 }
 
-// Who leaves has LINE's answer awaited no more.
+// When a client disconnects, its request to LINE is canceled.
 func TestClientLeaves(t *testing.T) {
 	t.Parallel()
 	arrived, left := make(chan struct{}), make(chan struct{})
-	w := newWorld(t, setting{handler: func(_ http.ResponseWriter, r *http.Request) {
+	w := newFixture(t, setting{handler: func(_ http.ResponseWriter, r *http.Request) {
 		close(arrived)
 		<-r.Context().Done()
 		close(left)

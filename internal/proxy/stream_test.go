@@ -18,7 +18,7 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// endless is a body of n bytes that are made as they are read.
+// endless is a body of n bytes that are generated as they are read.
 type endless struct{ left int64 }
 
 func (e *endless) Read(p []byte) (int, error) {
@@ -30,12 +30,12 @@ func (e *endless) Read(p []byte) (int, error) {
 	return int(n), nil
 }
 
-// 100 MB go each way, as they come: neither is held in memory. It is not parallel, so
-// that nothing else is allocated meanwhile.
+// 100 MB are streamed each way without buffering. The test is not parallel, so that
+// other tests allocate nothing meanwhile.
 func TestStreams(t *testing.T) {
 	const size = 100 << 20
 	received := make(chan int64, 1)
-	w := newWorld(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
+	w := newFixture(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
 		if err != nil {
 			t.Error(err)
@@ -44,7 +44,7 @@ func TestStreams(t *testing.T) {
 		_, _ = io.CopyBuffer(struct{ io.Writer }{w}, &endless{size}, make([]byte, 32<<10))
 	}})
 	if status, _, _ := w.do("GET", "/_proxy/health", ""); status != 200 {
-		t.Fatal("there is no token")
+		t.Fatal("no token")
 	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -60,20 +60,19 @@ func TestStreams(t *testing.T) {
 	got, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, rsp.Body, make([]byte, 32<<10))
 	runtime.ReadMemStats(&after)
 	if sent := <-received; sent != size || got != size || err != nil {
-		t.Errorf("%d bytes went there, %d back, of %d: %v", sent, got, size, err)
+		t.Errorf("%d bytes sent, %d received, of %d: %v", sent, got, size, err)
 	}
-	// What is allocated at all bounds what is held.
+	// The total allocation bounds the memory in use.
 	if used := after.TotalAlloc - before.TotalAlloc; used > 4<<20 {
 		t.Errorf("%d bytes were allocated", used)
 	}
 }
 
-// What LINE sends reaches the client before LINE has sent all, and the other way
-// around.
+// Data reaches the client before LINE has sent all of it, and the other way around.
 func TestStreamsAtOnce(t *testing.T) {
 	t.Parallel()
 	first := make(chan string)
-	w := newWorld(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
+	w := newFixture(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
 		part := make([]byte, 5)
 		if _, err := io.ReadFull(r.Body, part); err != nil {
 			t.Error(err)
@@ -91,7 +90,7 @@ func TestStreamsAtOnce(t *testing.T) {
 	go func() {
 		_, _ = io.WriteString(writer, "bytes")
 		if got := <-first; got != "bytes" {
-			t.Errorf("LINE got %q first", got)
+			t.Errorf("LINE first got %q", got)
 		}
 		_, _ = io.WriteString(writer, "and more")
 		_ = writer.Close()
@@ -108,7 +107,7 @@ func TestStreamsAtOnce(t *testing.T) {
 	<-first
 	part := make([]byte, 5)
 	if _, err := io.ReadFull(rsp.Body, part); err != nil || string(part) != "parts" {
-		t.Errorf("first comes %q, %v", part, err)
+		t.Errorf("first got %q, %v", part, err)
 	}
 	first <- "go on"
 	if rest, err := io.ReadAll(rsp.Body); err != nil || string(rest) != "after" {
@@ -116,10 +115,10 @@ func TestStreamsAtOnce(t *testing.T) {
 	}
 }
 
-// Nothing of a token is logged or told, wherever bots and servers put it.
+// No part of a token is logged or returned, wherever bots and servers put it.
 func TestSecrets(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
+	w := newFixture(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
 		token := r.Header.Get("Authorization")
 		w.Header().Set("X-Line-Request-Id", token)
 		switch r.URL.Query().Get("do") {
@@ -145,16 +144,16 @@ func TestSecrets(t *testing.T) {
 	opaque := strings.Repeat("Ab3/x+", 28) + "c2E="
 	var told strings.Builder
 	for _, do := range []string{"echo", "nonsense", "break", ""} {
-		for _, path := range []string{"/v2/bot/info", "/" + madeUp, "/v2/" + opaque, "/v2/bot/message/push"} {
-			status, header, text := w.do("POST", path+"?access_token="+madeUp+"&do="+do, madeUp)
+		for _, path := range []string{"/v2/bot/info", "/" + placeholder, "/v2/" + opaque, "/v2/bot/message/push"} {
+			status, header, text := w.do("POST", path+"?access_token="+placeholder+"&do="+do, placeholder)
 			if want := map[string]int{"echo": 400, "nonsense": 502, "break": 502, "": 200}[do]; status != want {
 				t.Errorf("%s: %d %s", do, status, text)
 			}
-			header.Del("X-Line-Request-Id") // is LINE's
+			header.Del("X-Line-Request-Id") // that of LINE
 			told.WriteString(fmt.Sprint(header) + text)
 		}
 	}
-	req, err := http.NewRequest(madeUp, w.URL+"/v2/bot/info?do=cut", nil)
+	req, err := http.NewRequest(placeholder, w.URL+"/v2/bot/info?do=cut", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -163,14 +162,14 @@ func TestSecrets(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := io.ReadAll(rsp.Body); err == nil {
-		t.Error("an answer that was cut is whole")
+		t.Error("a truncated answer arrived complete")
 	}
 	_ = rsp.Body.Close()
 	w.line.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Times: -1})
 	w.line.Advance(16 * time.Minute)
 	for _, path := range []string{"/v2/bot/info", "/_proxy/health"} {
 		status, header, text := w.do("GET", path, "")
-		// A look at the health does not wait for all attempts.
+		// A health check does not wait for all attempts.
 		if asked := path == "/v2/bot/info"; status != 503 || asked && (!strings.Contains(text, "LINE answered 500") || header.Get("Retry-After") == "") {
 			t.Errorf("%s without a token: %d %s", path, status, text)
 		}
@@ -180,7 +179,7 @@ func TestSecrets(t *testing.T) {
 	told.WriteString(text)
 	log := w.log.String()
 	if found := regexp.MustCompile(`eyJ|made\.up|Ab3|x\+|Bearer`).FindString(log + told.String()); found != "" {
-		t.Errorf("%q is told in\n%s%s", found, log, told.String())
+		t.Errorf("%q is shown in\n%s%s", found, log, told.String())
 	}
 	for _, want := range []string{
 		`"path":"/v2/bot/message/push","status":400`, `"method":"another","path":"/v2/bot/info","status":200`,
@@ -197,10 +196,10 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// An upgraded connection goes both ways, and is logged as such.
+// An upgraded connection works both ways, and is logged as such.
 func TestUpgrades(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
+	w := newFixture(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
 		conn, rw, err := http.NewResponseController(w).Hijack()
 		if err != nil {
 			t.Error(err)
@@ -238,10 +237,10 @@ func TestUpgrades(t *testing.T) {
 	}
 }
 
-// Health and metrics tell what the token and the requests are like.
+// Health and metrics report the state of the token and the requests.
 func TestOwnPaths(t *testing.T) {
 	t.Parallel()
-	w := newWorld(t, setting{})
+	w := newFixture(t, setting{})
 	status, header, text := w.do("GET", "/_proxy/health", "")
 	if status != 200 || header.Get("Content-Type") != "application/json" || !strings.Contains(text, `"expires_at":"20`) {
 		t.Errorf("health: %d %s", status, text)
@@ -291,14 +290,14 @@ func TestOwnPaths(t *testing.T) {
 	}
 }
 
-// What is under way at the end is finished, unless it takes too long.
+// Active requests finish on shutdown, unless they take too long.
 func TestEnd(t *testing.T) {
 	t.Parallel()
 	for name, grace := range map[string]time.Duration{"finished": time.Minute, "cut": 10 * time.Millisecond} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			arrived, release := make(chan struct{}), make(chan struct{})
-			w := newWorld(t, setting{kind: lineoauth.ShortLived, handler: func(w http.ResponseWriter, r *http.Request) {
+			w := newFixture(t, setting{kind: lineoauth.ShortLived, handler: func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.WriteString(w, "half")
 				_ = http.NewResponseController(w).Flush()
 				close(arrived)
@@ -323,7 +322,7 @@ func TestEnd(t *testing.T) {
 			<-arrived
 			end()
 			if name == "finished" {
-				for err == nil { // until nobody new is let in
+				for err == nil { // until no more connections are accepted
 					var conn net.Conn
 					if conn, err = net.Dial("tcp", l.Addr().String()); err == nil {
 						_ = conn.Close()

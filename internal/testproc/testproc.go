@@ -6,9 +6,9 @@ import (
 	"testing"
 )
 
-// Command is exec.Command for a test. What it starts, and whatever that starts,
-// is killed when the test ends, and on Unix also when the process of the test is
-// killed or ends without cleaning up, as it does after go test's -timeout.
+// Command is exec.Command for a test. The process and its descendants are killed when
+// the test ends, and on Unix also when the test's process is killed or exits without
+// cleaning up, as after go test's -timeout.
 func Command(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	cmd := exec.Command(name, args...) //nolint:gosec // tests choose what they run

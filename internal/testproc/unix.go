@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// killAtEnd puts a command into a process group of its own, which a shell leads.
-// The shell reads from a pipe that only this process can write to, so that it
-// sees this process end, however it does, and kills the group. While it lives,
-// no other group can have the same number.
+// killAtEnd runs a command in its own process group, led by a shell. The shell reads
+// from a pipe that only this process can write to, so it notices when this process
+// ends, in whatever way, and kills the group. While the shell runs, no other group
+// can have the same number.
 func killAtEnd(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
 	end, alive, err := os.Pipe()

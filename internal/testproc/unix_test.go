@@ -12,10 +12,10 @@ import (
 	"github.com/lineoauth/lineoauth/internal/testproc"
 )
 
-// endEnv tells TestHelper how to end, in a process of its own.
+// endEnv selects how TestHelper exits, in a separate process.
 const endEnv = "LINEOAUTH_TESTPROC_END"
 
-// TestHelper starts a shell that starts another, which says so and then would
+// TestHelper starts a shell that starts another, which prints a line and then would
 // outlive all others.
 func TestHelper(t *testing.T) {
 	end := os.Getenv(endEnv)
@@ -70,7 +70,7 @@ func TestNothingIsLeft(t *testing.T) {
 	for _, end := range []string{"returned", "failed", "exited", "killed", "timed out"} {
 		t.Run(end, func(t *testing.T) {
 			t.Parallel()
-			// Whatever descends from the command has this pipe, too.
+			// All descendants of the command inherit this pipe.
 			left, lives, err := os.Pipe()
 			if err != nil {
 				t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// hanging never answers, as a network does that swallows what is sent.
+// hanging never answers, like a network that drops packets.
 type hanging struct{ next http.RoundTripper }
 
 func (h hanging) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -26,7 +26,7 @@ func (h hanging) RoundTrip(req *http.Request) (*http.Response, error) {
 
 const botInfo = "/v2/bot/info"
 
-// A request that hangs holds up the end for its grace, and no longer.
+// A request that hangs delays the shutdown by the grace period at most.
 func TestEndOfWhatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		line := lineoauthtest.NewUnstartedServer()
@@ -64,7 +64,7 @@ func TestEndOfWhatHangs(t *testing.T) {
 			t.Error(err)
 		}
 		if took := time.Since(start); took != 9*time.Second {
-			t.Errorf("it ended after %v", took)
+			t.Errorf("Serve returned after %v", took)
 		}
 		bot.CloseIdleConnections()
 	})

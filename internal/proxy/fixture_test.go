@@ -19,11 +19,11 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// madeUp is what bots give for a token.
-const madeUp = "eyJhbGciOiJIUzI1NiJ9.made.up"
+// placeholder is the token that bots send.
+const placeholder = "eyJhbGciOiJIUzI1NiJ9.made.up"
 
-// world is an upstream with LINE's token endpoints, and a proxy in front of it.
-type world struct {
+// fixture is an upstream with LINE's token endpoints, and a proxy in front of it.
+type fixture struct {
 	testing.TB
 	line     *lineoauthtest.Server
 	upstream *httptest.Server
@@ -51,18 +51,18 @@ func (b *syncBuffer) String() string {
 	return b.Buffer.String()
 }
 
-// setting is what a test wants to be different.
+// setting is a test's configuration.
 type setting struct {
 	kind    lineoauth.Kind
 	handler http.HandlerFunc // for all but the token endpoints; nil means the emulator
 	tls     bool
-	named   bool // as LINE is; its names lead to the upstream
+	named   bool // over TLS, as LINE; its host names resolve to the upstream
 	proxy   func(*proxy.Config)
 }
 
-func newWorld(t testing.TB, s setting) *world {
+func newFixture(t testing.TB, s setting) *fixture {
 	t.Helper()
-	w := &world{TB: t, line: lineoauthtest.NewUnstartedServer(), log: new(syncBuffer)}
+	w := &fixture{TB: t, line: lineoauthtest.NewUnstartedServer(), log: new(syncBuffer)}
 	t.Cleanup(w.line.Close)
 	w.upstream = httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if s.handler == nil || strings.HasPrefix(r.URL.Path, "/oauth2/") || strings.HasPrefix(r.URL.Path, "/v2/oauth/") {
@@ -105,15 +105,15 @@ func newWorld(t testing.TB, s setting) *world {
 
 func withoutLog(cfg *proxy.Config) { cfg.Log = nil }
 
-// transport leads to the upstream, under LINE's names, too.
-func (w *world) transport(s setting) *http.Transport {
+// transport connects to the upstream, also under LINE's host names.
+func (w *fixture) transport(s setting) *http.Transport {
 	transport := proxy.NewTransport()
 	w.Cleanup(transport.CloseIdleConnections)
 	if s.tls {
 		transport.TLSClientConfig = &tls.Config{RootCAs: w.upstream.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
 	}
 	if s.named {
-		transport.TLSClientConfig.ServerName = "example.com" // which the certificate is for
+		transport.TLSClientConfig.ServerName = "example.com" // the name in the certificate
 		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "tcp", w.upstream.Listener.Addr().String())
 		}
@@ -121,8 +121,8 @@ func (w *world) transport(s setting) *http.Transport {
 	return transport
 }
 
-// serve has the proxy serve until the test ends.
-func (w *world) serve() {
+// serve runs the proxy until the test ends.
+func (w *fixture) serve() {
 	w.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -143,14 +143,14 @@ func (w *world) serve() {
 	})
 }
 
-// do sends a request with a made-up token.
-func (w *world) do(method, path, body string, change ...func(*http.Request)) (status int, header http.Header, text string) {
+// do sends a request with a placeholder token.
+func (w *fixture) do(method, path, body string, change ...func(*http.Request)) (status int, header http.Header, text string) {
 	w.Helper()
 	req, err := http.NewRequest(method, w.URL+path, strings.NewReader(body))
 	if err != nil {
 		w.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+madeUp)
+	req.Header.Set("Authorization", "Bearer "+placeholder)
 	for _, c := range change {
 		c(req)
 	}
@@ -169,8 +169,8 @@ func (w *world) do(method, path, body string, change ...func(*http.Request)) (st
 
 const message = `{"to":"U4af4980629","messages":[{"type":"text","text":"hello"}]}`
 
-// revoke revokes the token that the proxy has.
-func (w *world) revoke() {
+// revoke revokes the proxy's token.
+func (w *fixture) revoke() {
 	w.Helper()
 	cfg := w.line.Config()
 	cfg.BaseURL = w.upstream.URL
@@ -189,9 +189,9 @@ func (w *world) revoke() {
 	}
 }
 
-// load has clients send messages, and something happen in between, and fails
-// unless each message is sent.
-func (w *world) load(clients, each int, between func()) {
+// load sends messages from several clients while something happens, and fails unless
+// each message is sent.
+func (w *fixture) load(clients, each int, between func()) {
 	w.Helper()
 	var sent atomic.Int64
 	var wg sync.WaitGroup
