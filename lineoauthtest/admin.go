@@ -12,29 +12,29 @@ import (
 	"time"
 )
 
-// adminEndpoints gives to other languages what a Go test does by calls. Those that
-// say nothing else answer with the state.
+// adminEndpoints are the HTTP equivalents of the methods of Server and Channel. They
+// answer with the state unless documented otherwise.
 var adminEndpoints = []struct {
 	pattern, example, does string
 	serve                  func(*Server, http.ResponseWriter, *http.Request)
 }{
-	{"GET /_emulator/state", "", "calls, valid tokens, what was sent, faults to come",
+	{"GET /_emulator/state", "", "calls, valid tokens, sent messages, pending faults",
 		func(s *Server, w http.ResponseWriter, _ *http.Request) { writeJSON(w, http.StatusOK, s.State()) }},
-	{"POST /_emulator/reset", "{}", "begins anew, with the channels as they were set up",
+	{"POST /_emulator/reset", "{}", "restores the initial state, keeping the channels",
 		admin(func(s *Server, _ *http.Request, _ struct{}) (any, error) { s.Reset(); return s.State(), nil })},
-	{"POST /_emulator/clock", `{"advance":"15m"}`, "moves the clock on",
+	{"POST /_emulator/clock", `{"advance":"15m"}`, "advances the clock",
 		admin((*Server).adminClock)},
-	{"POST /_emulator/faults", `{"fault":"rate-limited","times":3}`, "makes the next answers go wrong",
+	{"POST /_emulator/faults", `{"fault":"rate-limited","times":3}`, "injects faults into the next answers",
 		admin(func(s *Server, _ *http.Request, f faultJSON) (any, error) { return s.State, s.inject(f.fault()) })},
-	{"DELETE /_emulator/faults", "", "clears the faults to come",
+	{"DELETE /_emulator/faults", "", "clears pending faults",
 		admin(func(s *Server, _ *http.Request, _ struct{}) (any, error) { s.ClearFaults(); return s.State, nil })},
-	{"POST /_emulator/rate-limits", `{"enabled":true}`, "applies LINE's rate limits, or stops that",
+	{"POST /_emulator/rate-limits", `{"enabled":true}`, "turns LINE's rate limits on or off",
 		admin((*Server).adminRateLimits)},
-	{"POST /_emulator/channels/{channelId}/secret", `{"channel_secret":"…"}`, "re-issues the channel secret; omitted, it is generated; answers with it",
+	{"POST /_emulator/channels/{channelId}/secret", `{"channel_secret":"…"}`, "re-issues the channel secret (generated if omitted); answers with it",
 		admin((*Server).adminSecret)},
-	{"POST /_emulator/channels/{channelId}/keys", `{"public_key":{…},"key_id":"…"}`, "registers a public key, a JWK; answers with its key ID",
+	{"POST /_emulator/channels/{channelId}/keys", `{"public_key":{…},"key_id":"…"}`, "registers a public key (a JWK); answers with its key ID",
 		admin((*Server).adminRegister)},
-	{"PUT /_emulator/channels/{channelId}/keys/{keyId}", `{"public_key":{…},"key_id":"…"}`, "puts another key in place of one; answers with its key ID",
+	{"PUT /_emulator/channels/{channelId}/keys/{keyId}", `{"public_key":{…},"key_id":"…"}`, "replaces a key; answers with the new key ID",
 		admin((*Server).adminReplace)},
 	{"DELETE /_emulator/channels/{channelId}/keys/{keyId}", "", "deletes a key",
 		admin((*Server).adminDeleteKey)},
@@ -46,27 +46,27 @@ var adminEndpoints = []struct {
 		admin((*Server).adminMINIApp)},
 	{"POST /_emulator/profiles", `{"userId":"U…","displayName":"…"}`, "sets a user's profile; without displayName the user is not found",
 		admin(func(s *Server, _ *http.Request, p Profile) (any, error) { return s.State, s.SetProfile(p) })},
-	{"POST /_emulator/contents", `{"message_id":"1","content_type":"image/png","data":"…"}`, "sets what a message holds, in base64; without data it is not found",
+	{"POST /_emulator/contents", `{"message_id":"1","content_type":"image/png","data":"…"}`, "sets a message's content, in base64; without data it is not found",
 		admin((*Server).adminContent)},
 }
 
 var errNotThere = errors.New("not found")
 
-// admin returns a handler of an admin endpoint. do returns what to answer with, or a
-// function that does.
+// admin returns the handler of an admin endpoint. do returns the answer, or a
+// function that writes it.
 func admin[T any](do func(*Server, *http.Request, T) (any, error)) func(*Server, http.ResponseWriter, *http.Request) {
 	return func(s *Server, w http.ResponseWriter, r *http.Request) {
-		// A web page can send other types, and none, without being asked.
+		// A web page can send other content types, or none, without a preflight request.
 		contentType := r.Header.Get("Content-Type")
 		bare := r.Method == http.MethodDelete && r.Body == http.NoBody && contentType == ""
 		if mediaType, _, err := mime.ParseMediaType(contentType); !bare && (err != nil || mediaType != "application/json") {
-			messageRefusal(http.StatusUnsupportedMediaType, "the emulator's own paths take JSON; send Content-Type: application/json (curl --json does)").write(w)
+			messageRefusal(http.StatusUnsupportedMediaType, "the emulator's own endpoints need JSON; send Content-Type: application/json (curl --json does)").write(w)
 			return
 		}
 		var read T
 		err := readJSON(r.Body, &read)
 		if err != nil {
-			messageRefusal(http.StatusBadRequest, "the body is not the JSON that the emulator takes here: "+err.Error()).write(w)
+			messageRefusal(http.StatusBadRequest, "invalid JSON for this endpoint: "+err.Error()).write(w)
 			return
 		}
 		answer, err := do(s, r, read)
@@ -84,8 +84,7 @@ func admin[T any](do func(*Server, *http.Request, T) (any, error)) func(*Server,
 	}
 }
 
-// readJSON reads one object, and nothing behind it. No text at all is an empty
-// object.
+// readJSON reads exactly one object. An empty body is an empty object.
 func readJSON(body io.Reader, v any) error {
 	text, err := io.ReadAll(body)
 	if err != nil {
@@ -100,7 +99,7 @@ func readJSON(body io.Reader, v any) error {
 		return err
 	}
 	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("there is something behind the object")
+		return errors.New("unexpected data after the object")
 	}
 	return nil
 }
@@ -109,7 +108,7 @@ func (s *Server) adminClock(_ *http.Request, clock struct {
 	Advance *duration `json:"advance"`
 }) (any, error) {
 	if clock.Advance == nil {
-		return nil, errors.New(`give "advance", such as "15m"`)
+		return nil, errors.New(`set "advance", such as "15m"`)
 	}
 	s.mu.Lock()
 	err := s.advance(time.Duration(*clock.Advance))
@@ -121,19 +120,19 @@ func (s *Server) adminRateLimits(_ *http.Request, limits struct {
 	Enabled *bool `json:"enabled"`
 }) (any, error) {
 	if limits.Enabled == nil {
-		return nil, errors.New(`give "enabled", true or false`)
+		return nil, errors.New(`set "enabled" to true or false`)
 	}
 	s.LimitRates(*limits.Enabled)
 	return s.State, nil
 }
 
-// channel returns the channel of a request's path.
+// channel returns the channel that a request's path names.
 func (s *Server) channel(r *http.Request) (*Channel, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.channels[r.PathValue("channelId")]
 	if c == nil {
-		return nil, fmt.Errorf("channel %w; GET /_emulator/state lists those that the emulator has", errNotThere)
+		return nil, fmt.Errorf("channel %w; GET /_emulator/state lists the channels", errNotThere)
 	}
 	return c, nil
 }
@@ -189,7 +188,7 @@ func (s *Server) adminLongLived(r *http.Request, _ struct{}) (any, error) {
 	}
 	token := c.IssueLongLivedToken()
 	if token.IsZero() {
-		return nil, errors.New("the channel of a LINE MINI App has no long-lived token")
+		return nil, errors.New("the channel of a LINE MINI App cannot have a long-lived token")
 	}
 	return map[string]string{"channel_id": c.ID, "access_token": token.Reveal()}, nil
 }
@@ -215,7 +214,7 @@ func (s *Server) adminMINIApp(r *http.Request, set struct {
 		return nil, err
 	}
 	if set.Enabled == nil {
-		return nil, errors.New(`give "enabled", true or false`)
+		return nil, errors.New(`set "enabled" to true or false`)
 	}
 	s.mu.Lock()
 	c.remember()

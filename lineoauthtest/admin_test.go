@@ -229,12 +229,12 @@ func TestKeysOverHTTP(t *testing.T) {
 		"POST channels/" + l.channel.ID + `/revoke {"access_token":"x"}`:     "400 no such valid token",
 		"POST faults {\"fault\":\"server-error\",\"status\":404}":            "400 use 500 to 599",
 		"PUT channels/1/mini-app {}":                                         "404 channel not found",
-		"PUT channels/" + l.channel.ID + "/mini-app {}":                      "400 give \"enabled\"",
+		"PUT channels/" + l.channel.ID + "/mini-app {}":                      "400 set \"enabled\"",
 		"POST channels/" + l.channel.ID + "/keys {}":                         "400 public key",
 		"POST channels/" + l.channel.ID + "/secret {\"secret\":\"x\"}":       "400 unknown field",
 		"POST channels/" + l.channel.ID + `/keys {"public_key":"x"}`:         "400 public key",
 		"PUT channels/" + l.channel.ID + `/keys/mine {"public_key":{}}`:      "400 public key",
-		"POST channels/" + l.channel.ID + `/keys {"public_key":{}} trailing`: "400 behind",
+		"POST channels/" + l.channel.ID + `/keys {"public_key":{}} trailing`: "400 unexpected data",
 	} {
 		parts := strings.SplitN(call, " ", 3)
 		status, text := l.admin(parts[0], parts[1], parts[2])
@@ -289,7 +289,7 @@ func TestClockOverHTTP(t *testing.T) {
 	last := l.srv.Now()
 	for body, want := range map[string]string{
 		`{"advance":"2562047h"}`: "100 years", `{"advance":"-1s"}`: "does not go back", `{}`: `"advance"`, ``: `"advance"`, `{"advance":null}`: `"advance"`,
-		`{"advance":"99999999999h"}`: "invalid duration", `{"advance":5}`: "advance", `{"advance":"1s"}{"advance":"1s"}`: "behind",
+		`{"advance":"99999999999h"}`: "invalid duration", `{"advance":5}`: "advance", `{"advance":"1s"}{"advance":"1s"}`: "unexpected data",
 	} {
 		if body == "" {
 			body = " "

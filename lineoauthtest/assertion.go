@@ -11,7 +11,7 @@ import (
 	"github.com/lineoauth/lineoauth/internal/assertion"
 )
 
-// claims is what an assertion says.
+// claims are the claims of an assertion.
 type claims struct {
 	Issuer   string   `json:"iss"`
 	Subject  string   `json:"sub"`
@@ -20,7 +20,7 @@ type claims struct {
 	TokenExp *int64   `json:"token_exp"`
 }
 
-// LINE's rules are not those of golang-jwt, so it gets nothing to check.
+// LINE's rules differ from those of golang-jwt, which therefore checks none.
 func (claims) GetExpirationTime() (*jwt.NumericDate, error) { return nil, nil }
 func (claims) GetIssuedAt() (*jwt.NumericDate, error)       { return nil, nil }
 func (claims) GetNotBefore() (*jwt.NumericDate, error)      { return nil, nil }
@@ -30,8 +30,8 @@ func (claims) GetAudience() (jwt.ClaimStrings, error)       { return nil, nil }
 
 var errUnknownKey = errors.New("unknown key")
 
-// checkAssertion returns the channel that an assertion speaks for and, for a v2.1
-// token, how long that is to be valid.
+// checkAssertion returns the channel of an assertion and, for a v2.1 token, the
+// requested lifetime.
 func (s *Server) checkAssertion(kind, text string, forV21 bool) (*Channel, time.Duration, *refusal) {
 	if kind != assertionType || text == "" {
 		return nil, 0, oauthRefusal(invalidRequest, missing)
@@ -64,7 +64,7 @@ func (s *Server) checkAssertion(kind, text string, forV21 bool) (*Channel, time.
 	return key.channel, validFor, bad
 }
 
-// refusal is what is wrong with an assertion that a channel's key signed.
+// refusal returns LINE's error for an assertion with a valid signature, or "".
 func (c *claims) refusal(channelID string, now time.Time) *refusal {
 	switch {
 	case c.Issuer != channelID:
@@ -81,7 +81,7 @@ func (c *claims) refusal(channelID string, now time.Time) *refusal {
 	return nil
 }
 
-// validFor is how long a token is to be valid. Only a v2.1 token needs that.
+// validFor returns the requested lifetime, which only v2.1 tokens need.
 func (c *claims) validFor(forV21 bool) (time.Duration, *refusal) {
 	switch {
 	case c.TokenExp == nil && forV21:

@@ -27,22 +27,21 @@ import (
 const LongLived lineoauth.Kind = "long-lived"
 
 const (
-	maxLive      = 30 // of v2.1 and of short-lived tokens
+	maxLive      = 30 // for v2.1 and for short-lived tokens
 	maxKeys      = 2
-	maxStateless = 100_000 // that are kept of a channel; LINE has no limit
+	maxStateless = 100_000 // kept per channel; LINE has no limit
 
 	// Channel IDs are numbers of 32 bits.
 	maxChannelID   = math.MaxInt32
-	firstChannelID = 2_000_000_000 // of those that are made up
+	firstChannelID = 2_000_000_000 // of generated IDs
 
 	statelessLifetime = 15 * time.Minute
 	shortLifetime     = 30 * 24 * time.Hour
-	// A long-lived token has no end, but LINE answers with a number of seconds.
+	// A long-lived token does not expire, but LINE returns a number of seconds.
 	longLifetime = 3_138_007_490 * time.Second
 )
 
-// Channel is a Messaging API channel of a [Server], as the LINE Developers
-// Console shows it.
+// Channel is a Messaging API channel of a [Server].
 type Channel struct {
 	// ID is the channel ID. It does not change.
 	ID string
@@ -52,8 +51,7 @@ type Channel struct {
 	server *Server
 	own    ownKey
 
-	// The server's mutex guards what follows. Tokens stand in the order of
-	// their issue.
+	// The server's mutex guards the following fields. Tokens are in order of issue.
 	keyIDs  []string
 	miniApp bool
 	tokens  map[lineoauth.Kind][]*token
@@ -74,7 +72,7 @@ type token struct {
 	expiresAt time.Time
 }
 
-// isChannelID reports whether LINE could have given the ID to a channel.
+// isChannelID reports whether the ID could be that of a LINE channel.
 func isChannelID(id string) bool {
 	n, err := strconv.ParseUint(id, 10, 32)
 	return err == nil && n <= maxChannelID
@@ -95,12 +93,12 @@ func (s *Server) AddChannel(id, secret string) (*Channel, error) {
 		return nil, fmt.Errorf("lineoauthtest: %w", err)
 	}
 	if !isChannelID(id) {
-		return nil, fmt.Errorf("lineoauthtest: the channel ID is above %d, as none of LINE's is; use a smaller one", maxChannelID)
+		return nil, fmt.Errorf("lineoauthtest: the channel ID is above %d; use a smaller one, like LINE's", maxChannelID)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.channels[id] != nil {
-		return nil, fmt.Errorf("lineoauthtest: there is a channel %s already", id)
+		return nil, fmt.Errorf("lineoauthtest: channel %s already exists; use another ID", id)
 	}
 	c := &Channel{ID: id, Secret: secret, server: s, tokens: make(map[lineoauth.Kind][]*token)}
 	s.channels[id] = c
@@ -131,8 +129,8 @@ func (c *Channel) Config() lineoauth.Config {
 	return cfg
 }
 
-// privateKeys holds the keys that this process has generated, which takes a
-// tenth of a second each. Servers share them; the channels of one do not.
+// privateKeys holds the keys that this process has generated, which takes 0.1 s each.
+// Servers share them; channels of one server do not.
 var privateKeys struct {
 	sync.Mutex
 	all []*rsa.PrivateKey
@@ -151,7 +149,7 @@ func privateKey(n int) (*rsa.PrivateKey, error) {
 	return privateKeys.all[n], nil
 }
 
-// ownKey is the key that Config has.
+// ownKey is the key that Config returns.
 type ownKey struct {
 	sync.Mutex
 	private *rsa.PrivateKey
@@ -159,7 +157,7 @@ type ownKey struct {
 	key     *lineoauth.Key
 }
 
-// configKey returns the channel's own key, which it registers unless it is.
+// configKey returns the channel's own key, and registers it if necessary.
 func (c *Channel) configKey() (*lineoauth.Key, error) {
 	c.own.Lock()
 	defer c.own.Unlock()
@@ -200,7 +198,7 @@ func (c *Channel) configKey() (*lineoauth.Key, error) {
 func (c *Channel) RegisterKey(keyID string, publicJWK []byte) (string, error) {
 	public, err := parsePublicJWK(publicJWK)
 	if err != nil {
-		return "", fmt.Errorf("lineoauthtest: the public key is refused: %w", err)
+		return "", fmt.Errorf("lineoauthtest: invalid public key: %w", err)
 	}
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
@@ -212,10 +210,10 @@ func (c *Channel) register(keyID string, public *rsa.PublicKey) (string, error) 
 		keyID = newUUID()
 	}
 	if len(c.keyIDs) == maxKeys {
-		return "", fmt.Errorf("lineoauthtest: channel %s has %d keys already", c.ID, maxKeys)
+		return "", fmt.Errorf("lineoauthtest: channel %s already has %d keys; delete one first", c.ID, maxKeys)
 	}
 	if _, taken := c.server.keys[keyID]; taken {
-		return "", fmt.Errorf("lineoauthtest: the key ID %q is taken", keyID)
+		return "", fmt.Errorf("lineoauthtest: the key ID %q is taken; use another one", keyID)
 	}
 	c.keyIDs = append(c.keyIDs, keyID)
 	c.server.keys[keyID] = registeredKey{public, c}
@@ -231,7 +229,7 @@ func parsePublicJWK(text []byte) (*rsa.PublicKey, error) {
 		Kid    *string  `json:"kid"`
 	}
 	if err := json.Unmarshal(text, &fields); err != nil {
-		return nil, fmt.Errorf("it is no JWK: %w", err)
+		return nil, fmt.Errorf("not a JWK: %w", err)
 	}
 	switch {
 	case fields.Kty != "RSA":
@@ -239,7 +237,7 @@ func parsePublicJWK(text []byte) (*rsa.PublicKey, error) {
 	case fields.Alg != "RS256":
 		return nil, fmt.Errorf(`"alg" is %q, not "RS256"`, fields.Alg)
 	case fields.Kid != nil:
-		return nil, errors.New(`it has a "kid", which is LINE's to give`)
+		return nil, errors.New(`it has a "kid", which LINE assigns; remove it`)
 	case (fields.Use == "") == (fields.KeyOps == nil):
 		return nil, errors.New(`it must have one of "use" and "key_ops"`)
 	case fields.Use != "" && fields.Use != "sig":
@@ -253,7 +251,7 @@ func parsePublicJWK(text []byte) (*rsa.PublicKey, error) {
 	}
 	public, ok := key.Key.(*rsa.PublicKey)
 	if !ok {
-		return nil, errors.New("it is a private key; keep that to yourself")
+		return nil, errors.New("it is a private key; register only the public key")
 	}
 	if bits := public.N.BitLen(); bits != assertion.KeyBits {
 		return nil, fmt.Errorf("it has %d bits, not %d", bits, assertion.KeyBits)
@@ -262,7 +260,7 @@ func parsePublicJWK(text []byte) (*rsa.PublicKey, error) {
 }
 
 // SetMINIApp sets whether the channel is that of a LINE MINI App, for which LINE
-// issues no v2.1 and no long-lived tokens. Call it before the channel has tokens.
+// issues neither v2.1 nor long-lived tokens. Call it before the channel has tokens.
 //
 // https://developers.line.biz/en/docs/basics/channel-access-token/
 func (c *Channel) SetMINIApp(on bool) {
@@ -271,9 +269,9 @@ func (c *Channel) SetMINIApp(on bool) {
 	c.miniApp = on
 }
 
-// IssueLongLivedToken issues a token that does not expire, as the console does.
-// A channel has one; the one before is revoked. It returns the zero Secret for the
-// channel of a LINE MINI App, which has none.
+// IssueLongLivedToken issues a token that does not expire, as the console does. It
+// revokes the channel's previous one. It returns the zero Secret for the channel of a
+// LINE MINI App.
 func (c *Channel) IssueLongLivedToken() lineoauth.Secret {
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
@@ -287,12 +285,12 @@ func (c *Channel) IssueLongLivedToken() lineoauth.Secret {
 	return lineoauth.NewSecret(c.issue(LongLived, c.server.now(), longLifetime).text)
 }
 
-// live drops the tokens that have expired and returns the others.
+// live drops the expired tokens and returns the others.
 func (c *Channel) live(kind lineoauth.Kind, now time.Time) []*token {
 	expired := func(t *token) bool { return !now.Before(t.expiresAt) }
 	tokens := c.tokens[kind]
 	if kind == lineoauth.Stateless {
-		// All live equally long, so the first to be issued is the first to go.
+		// All have the same lifetime, so the first one issued expires first.
 		for len(tokens) > 0 && expired(tokens[0]) {
 			delete(c.server.byText, tokens[0].text)
 			tokens = tokens[1:]

@@ -24,14 +24,14 @@ const (
 //
 // https://developers.line.biz/en/reference/messaging-api/#get-profile
 type Profile struct {
-	// UserID is whose profile it is.
+	// UserID is the user's ID.
 	UserID string `json:"userId"`
 	// DisplayName is the user's name.
 	DisplayName string `json:"displayName"`
 	// PictureURL is the URL of the user's picture. It may be empty, as may what
 	// follows.
 	PictureURL string `json:"pictureUrl,omitempty"`
-	// StatusMessage is what the user wrote about themselves.
+	// StatusMessage is the user's status message.
 	StatusMessage string `json:"statusMessage,omitempty"`
 	// Language is a BCP 47 tag, such as ja.
 	Language string `json:"language,omitempty"`
@@ -43,7 +43,7 @@ type Profile struct {
 // profiles are set already.
 func (s *Server) SetProfile(p Profile) error {
 	if p.UserID == "" {
-		return errors.New("lineoauthtest: give the profile's userId")
+		return errors.New("lineoauthtest: the profile's userId is empty; set it")
 	}
 	for _, text := range []string{p.UserID, p.DisplayName, p.PictureURL, p.StatusMessage, p.Language} {
 		if len(text) > maxProfileText {
@@ -53,7 +53,7 @@ func (s *Server) SetProfile(p Profile) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, there := s.profiles[p.UserID]; !there && len(s.profiles) >= maxProfiles {
-		return fmt.Errorf("lineoauthtest: %d profiles are set already; reset the emulator first", maxProfiles)
+		return fmt.Errorf("lineoauthtest: %d profiles are already set; reset the emulator first", maxProfiles)
 	}
 	s.profiles[p.UserID] = p
 	return nil
@@ -83,7 +83,7 @@ type content struct {
 	data      []byte
 }
 
-// pixel is what a message holds for which nothing else is set: a picture.
+// pixel is the default content of a message: a picture.
 var pixel = content{"image/png", func() []byte {
 	data, _ := base64.StdEncoding.DecodeString("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==")
 	return data
@@ -101,7 +101,7 @@ func (s *Server) SetContent(messageID, contentType string, data []byte) error {
 		contentType = "application/octet-stream"
 	}
 	if _, _, err := mime.ParseMediaType(contentType); err != nil || messageID == "" || len(messageID) > maxProfileText || len(contentType) > maxProfileText {
-		return errors.New("lineoauthtest: give the message's ID and a content type such as image/png")
+		return errors.New("lineoauthtest: the message's ID is empty or its content type is invalid; use a type such as image/png")
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -112,7 +112,7 @@ func (s *Server) SetContent(messageID, contentType string, data []byte) error {
 		}
 	}
 	if _, there := s.contents[messageID]; !there && len(s.contents) >= maxContents || size > maxContentBytes {
-		return fmt.Errorf("lineoauthtest: there is no room for this content; the emulator keeps %d, of %d bytes together, so reset it first", maxContents, maxContentBytes)
+		return fmt.Errorf("lineoauthtest: too much content: the emulator keeps %d contents, of %d bytes in total; reset it first", maxContents, maxContentBytes)
 	}
 	s.contents[messageID] = content{contentType, slices.Clone(data)}
 	return nil
@@ -135,10 +135,10 @@ func (s *Server) getContent(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", c.mediaType)
 	w.Header().Set("Content-Length", strconv.Itoa(len(c.data)))
-	_, _ = w.Write(c.data) // the client may have gone
+	_, _ = w.Write(c.data) // the client may have disconnected
 }
 
-// messageID returns an ID in the form of LINE's: 18 digits.
+// messageID returns an ID in LINE's format: 18 digits.
 func messageID() string {
 	n, _ := rand.Int(rand.Reader, big.NewInt(9e17)) // never fails
 	return strconv.FormatInt(1e17+n.Int64(), 10)

@@ -1,10 +1,9 @@
-// Package lineoauthtest is an emulator of LINE's channel access token platform,
-// for tests, in the manner of [net/http/httptest].
+// Package lineoauthtest provides an emulator of LINE's channel access token platform
+// for tests, in the style of [net/http/httptest].
 //
-// A [Server] keeps channels, checks the signatures and claims of assertions
-// for real, and issues, verifies, lists and revokes tokens by LINE's rules and
-// with LINE's error bodies. Its routes are generated from the same OpenAPI
-// document as the client.
+// A [Server] has channels, checks the signatures and claims of assertions, and
+// issues, verifies, lists and revokes tokens by LINE's rules and with LINE's error
+// bodies. Its routes are generated from the same OpenAPI document as the client.
 //
 //	srv := lineoauthtest.NewServer()
 //	defer srv.Close()
@@ -33,8 +32,8 @@
 // within 30 seconds, with 1 MiB at most; an answer that is not read for 30 seconds is
 // abandoned. The clock is the machine's wall clock, which continues during sleep.
 //
-// LINE's rate limits apply after [Server.LimitRates]; a [Fault] answers with 429 at
-// any time.
+// LINE's rate limits apply after [Server.LimitRates]; a [Fault] can answer with 429
+// at any time.
 //
 // The server answers as LINE's reference says or, where people recorded LINE's answers,
 // as those: TestFacts has a row for each fact, with its source. Where nothing is known,

@@ -11,15 +11,15 @@ import (
 
 const adminPath = "/_emulator/"
 
-// Help describes the server's endpoints, those of its own and its faults, as lineoauth
-// serve --help prints them.
+// Help describes LINE's endpoints of the server, its own endpoints, and its faults.
+// "lineoauth serve --help" prints it.
 func Help() string {
 	var b strings.Builder
-	b.WriteString("Endpoints of LINE (others are answered with 501):\n\n")
+	b.WriteString("LINE's endpoints (the answer for others is 501):\n\n")
 	for _, endpoint := range endpoints() {
 		fmt.Fprintf(&b, "    %s\n", endpoint)
 	}
-	b.WriteString("\nEndpoints of the emulator's own, with the JSON that they take:\n\n")
+	b.WriteString("\nThe emulator's own endpoints, with their JSON:\n\n")
 	for _, a := range adminEndpoints {
 		fmt.Fprintf(&b, "    %s\n", strings.TrimSpace(a.pattern+" "+a.example))
 		fmt.Fprintf(&b, "        %s\n", a.does)
@@ -41,7 +41,7 @@ A fault also takes "operation" (LINE's operationId, as the state shows it; defau
 	return b.String()
 }
 
-// endpoints lists LINE's endpoints that the server has, by their paths.
+// endpoints lists LINE's endpoints of the server, sorted by path.
 func endpoints() []string {
 	return slices.SortedFunc(maps.Keys(operations), func(a, b string) int {
 		methodA, pathA, _ := strings.Cut(a, " ")
@@ -50,7 +50,7 @@ func endpoints() []string {
 	})
 }
 
-// lacking refuses a request for an endpoint that the server does not have.
+// lacking refuses a request for an unknown endpoint.
 func lacking(status int, r *http.Request) *refusal {
 	has := endpoints()
 	if strings.HasPrefix(r.URL.Path, adminPath) {
@@ -66,7 +66,7 @@ func lacking(status int, r *http.Request) *refusal {
 
 func shortMethod(method string) string { return method[:min(len(method), 16)] }
 
-// shortPath leaves out what may be an ID or, by mistake, a token.
+// shortPath omits segments that may be an ID or, by mistake, a token.
 func shortPath(path string) string {
 	segments := strings.Split(path, "/")
 	for i, segment := range segments {

@@ -19,7 +19,7 @@ import (
 )
 
 func ExampleServer() {
-	srv := lineoauthtest.NewUnstartedServer() // in memory; NewServer listens
+	srv := lineoauthtest.NewUnstartedServer() // in memory; NewServer would listen
 	defer srv.Close()
 	ctx := context.Background()
 
@@ -41,7 +41,7 @@ func ExampleServer() {
 	// false <nil>
 }
 
-// A bot's test: what it sends is in the server's state.
+// A test of a bot: the server's state contains the sent messages.
 func ExampleNewServer() {
 	srv := lineoauthtest.NewServer()
 	defer srv.Close()
@@ -128,11 +128,11 @@ func ExampleServer_State() {
 	// issueChannelTokenByJWT 200 client_credentials
 }
 
-// A test with channels of its own.
+// A test with its own channels.
 func ExampleServer_AddChannel() {
 	srv := lineoauthtest.NewServer()
 	defer srv.Close()
-	channel, err := srv.AddChannel("1234567890", "") // it makes up a secret
+	channel, err := srv.AddChannel("1234567890", "") // with a generated secret
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func ExampleChannel_IssueLongLivedToken() {
 	// Output: true <nil>
 }
 
-// Rotation: a bot that still has the old secret is refused.
+// Rotation: a bot with the old secret is refused.
 func ExampleChannel_ReissueSecret() {
 	srv := lineoauthtest.NewServer()
 	defer srv.Close()
@@ -217,7 +217,7 @@ func ExampleChannel_ReissueSecret() {
 	// false true
 }
 
-// One server for many tests, each of which begins anew.
+// One server for many tests, which is reset before each.
 func ExampleServer_Reset() {
 	srv := lineoauthtest.NewServer()
 	defer srv.Close()
@@ -228,7 +228,7 @@ func ExampleServer_Reset() {
 	// Output: 0 true
 }
 
-// A bot's test: what a user sent is there for the bot to get.
+// A test of a bot that downloads the content of a user's message.
 func ExampleServer_SetContent() {
 	srv := lineoauthtest.NewServer()
 	defer srv.Close()

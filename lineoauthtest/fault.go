@@ -33,7 +33,7 @@ const (
 	NotJSON FaultKind = "not-json"
 	// Endless is status 200 with a body that does not end.
 	Endless FaultKind = "endless"
-	// Redirect is status 307 toward Fault.Location.
+	// Redirect is status 307 to Fault.Location.
 	Redirect FaultKind = "redirect"
 	// ResetBefore breaks the connection before the operation.
 	ResetBefore FaultKind = "reset-before"
@@ -64,16 +64,16 @@ type Fault struct {
 	// RetryAfter is the Retry-After header of RateLimited and ServerError, as it is.
 	// Empty means none.
 	RetryAfter string
-	// Location is where Redirect points. Empty means the same path and query at
+	// Location is the target of Redirect. Empty means the same path and query at
 	// https://elsewhere.invalid.
 	Location string
 	// Delay is how long Delayed waits.
 	Delay time.Duration
-	// Skew is how far the Date header of WrongDate is ahead, or behind.
+	// Skew is the offset of the Date header of WrongDate; negative means behind.
 	Skew time.Duration
 }
 
-// strikes tells how each kind of fault answers.
+// strikes maps each kind of fault to its handler.
 var strikes = map[FaultKind]func(f Fault, w *watchedWriter, r *http.Request, s *Server){
 	ServerError: func(f Fault, w *watchedWriter, _ *http.Request, _ *Server) {
 		f.setRetryAfter(w)
@@ -174,7 +174,7 @@ const (
 	maxFaultText = 2000 // bytes of a header
 )
 
-// check refuses what would never strike.
+// check returns an error for a fault that would never apply.
 func (f *Fault) check() error {
 	if len(f.RetryAfter) > maxFaultText || len(f.Location) > maxFaultText {
 		return fmt.Errorf("a header of a fault is longer than %d bytes; shorten it", maxFaultText)
@@ -183,14 +183,14 @@ func (f *Fault) check() error {
 		return fmt.Errorf("a fault cannot have status %d; use 500 to 599", f.Status)
 	}
 	if strikes[f.Kind] == nil {
-		return fmt.Errorf("there is no fault %q; there are %q", f.Kind, slices.Sorted(maps.Keys(strikes)))
+		return fmt.Errorf("unknown fault %q; use one of %q", f.Kind, slices.Sorted(maps.Keys(strikes)))
 	}
 	for _, op := range operations {
 		if f.Operation == "" || f.Operation == op {
 			return nil
 		}
 	}
-	return fmt.Errorf("there is no operation %q; there are %q", f.Operation, slices.Sorted(maps.Values(operations)))
+	return fmt.Errorf("unknown operation %q; use one of %q", f.Operation, slices.Sorted(maps.Values(operations)))
 }
 
 // Inject makes the next answers fail. Faults take effect in the order in which they
@@ -212,7 +212,7 @@ func (s *Server) inject(f Fault) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.faults) >= maxFaults {
-		return fmt.Errorf("%d faults are still to come; use times, or clear them", maxFaults)
+		return fmt.Errorf("%d faults are pending; use times, or clear them", maxFaults)
 	}
 	s.faults = append(s.faults, &f)
 	return nil
@@ -225,8 +225,7 @@ func (s *Server) ClearFaults() {
 	s.faults = nil
 }
 
-// faultJSON is a fault as /_emulator/ reads and shows it, with durations as in
-// "1m30s".
+// faultJSON is the JSON form of a fault, with durations as in "1m30s".
 type faultJSON struct {
 	Kind       FaultKind           `json:"fault"`
 	Operation  lineoauth.Operation `json:"operation,omitempty"`
@@ -242,7 +241,7 @@ func (f faultJSON) fault() Fault {
 	return Fault{f.Kind, f.Operation, f.Times, f.Status, f.RetryAfter, f.Location, time.Duration(f.Delay), time.Duration(f.Skew)}
 }
 
-// MarshalJSON is for State, as /_emulator/state shows it.
+// MarshalJSON implements [json.Marshaler], for /_emulator/state.
 func (f Fault) MarshalJSON() ([]byte, error) {
 	return json.Marshal(faultJSON{f.Kind, f.Operation, f.Times, f.Status, f.RetryAfter, f.Location, duration(f.Delay), duration(f.Skew)})
 }

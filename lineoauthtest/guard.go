@@ -19,12 +19,11 @@ import (
 
 const (
 	maxBody = 1 << 20
-	// stall is how long a client may take to send a body, and to read what is
-	// written at once.
+	// stall is how long a client may take to send a body, and to read one write.
 	stall = 30 * time.Second
 )
 
-// lineHosts serve what the emulator has at LINE.
+// lineHosts are LINE's hosts of the emulated endpoints.
 var lineHosts = []string{strings.TrimPrefix(gen.DefaultServerURL, "https://"), "api-data.line.me"}
 
 var hostName = regexp.MustCompile(`^[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_])?\.?$`)
@@ -47,7 +46,7 @@ func (s *Server) AllowHost(name string) error {
 	return nil
 }
 
-// canonicalHost returns a host as other spellings of it are compared.
+// canonicalHost returns the canonical form of a host, for comparison.
 func canonicalHost(host string) string {
 	if addr, err := netip.ParseAddr(host); err == nil {
 		return addr.Unmap().String()
@@ -55,7 +54,8 @@ func canonicalHost(host string) string {
 	return asciiLower(strings.TrimSuffix(host, "."))
 }
 
-// asciiLower makes capital letters small ones. Unicode has others that become k and i.
+// asciiLower converts only ASCII to lower case: Unicode has other letters that map to
+// k and i.
 func asciiLower(text string) string {
 	return strings.Map(func(r rune) rune {
 		if 'A' <= r && r <= 'Z' {
@@ -65,31 +65,31 @@ func asciiLower(text string) string {
 	}, text)
 }
 
-// refuseForeign refuses what a web page can have sent.
+// refuseForeign refuses requests that a web page may have sent.
 func (s *Server) refuseForeign(r *http.Request) *refusal {
 	for _, origin := range r.Header.Values("Origin") {
 		if u, err := url.Parse(origin); err != nil || asciiLower(u.Host) != asciiLower(r.Host) {
-			return messageRefusal(http.StatusForbidden, "the emulator answers to no web page; send the request without the Origin header")
+			return messageRefusal(http.StatusForbidden, "the emulator refuses web pages; send the request without the Origin header")
 		}
 	}
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "cross-site", "same-site":
-		return messageRefusal(http.StatusForbidden, "the emulator answers to no web page; type the address into the browser, or send the request without the Sec-Fetch-Site header")
+		return messageRefusal(http.StatusForbidden, "the emulator refuses web pages; type the address into the browser, or send the request without the Sec-Fetch-Site header")
 	}
 	host := (&url.URL{Host: r.Host}).Hostname()
 	if s.answersTo(canonicalHost(host), r) {
 		return nil
 	}
 	if hostName.MatchString(host) && len(host) < 256 {
-		return messageRefusal(http.StatusForbidden, fmt.Sprintf("the emulator does not answer to the host %s; start it with lineoauth serve --allow-host %s, in Go call Server.AllowHost", host, host))
+		return messageRefusal(http.StatusForbidden, fmt.Sprintf("the host %s is not allowed; use lineoauth serve --allow-host %s, or in Go Server.AllowHost", host, host))
 	}
-	return messageRefusal(http.StatusForbidden, "the emulator does not answer to this host; name it by lineoauth serve --allow-host, in Go by Server.AllowHost")
+	return messageRefusal(http.StatusForbidden, "this host is not allowed; use lineoauth serve --allow-host, or in Go Server.AllowHost")
 }
 
 func (s *Server) answersTo(host string, r *http.Request) bool {
 	came, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	if came == nil || came.Network() == "pipe" || came.Network() == "unix" || r.TLS != nil {
-		return true // no web page gets there; with TLS, by no name that is its own
+		return true // web pages cannot connect in memory, nor with TLS under their own host name
 	}
 	if addr, err := netip.ParseAddr(host); err == nil {
 		own, err := netip.ParseAddrPort(came.String())
@@ -107,7 +107,7 @@ func (s *Server) answersTo(host string, r *http.Request) bool {
 	return s.hosts[host]
 }
 
-// body is a request's body, all of which is there.
+// body is a request's buffered body.
 type body struct {
 	*bytes.Reader
 	text []byte
@@ -115,51 +115,51 @@ type body struct {
 
 func (body) Close() error { return nil }
 
-// takeBody reads the body, after which net/http notices that a client goes.
+// takeBody reads the body, after which net/http notices a client that disconnects.
 func takeBody(w http.ResponseWriter, r *http.Request) *refusal {
 	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	tooLarge := new(http.MaxBytesError)
 	switch {
 	case errors.As(err, &tooLarge):
-		return messageRefusal(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than the %d bytes that the emulator takes", maxBody))
+		return messageRefusal(http.StatusRequestEntityTooLarge, fmt.Sprintf("the body is larger than %d bytes; send less", maxBody))
 	case errors.Is(err, os.ErrDeadlineExceeded):
-		return messageRefusal(http.StatusRequestTimeout, fmt.Sprintf("the body did not come within %v", stall))
+		return messageRefusal(http.StatusRequestTimeout, fmt.Sprintf("the body did not arrive within %v", stall))
 	case err != nil:
-		return messageRefusal(http.StatusBadRequest, "the body could not be read")
+		return messageRefusal(http.StatusBadRequest, "cannot read the body")
 	}
 	r.Body = body{bytes.NewReader(text), text}
 	return nil
 }
 
-// patientWriter gives up a client that does not read.
-type patientWriter struct{ http.ResponseWriter }
+// timeoutWriter drops a client that does not read.
+type timeoutWriter struct{ http.ResponseWriter }
 
-// Unwrap lets a fault take the connection.
-func (w patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+// Unwrap allows a fault to hijack the connection.
+func (w timeoutWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-func (w patientWriter) wait() {
-	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(stall)) // a recorder has none
+func (w timeoutWriter) wait() {
+	_ = http.NewResponseController(w.ResponseWriter).SetWriteDeadline(time.Now().Add(stall)) // an httptest.ResponseRecorder has none
 }
 
-func (w patientWriter) WriteHeader(status int) {
+func (w timeoutWriter) WriteHeader(status int) {
 	w.wait()
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w patientWriter) Write(p []byte) (int, error) {
+func (w timeoutWriter) Write(p []byte) (int, error) {
 	w.wait()
 	return w.ResponseWriter.Write(p)
 }
 
-// admit refuses a request that the emulator does not look into, and else has its
-// body ready.
+// admit refuses requests of web pages and with invalid bodies; otherwise it buffers
+// the body.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) bool {
 	bad := s.refuseForeign(r)
 	if r.Body == nil || r.Body == http.NoBody {
 		r.Body = http.NoBody
 	} else {
 		control := http.NewResponseController(w)
-		_ = control.SetReadDeadline(time.Now().Add(stall)) // a recorder has none
+		_ = control.SetReadDeadline(time.Now().Add(stall)) // an httptest.ResponseRecorder has none
 		if bad == nil {
 			bad = takeBody(w, r)
 		}
@@ -168,7 +168,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) bool {
 		}
 	}
 	if bad != nil {
-		// The deadline stays, for what net/http reads of the body itself.
+		// The deadline remains for the rest of the body, which net/http reads.
 		w.Header().Set("Connection", "close")
 		bad.write(w)
 	}

@@ -26,7 +26,7 @@ const (
 	missing        = "some parameters missed or invalid"
 )
 
-// handler answers the operations of the OpenAPI document.
+// handler implements the operations of the OpenAPI document.
 type handler struct {
 	*Server
 	api.Unanswered // the operations without a method here
@@ -46,7 +46,7 @@ func unanswered(w http.ResponseWriter, r *http.Request) {
 	bad.write(w)
 }
 
-// What the operations answer, in LINE's order.
+// The answers of the operations, with fields in LINE's order.
 type (
 	issuedStateless struct {
 		TokenType   string `json:"token_type"`
@@ -74,14 +74,14 @@ type (
 	}
 )
 
-// chosen is an answer with status 200 where nothing is known of LINE's.
+// chosen is an answer with status 200 where LINE's is unknown.
 type chosen struct{ body any }
 
 // refusal is an answer other than 200.
 type refusal struct {
 	status       int
 	body         api.ErrorResponse
-	undocumented bool // nothing is known of LINE's, or not all
+	undocumented bool // LINE's answer is unknown, or partly
 }
 
 func oauthRefusal(code, description string) *refusal {
@@ -103,7 +103,7 @@ func (r *refusal) write(w http.ResponseWriter) {
 	writeJSON(w, r.status, r.body)
 }
 
-// mark has the state say whether the answer to come was chosen.
+// mark records in the state whether the answer was chosen.
 func mark(w http.ResponseWriter, undocumented bool) {
 	if watched, ok := w.(*watchedWriter); ok {
 		watched.undocumented = undocumented
@@ -116,7 +116,7 @@ func badParameter(w http.ResponseWriter, r *http.Request, _ error) {
 	bad.write(w)
 }
 
-// repeats reports whether a field is there twice, which RFC 6749 forbids.
+// repeats reports whether a field is repeated, which RFC 6749 forbids.
 func repeats(fields url.Values) bool {
 	return slices.ContainsFunc(fieldNames, func(name string) bool { return len(fields[name]) > 1 })
 }
@@ -125,17 +125,17 @@ func writeJSON(w http.ResponseWriter, status int, body any) {
 	var text bytes.Buffer
 	e := json.NewEncoder(&text)
 	e.SetEscapeHTML(false)
-	if err := e.Encode(body); err != nil { // such as of a year that has five digits
+	if err := e.Encode(body); err != nil { // such as a year of five digits
 		status = http.StatusInternalServerError
 		text.Reset()
 		_ = e.Encode(api.ErrorResponse{Message: err.Error()})
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n"))) // the client may have gone
+	_, _ = w.Write(bytes.TrimSuffix(text.Bytes(), []byte("\n"))) // the client may have disconnected
 }
 
-// answer writes what decide says, or refuses at once. Only decide runs under
-// the server's lock: a slow client must not hold up the others.
+// answer writes the answer of decide. Only decide runs under the server's lock: a
+// slow client must not block others.
 func (s *Server) answer(w http.ResponseWriter, bad *refusal, decide func() (any, *refusal)) {
 	var body any
 	if bad == nil {
@@ -156,7 +156,7 @@ func (s *Server) answer(w http.ResponseWriter, bad *refusal, decide func() (any,
 	}
 }
 
-// readForm returns the named fields of a form, all of which must be there.
+// readForm returns the named fields of a form, all of which are required.
 func readForm(w http.ResponseWriter, r *http.Request, names ...string) (url.Values, *refusal) {
 	bad := oauthRefusal(invalidRequest, missing)
 	mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
@@ -178,7 +178,7 @@ func readForm(w http.ResponseWriter, r *http.Request, names ...string) (url.Valu
 	return r.PostForm, nil
 }
 
-// IssueStatelessChannelToken takes an assertion or a channel secret.
+// IssueStatelessChannelToken accepts an assertion or a channel secret.
 func (h handler) IssueStatelessChannelToken(w http.ResponseWriter, r *http.Request) {
 	form, bad := readForm(w, r, "grant_type")
 	h.answer(w, bad, func() (any, *refusal) {
@@ -190,8 +190,8 @@ func (h handler) IssueStatelessChannelToken(w http.ResponseWriter, r *http.Reque
 	})
 }
 
-// authenticate takes exactly one of the two credentials. A field of the other that is
-// empty is as good as absent (line-bot-sdk-python issue 823, 2025-07).
+// authenticate accepts exactly one of the two credentials. An empty field of the
+// other counts as absent (line-bot-sdk-python issue 823, 2025-07).
 func (h handler) authenticate(form url.Values) (*Channel, *refusal) {
 	kind, text := form.Get("client_assertion_type"), form.Get("client_assertion")
 	id, secret := form.Get("client_id"), form.Get("client_secret")
@@ -232,11 +232,11 @@ func (h handler) IssueChannelTokenByJWT(w http.ResponseWriter, r *http.Request) 
 	})
 }
 
-// leastValidFor is the least token_exp that LINE is said to take (rust-alc-api,
+// leastValidFor is the minimum token_exp that LINE reportedly accepts (rust-alc-api,
 // 2026-04); its reference has none.
 const leastValidFor = 30 * time.Second
 
-// GetsAllValidChannelAccessTokenKeyIds lists the live v2.1 tokens.
+// GetsAllValidChannelAccessTokenKeyIds lists the valid v2.1 tokens.
 func (h handler) GetsAllValidChannelAccessTokenKeyIds(w http.ResponseWriter, _ *http.Request, params api.GetsAllValidChannelAccessTokenKeyIdsParams) {
 	h.answer(w, nil, func() (any, *refusal) {
 		c, _, bad := h.checkAssertion(params.ClientAssertionType, params.ClientAssertion, false)
@@ -254,7 +254,7 @@ func (h handler) GetsAllValidChannelAccessTokenKeyIds(w http.ResponseWriter, _ *
 	})
 }
 
-// VerifyChannelTokenByJWT answers for v2.1 and stateless tokens.
+// VerifyChannelTokenByJWT verifies v2.1 and stateless tokens.
 func (h handler) VerifyChannelTokenByJWT(w http.ResponseWriter, _ *http.Request, params api.VerifyChannelTokenByJWTParams) {
 	h.answer(w, nil, func() (any, *refusal) { return h.verifyJWS(params.AccessToken) })
 }
@@ -303,7 +303,7 @@ func (h handler) RevokeChannelTokenByJWT(w http.ResponseWriter, r *http.Request)
 		case !jws && strings.Contains(text, ".") && strings.Count(text, ".") != 2:
 			return nil, chosenRefusal(invalidRequest, "The access token not JWS")
 		case !jws:
-			// Also of a text that is no token at all (a test of choo-todo-bot's that asks LINE).
+			// Also for a text that is not a token (a test of choo-todo-bot against LINE).
 			return nil, oauthRefusal(invalidRequest, "The access token malformed")
 		}
 		t := h.find(text)
@@ -318,8 +318,8 @@ func (h handler) RevokeChannelTokenByJWT(w http.ResponseWriter, r *http.Request)
 	})
 }
 
-// IssueChannelToken issues a short-lived token; it revokes the oldest one when
-// there are too many.
+// IssueChannelToken issues a short-lived token, and revokes the oldest one if there
+// are too many.
 func (h handler) IssueChannelToken(w http.ResponseWriter, r *http.Request) {
 	form, bad := readForm(w, r, "grant_type", "client_id", "client_secret")
 	h.answer(w, bad, func() (any, *refusal) {
@@ -342,7 +342,7 @@ func (h handler) IssueChannelToken(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// VerifyChannelToken answers for opaque tokens.
+// VerifyChannelToken verifies opaque tokens.
 func (h handler) VerifyChannelToken(w http.ResponseWriter, r *http.Request) {
 	form, bad := readForm(w, r, "access_token")
 	h.answer(w, bad, func() (any, *refusal) {

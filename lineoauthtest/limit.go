@@ -18,8 +18,8 @@ const (
 	otherRate      = 2000
 )
 
-// bucket is a token bucket. It holds what comes in a second, as LINE does not tell
-// what its buckets hold.
+// bucket is a token bucket with the capacity of one second, since LINE's capacity is
+// unknown.
 type bucket struct {
 	left float64
 	at   time.Time
@@ -48,7 +48,7 @@ func tooManyRequests() *refusal {
 	return messageRefusal(http.StatusTooManyRequests, "The API rate limit has been exceeded. Try again later.")
 }
 
-// limit refuses what is over the rate limit.
+// limit refuses requests over the rate limit.
 func (s *Server) limit(op lineoauth.Operation, r *http.Request) *refusal {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -80,11 +80,11 @@ func (s *Server) limit(op lineoauth.Operation, r *http.Request) *refusal {
 	return bad
 }
 
-// caller returns the channel whose request this claims to be, or nil.
+// caller returns the channel that a request claims to be from, or nil.
 func (s *Server) caller(r *http.Request) *Channel {
 	fields := r.URL.Query()
 	if b, ok := r.Body.(body); ok && len(b.text) > 0 {
-		fields, _ = url.ParseQuery(string(b.text)) // as far as it is a form
+		fields, _ = url.ParseQuery(string(b.text)) // if it is a form
 	}
 	_, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if t := s.find(cmp.Or(fields.Get("access_token"), token)); t != nil {
@@ -93,14 +93,14 @@ func (s *Server) caller(r *http.Request) *Channel {
 	return s.channels[cmp.Or(fields.Get("client_id"), issuer(fields.Get("client_assertion")))]
 }
 
-// issuer returns who an assertion says it is from.
+// issuer returns the issuer of an assertion, unverified.
 func issuer(assertion string) string {
 	var said struct {
 		Issuer string `json:"iss"`
 	}
 	if parts := strings.Split(assertion, "."); len(parts) == 3 {
 		payload, _ := base64.RawURLEncoding.DecodeString(parts[1])
-		_ = json.Unmarshal(payload, &said) // nobody's, if it cannot be read
+		_ = json.Unmarshal(payload, &said) // empty if it cannot be read
 	}
 	return said.Issuer
 }

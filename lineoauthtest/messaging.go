@@ -64,7 +64,7 @@ func (s *Server) routeMessaging() {
 func (s *Server) bearer(r *http.Request) (*token, *refusal) {
 	scheme, text, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if text == "" || !strings.EqualFold(scheme, "Bearer") {
-		// laravel-line-sdk issue 9, 2024-12, of no header or one without a token.
+		// laravel-line-sdk issue 9, 2024-12: without a header, or one without a token.
 		bad := messageRefusal(http.StatusUnauthorized,
 			"Authorization header required. Must follow the scheme, 'Authorization: Bearer <ACCESS TOKEN>'")
 		bad.undocumented = text != ""
@@ -93,14 +93,14 @@ func (s *Server) getBotInfo(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// outgoing is what a request sends.
+// outgoing is the body of a request that sends messages.
 type outgoing struct {
 	to         string
 	recipients []string
 	messages   []json.RawMessage
 }
 
-// readOutgoing reads what op sends. The body's property named to says to whom.
+// readOutgoing reads the messages of op. The body's property named to has the recipients.
 func readOutgoing(op lineoauth.Operation, to string, r *http.Request) (outgoing, *refusal) {
 	var properties map[string]json.RawMessage
 	text, err := io.ReadAll(r.Body)
@@ -110,7 +110,7 @@ func readOutgoing(op lineoauth.Operation, to string, r *http.Request) (outgoing,
 	if err != nil {
 		return outgoing{}, messageRefusal(http.StatusBadRequest, "The request body could not be parsed as JSON")
 	}
-	// What is missing or of another type stays empty, and is refused below.
+	// Missing properties and those of a wrong type remain empty, and are refused below.
 	var out outgoing
 	_ = json.Unmarshal(properties["messages"], &out.messages)
 	if op == OpMulticast {
@@ -132,8 +132,8 @@ func readOutgoing(op lineoauth.Operation, to string, r *http.Request) (outgoing,
 	return out, nil
 }
 
-// send answers an operation that sends messages to whom its body's property
-// named to says.
+// send answers an operation that sends messages. Its body's property named to has the
+// recipients.
 func (s *Server) send(op lineoauth.Operation, to string) http.HandlerFunc {
 	type sentMessage struct {
 		ID string `json:"id"`
@@ -160,7 +160,7 @@ func (s *Server) send(op lineoauth.Operation, to string) http.HandlerFunc {
 	}
 }
 
-// forgetMessages keeps the last messages only.
+// forgetMessages drops all but the last messages.
 func (s *Server) forgetMessages() {
 	size, from := 0, len(s.messages)
 	for from > 0 && len(s.messages)-from < maxRemembered && size <= maxRememberedBytes {

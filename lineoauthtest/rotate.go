@@ -10,7 +10,7 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
-// setup is what a channel was before its secret or its keys were changed.
+// setup is the initial secret and keys of a channel.
 type setup struct {
 	secret  string
 	keyIDs  []string
@@ -18,7 +18,7 @@ type setup struct {
 	miniApp bool
 }
 
-// remember keeps what the channel is, for Reset, unless that was done.
+// remember saves the initial state of the channel, for Reset.
 func (c *Channel) remember() {
 	if c.before != nil {
 		return
@@ -29,9 +29,9 @@ func (c *Channel) remember() {
 	}
 }
 
-// ReissueSecret replaces the channel secret, as the console does, and returns the
-// new one. An empty secret means a generated one. The old one is refused from then
-// on; tokens stay valid.
+// ReissueSecret replaces the channel secret, as the console does, and returns the new
+// one. An empty secret means a generated one. The old secret is refused from then on;
+// tokens remain valid.
 func (c *Channel) ReissueSecret(secret string) string {
 	if secret == "" {
 		secret = strings.ToLower(rand.Text())
@@ -43,9 +43,9 @@ func (c *Channel) ReissueSecret(secret string) string {
 	return secret
 }
 
-// DeleteKey deletes a public key, as the console does: assertions that its private
-// key signs are refused from then on; tokens stay valid. The error reports that the
-// channel has no such key.
+// DeleteKey deletes a public key, as the console does: assertions that are signed by
+// its private key are refused from then on; tokens remain valid. It returns an error
+// if the channel has no such key.
 func (c *Channel) DeleteKey(keyID string) error {
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
@@ -63,10 +63,10 @@ func (c *Channel) deleteKey(keyID string) error {
 	return nil
 }
 
-// ReplaceKey is [Channel.DeleteKey] of keyID and [Channel.RegisterKey] of another
-// key in one step, also for a channel that has all the keys it may have. It returns
-// the new key's ID, which it generates when newKeyID is empty and which may be the
-// old one. After an error the channel has the keys that it had.
+// ReplaceKey does [Channel.DeleteKey] of keyID and [Channel.RegisterKey] of a new key
+// in one step, also for a channel with the maximum number of keys. It returns the new
+// key's ID, which is generated if newKeyID is empty, and may be the old one. After an
+// error, the channel has the same keys as before.
 func (c *Channel) ReplaceKey(keyID, newKeyID string, publicJWK []byte) (string, error) {
 	public, err := parsePublicJWK(publicJWK)
 	if err != nil {
@@ -117,7 +117,7 @@ func (s *Server) Reset() {
 	}
 }
 
-// channelStates tells the channels and keys, in the order of their IDs.
+// channelStates returns the channels and keys, sorted by ID.
 func (s *Server) channelStates() []ChannelState {
 	states := []ChannelState{}
 	for _, id := range slices.Sorted(maps.Keys(s.channels)) {

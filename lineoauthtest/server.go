@@ -16,12 +16,12 @@ import (
 	"github.com/lineoauth/lineoauth/internal/pipe"
 )
 
-// Server is the emulator. It is made by [NewServer] or [NewUnstartedServer] and
+// Server is the emulator. It is created by [NewServer] or [NewUnstartedServer], and
 // safe for concurrent use.
 type Server struct {
 	// URL is the base URL, "http://host:port", once the server is started.
 	URL string
-	// Listener is where Start listens. nil means a free port of 127.0.0.1.
+	// Listener is the listener of Start. nil means a free port of 127.0.0.1.
 	Listener net.Listener
 
 	mux    *http.ServeMux
@@ -35,23 +35,23 @@ type Server struct {
 	mu         sync.Mutex
 	channels   map[string]*Channel
 	keys       map[string]registeredKey // by kid
-	ownKeys    int                      // how many of privateKeys its channels have
-	hosts      map[string]bool          // that AllowHost named
+	ownKeys    int                      // number of privateKeys in use by its channels
+	hosts      map[string]bool          // set by AllowHost
 	limitRates bool
 	kept
 
 	ownChannel func() *Channel
 }
 
-// kept is what Reset forgets, beside what channels have of it.
+// kept is the state that Reset clears, in addition to that of channels.
 type kept struct {
 	offset    time.Duration
-	byText    map[string]*token // the valid tokens, and some that expired
+	byText    map[string]*token // valid tokens, and some expired ones
 	forgotten int
 	faults    []*Fault
 	calls     map[lineoauth.Operation]int
 	requests  []Request // the last ones, oldest first
-	messages  []Message // likewise
+	messages  []Message // oldest first
 	buckets   map[bucketKey]bucket
 	profiles  map[string]Profile
 	contents  map[string]content
@@ -67,8 +67,8 @@ func newKept() kept {
 	}
 }
 
-// NewServer returns a running server on a free port of 127.0.0.1. Close
-// ends it. NewServer panics if it cannot listen, as
+// NewServer starts and returns a server on a free port of 127.0.0.1. The caller
+// should call Close when finished. NewServer panics if it cannot listen, as
 // [httptest.NewServer] does.
 func NewServer() *Server {
 	s := NewUnstartedServer()
@@ -95,7 +95,7 @@ func NewUnstartedServer() *Server {
 	for _, a := range adminEndpoints {
 		s.mux.HandleFunc(a.pattern, func(w http.ResponseWriter, r *http.Request) { a.serve(s, w, r) })
 	}
-	// More than clients keep a connection, which then need not see it close.
+	// Longer than clients keep idle connections, so that they do not see them close.
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: time.Minute, IdleTimeout: 3 * time.Minute, ConnState: func(_ net.Conn, state http.ConnState) {
 		switch state {
 		case http.StateNew:
@@ -116,7 +116,7 @@ func NewUnstartedServer() *Server {
 // Start listens. It panics if that fails, or if the server is already started.
 func (s *Server) Start() {
 	if s.URL != "" {
-		panic("lineoauthtest: the server is started already")
+		panic("lineoauthtest: the server is already started")
 	}
 	if s.Listener == nil {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -145,20 +145,20 @@ func (s *Server) Close() {
 	s.served.Wait()
 }
 
-// Transport returns an [http.RoundTripper] that leads every request to this
-// server, whatever its host, without a socket.
+// Transport returns an [http.RoundTripper] that sends every request to this server,
+// whatever its host, without a socket.
 func (s *Server) Transport() http.RoundTripper { return s.memory }
 
 // Channel returns the server's own channel, which the first call creates.
 func (s *Server) Channel() *Channel { return s.ownChannel() }
 
-// Config returns a configuration for the server's own channel, with its secret
-// and a key; see [Channel.Config].
+// Config returns a client configuration for the server's default channel, with its
+// secret and a key; see [Channel.Config].
 func (s *Server) Config() lineoauth.Config { return s.Channel().Config() }
 
 func (s *Server) newChannel() *Channel {
 	for {
-		// The ID that is made up may be taken.
+		// The generated ID may be taken.
 		if c, err := s.AddChannel("", ""); err == nil {
 			return c
 		}
@@ -172,11 +172,11 @@ func (s *Server) Now() time.Time {
 	return s.now()
 }
 
-// now is without a monotonic reading, which would stand still while the machine
-// sleeps, and differ from what clients see of its clock.
+// now has no monotonic reading, which would stop while the machine sleeps, and differ
+// from the clock that clients see.
 func (s *Server) now() time.Time { return time.Now().Round(0).Add(s.offset) }
 
-// maxAhead keeps what is computed with the server's time from overflowing.
+// maxAhead prevents overflows in computations with the server's time.
 const maxAhead = 100 * 365 * 24 * time.Hour
 
 // Advance advances the server's time by d: tokens age at once. It can be 100 years
@@ -184,7 +184,7 @@ const maxAhead = 100 * 365 * 24 * time.Hour
 func (s *Server) Advance(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_ = s.advance(min(d, maxAhead-s.offset)) // refuses what is negative
+	_ = s.advance(min(d, maxAhead-s.offset)) // fails for a negative d
 }
 
 func (s *Server) advance(d time.Duration) error {
@@ -192,17 +192,17 @@ func (s *Server) advance(d time.Duration) error {
 	case d < 0:
 		return fmt.Errorf("the clock does not go back; advance it by a duration such as 15m, or reset the emulator")
 	case d > maxAhead-s.offset:
-		return fmt.Errorf("the clock gets at most 100 years ahead of the machine's; advance it by %v or less, or reset the emulator", maxAhead-s.offset)
+		return fmt.Errorf("the clock can be at most 100 years ahead of the machine's; advance it by %v or less, or reset the emulator", maxAhead-s.offset)
 	}
 	s.offset += d
 	return nil
 }
 
-// ServeHTTP answers one request.
+// ServeHTTP implements [http.Handler].
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	requestID := setHeaders(w.Header(), r.URL.Path)
 	w.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat))
-	patient := patientWriter{w}
+	patient := timeoutWriter{w}
 	defer patient.wait()
 	w = patient
 	if !s.admit(w, r) {
@@ -219,7 +219,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case strings.Contains(pattern, " "+adminPath):
 		s.mux.ServeHTTP(w, r)
 	default:
-		// The mux says 404 or 405, but in plain text.
+		// The mux answers 404 or 405 in plain text.
 		rec := httptest.NewRecorder()
 		handler.ServeHTTP(rec, r)
 		if allow := rec.Header().Get("Allow"); allow != "" {
@@ -234,8 +234,8 @@ func isClean(urlPath string) bool {
 	return urlPath == clean || clean != "/" && urlPath == clean+"/"
 }
 
-// setHeaders sets those of LINE's answers at a path, among them the request ID. Those
-// of the OAuth endpoints were recorded by omniauth-line on 2026-09-03.
+// setHeaders sets the headers of LINE's answers at a path, including the request ID.
+// Those of the OAuth endpoints were recorded by omniauth-line on 2026-09-03.
 func setHeaders(header http.Header, path string) (requestID string) {
 	if !strings.HasPrefix(path, "/oauth2/") && !strings.HasPrefix(path, "/v2/oauth/") {
 		requestID = newUUID()
@@ -251,7 +251,7 @@ func setHeaders(header http.Header, path string) (requestID string) {
 	return requestID
 }
 
-// baseURL is where a client of this server sends its requests.
+// baseURL is the base URL for clients of this server.
 func (s *Server) baseURL() string {
 	if s.URL != "" {
 		return s.URL

@@ -181,8 +181,8 @@ func TestRegisterKey(t *testing.T) {
 		"alg RS512":       {jwk(`,"alg":"RS512","use":"sig"`), `"alg"`},
 		"EC":              {[]byte(`{"kty":"EC","alg":"RS256","use":"sig"}`), `"kty"`},
 		"other size":      {[]byte(`{"kty":"RSA","alg":"RS256","use":"sig","n":"AQAB","e":"AQAB"}`), "bits"},
-		"no JSON":         {[]byte("hello"), "no JWK"},
-		"a third":         {jwk(`,"alg":"RS256","use":"sig"`), "2 keys already"},
+		"no JSON":         {[]byte("hello"), "not a JWK"},
+		"a third":         {jwk(`,"alg":"RS256","use":"sig"`), "already has 2 keys"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			channel, err := srv.AddChannel("", "")

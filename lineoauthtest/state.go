@@ -16,7 +16,7 @@ import (
 
 const (
 	maxRemembered      = 100     // requests, and messages
-	maxRememberedBytes = 4 << 20 // of all messages together
+	maxRememberedBytes = 4 << 20 // of all messages in total
 	maskedValue        = "[redacted]"
 )
 
@@ -58,9 +58,9 @@ type State struct {
 	Channels []ChannelState `json:"channels"`
 	// Tokens are the valid tokens, by channel, kind and time of issue.
 	Tokens []LiveToken `json:"tokens"`
-	// ForgottenTokens counts the stateless tokens that were valid when the server forgot
-	// them: it keeps the last 100,000 of a channel's, and answers for others as for revoked
-	// ones.
+	// ForgottenTokens counts the stateless tokens that were dropped while they were
+	// valid: the server keeps the last 100,000 of a channel, and treats others as
+	// revoked.
 	ForgottenTokens int `json:"forgotten_tokens"`
 	// Requests are the last 100 requests to operations, oldest first.
 	Requests []Request `json:"requests"`
@@ -77,7 +77,7 @@ type State struct {
 type ChannelState struct {
 	// ChannelID is the channel's ID.
 	ChannelID string `json:"channel_id"`
-	// KeyIDs are those of its public keys, in the order of their registration.
+	// KeyIDs are the IDs of its public keys, in order of registration.
 	KeyIDs []string `json:"key_ids"`
 }
 
@@ -103,14 +103,14 @@ type Message struct {
 	// Operation is how it was sent: [OpPushMessage], [OpReplyMessage],
 	// [OpMulticast] or [OpBroadcast].
 	Operation lineoauth.Operation `json:"operation"`
-	// ID is the message's, as the answer to a push or reply has it.
+	// ID is the message's ID, as in the answer to a push or reply.
 	ID string `json:"id"`
-	// To is whom it went to: a user, group or room, or a reply token. It is empty
-	// for a multicast, which has Recipients, and for a broadcast.
+	// To is the recipient: a user, group or room, or a reply token. It is empty for a
+	// multicast, which has Recipients, and for a broadcast.
 	To string `json:"to"`
-	// Recipients are the users to whom a multicast went.
+	// Recipients are the users that a multicast was sent to.
 	Recipients []string `json:"recipients,omitempty"`
-	// Message is the message object as the bot wrote it.
+	// Message is the message object as the bot sent it.
 	Message json.RawMessage `json:"message"`
 }
 
@@ -122,7 +122,7 @@ type Request struct {
 	Operation lineoauth.Operation `json:"operation"`
 	// Fields are the query or form, masked unless they cannot be secret.
 	Fields url.Values `json:"fields,omitempty"`
-	// Status is the answer's HTTP status; 0 when there was none.
+	// Status is the answer's HTTP status, or 0 if there was none.
 	Status int `json:"status"`
 	// RequestID is the answer's X-Line-Request-Id.
 	RequestID string `json:"request_id"`
@@ -156,7 +156,7 @@ func (s *Server) State() State {
 		for kind := range c.tokens {
 			for _, t := range c.live(kind, now) {
 				if !now.Before(t.expiresAt) {
-					continue // the machine's clock was set back since it was issued
+					continue // the machine's clock was set back after the issue
 				}
 				state.Tokens = append(state.Tokens, LiveToken{
 					ChannelID: c.ID,
@@ -174,8 +174,8 @@ func (s *Server) State() State {
 	return state
 }
 
-// observe answers a request to an operation, with the fault that is due, and
-// takes note of it before the client can see the answer.
+// observe answers a request to an operation, with the next fault, and records it
+// before the client receives the answer.
 func (s *Server) observe(w http.ResponseWriter, r *http.Request, op lineoauth.Operation, requestID string) {
 	fault := s.begin(op)
 	noted := Request{Operation: op, RequestID: requestID}
@@ -197,7 +197,7 @@ func (s *Server) observe(w http.ResponseWriter, r *http.Request, op lineoauth.Op
 	watched.end(http.StatusOK) // an empty answer
 }
 
-// begin counts a call and takes the fault that is due.
+// begin counts a call and removes the next fault from the queue.
 func (s *Server) begin(op lineoauth.Operation) *Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -228,8 +228,8 @@ func (s *Server) note(noted Request, r *http.Request) {
 	s.requests = append(s.requests, noted)
 }
 
-// masked returns the query and the form, as far as it was read. A careless
-// client may put a secret anywhere, also where a name belongs.
+// masked returns the query and the form, as far as it was read. A client may put a
+// secret anywhere by mistake, even in place of a name.
 func masked(r *http.Request) url.Values {
 	fields := make(url.Values)
 	for _, values := range []url.Values{r.URL.Query(), r.PostForm} {
@@ -250,14 +250,14 @@ func masked(r *http.Request) url.Values {
 	return fields
 }
 
-// watchedWriter takes note of a request once its status is known.
+// watchedWriter records a request once its status is known.
 type watchedWriter struct {
 	http.ResponseWriter
 	note         func(status int)
-	undocumented bool // of the answer to come
+	undocumented bool // of the answer
 }
 
-// Unwrap lets a fault take the connection.
+// Unwrap allows a fault to hijack the connection.
 func (w *watchedWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 func (w *watchedWriter) WriteHeader(status int) {
@@ -270,8 +270,7 @@ func (w *watchedWriter) Write(p []byte) (int, error) {
 	return w.ResponseWriter.Write(p)
 }
 
-// end takes note of the status, unless that was done. It is 0 when there is no
-// answer.
+// end records the status, once. It is 0 if there is no answer.
 func (w *watchedWriter) end(status int) {
 	if w.note != nil {
 		w.note(status)

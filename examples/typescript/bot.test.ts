@@ -51,7 +51,7 @@ test('LINE is busy', async () => {
   await issue();
 });
 
-test('begins anew', async () => {
+test('restores the initial state', async () => {
   await push(await issue(), 'forgotten');
   await line.reset();
   const {calls, messages} = await line.state();

@@ -82,7 +82,7 @@ func (e *examination) checkKey(ctx context.Context) {
 			"set "+e.Named(env.ChannelID)+" to that channel, or register the public key with this one")
 	case errors.Is(err, lineoauth.ErrInvalidAssertion):
 		e.ok(registered, "as %s", keyID)
-		e.fail(accepted, "LINE does not accept the private key's signature: |"+refusal.Description+requestID(err),
+		e.fail(accepted, "LINE does not accept the private key's signature: "+refusal.Description+requestID(err),
 			"use the private key whose public key is registered as "+keyID+", or register this one's")
 		skip([]string{tokens}, "needs an accepted key")
 		return

@@ -108,7 +108,7 @@ func (e *examination) checkStored(ctx context.Context, name string, client *line
 		case err != nil:
 			e.failWith(of, err, "try again")
 		case v.ClientID != e.settings.ChannelID:
-			e.fail(of, "it belongs to channel |"+v.ClientID, "replace it: lineoauth issue --type "+string(kind)+" --store "+dir)
+			e.fail(of, "it belongs to channel "+v.ClientID, "replace it: lineoauth issue --type "+string(kind)+" --store "+dir)
 		default:
 			e.ok(of, "valid for %v", v.Remaining())
 		}
