@@ -1,5 +1,7 @@
 // Package oauth2adapt adapts a [lineoauth.Source] to an [oauth2.TokenSource], for
-// programs and libraries that use golang.org/x/oauth2. For requests to LINE, prefer
+// programs and libraries that use golang.org/x/oauth2.
+//
+// For requests to LINE, prefer
 // [lineoauth.Transport]: it sends the token only to LINE's hosts, and replaces a
 // token that LINE refuses. A client of package oauth2 does neither.
 package oauth2adapt

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Memory is a [Watcher] for tests, and for sources of one process: its values end
-// with the process. The zero value is ready to use.
+// Memory is a [Watcher] for tests, and for sources of one process: its values are
+// lost with the process. The zero value is ready to use.
 type Memory struct {
 	mu      sync.Mutex
 	entries map[string]memoryEntry
@@ -52,7 +52,7 @@ func (m *Memory) Load(ctx context.Context, key string) (Entry, error) {
 	return Entry{Value: bytes.Clone(e.value), Revision: e.revision, Age: elapsed(e.saved)}, nil
 }
 
-// Save implements [Store]. Values stay after their lifetime.
+// Save implements [Store]. Values remain after their lifetime.
 func (m *Memory) Save(ctx context.Context, key string, update Update) (revision string, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -138,9 +138,8 @@ func (m *Memory) notify(key string) {
 	}
 }
 
-// elapsed is the time since t by the monotonic clock, which stands still while
-// the machine sleeps, or by the wall clock, which may be set back: whichever is
-// larger.
+// elapsed returns the time since t by the monotonic clock, which stops while the
+// machine sleeps, or by the wall clock, which may be set back: whichever is larger.
 func elapsed(t time.Time) time.Duration {
 	now := time.Now()
 	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))

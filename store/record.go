@@ -13,9 +13,9 @@ import (
 // Record is what a process has to know about the other processes and the token. Its
 // encoding is the value that stores keep.
 type Record struct {
-	// Key is the key under which it was saved.
+	// Key is the key that it was saved under.
 	Key string `json:"key"`
-	// Token is the shared token. Nil when there is none.
+	// Token is the shared token, or nil.
 	Token *Token `json:"token,omitempty"`
 	// Revoked identifies a token that LINE no longer accepts, so that no process keeps
 	// using it; see [Token.ID].
@@ -24,15 +24,15 @@ type Record struct {
 	// longer has the lease, it ended before the answer came; the token that it asked
 	// for may count toward the channel's limit.
 	Issuing string `json:"issuing,omitempty"`
-	// Lost is how many answers of LINE in a row were lost, each of which may have
-	// been a token that counts toward the limit.
+	// Lost is the number of consecutive lost answers of LINE, each of which may have
+	// contained a token that counts toward the limit.
 	Lost int `json:"lost,omitempty"`
-	// Hold is how long after the save no process may issue, in milliseconds:
-	// LINE asked for that.
+	// Hold is how long after the save no process may issue a token, in milliseconds,
+	// as LINE requested.
 	Hold int64 `json:"hold_ms,omitempty"`
 }
 
-// Token is a channel access token as a store keeps it. It prints without the
+// Token is the stored form of a channel access token. Printing it does not show the
 // token itself.
 type Token struct {
 	AccessToken string    `json:"access_token"`     // the secret
@@ -40,9 +40,8 @@ type Token struct {
 	Kind        string    `json:"type"`             // stateless, v2.1 or short-lived
 	KeyID       string    `json:"key_id,omitempty"` // of a v2.1 token
 	ExpiresIn   int64     `json:"expires_in"`       // lifetime in seconds, as LINE sent it
-	IssuedAt    time.Time `json:"issued_at"`        // for people; nothing is decided by it
-	// Left is how long the token was valid still when it was saved, in
-	// milliseconds.
+	IssuedAt    time.Time `json:"issued_at"`        // informational only
+	// Left is the remaining lifetime when the token was saved, in milliseconds.
 	Left int64 `json:"left_ms"`
 }
 
@@ -71,11 +70,11 @@ func (r Record) Format(f fmt.State, _ rune) {
 // LogValue is what Format prints, for log/slog.
 func (r Record) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(r)) }
 
-// recordVersion is the newest version of the encoding. Fields may be added to it;
-// a change that an older reader would get wrong takes another version.
+// recordVersion is the newest version of the encoding. Adding fields does not change
+// it; a change that an older reader would misread does.
 const recordVersion = 2
 
-// ages is more seconds than anything lasts, and less than a Duration can hold.
+// ages is a number of seconds above any lifetime and within a Duration's range.
 const ages = 100 * 365 * 24 * 60 * 60
 
 type versioned struct {
@@ -96,12 +95,12 @@ func DecodeRecord(key string, value []byte) (Record, error) {
 		Sealed json.RawMessage `json:"sealed"`
 	}
 	err := json.Unmarshal(value, &v)
-	if v.Version > recordVersion { // whose fields may have other types
+	if v.Version > recordVersion { // whose fields may have different types
 		return Record{}, fmt.Errorf("format %d: %w", v.Version, ErrNewer)
 	}
-	// The decoder's error may show what it read.
+	// The decoder's error may contain what it read.
 	if err == nil && v.Sealed != nil {
-		return Record{}, fmt.Errorf("%w: this process has no key; use the key, remove the value, or choose another place", ErrSealed)
+		return Record{}, fmt.Errorf("%w: this process has no key; use the key, remove the value, or use another location", ErrSealed)
 	}
 	if err != nil || v.Version < recordVersion {
 		return Record{}, fmt.Errorf("%w: it is not a token of this module", ErrCorrupt)
@@ -110,10 +109,10 @@ func DecodeRecord(key string, value []byte) (Record, error) {
 		return Record{}, fmt.Errorf("%w: it was saved under another key", ErrCorrupt)
 	}
 	if t := v.Token; t != nil && (t.AccessToken == "" || t.Left < 0 || t.ExpiresIn <= 0 || t.ExpiresIn > ages || t.Left > t.ExpiresIn*1000) {
-		return Record{}, fmt.Errorf("%w: its token makes no sense", ErrCorrupt)
+		return Record{}, fmt.Errorf("%w: its token is invalid", ErrCorrupt)
 	}
 	if v.Lost < 0 || v.Hold < 0 || v.Hold > ages*1000 {
-		return Record{}, fmt.Errorf("%w: it makes no sense", ErrCorrupt)
+		return Record{}, fmt.Errorf("%w: it is invalid", ErrCorrupt)
 	}
 	return v.Record, nil
 }

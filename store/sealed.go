@@ -24,9 +24,9 @@ import (
 func Sealed(inner Store, aead cipher.AEAD) (Store, error) {
 	switch {
 	case inner == nil:
-		return nil, fmt.Errorf("store: %w: there is no store to seal", ErrInvalid)
+		return nil, fmt.Errorf("store: %w: the store to seal is nil; pass one", ErrInvalid)
 	case aead == nil:
-		return nil, fmt.Errorf("store: %w: there is no AEAD to seal with", ErrInvalid)
+		return nil, fmt.Errorf("store: %w: the AEAD is nil; pass one such as cipher.NewGCM returns", ErrInvalid)
 	case aead.NonceSize() > 0 && aead.NonceSize() < minNonce:
 		return nil, fmt.Errorf("store: %w: the AEAD has nonces of %d bytes; use one with at least %d", ErrInvalid, aead.NonceSize(), minNonce)
 	}
@@ -37,7 +37,7 @@ func Sealed(inner Store, aead cipher.AEAD) (Store, error) {
 	return s, nil
 }
 
-// minNonce is the size from which nonces can be chosen at random.
+// minNonce is the minimum size of random nonces.
 const minNonce = 12
 
 type sealed struct {
@@ -52,18 +52,17 @@ type sealedWatcher struct {
 
 var _ Watcher = (*sealedWatcher)(nil)
 
-// sealedValue is what the inner store keeps. It shares its version with [Record],
-// so that each can be told from the other.
+// sealedValue is the value in the inner store. It shares its version with [Record],
+// so that the two can be distinguished.
 type sealedValue struct {
 	Version int `json:"version"`
 	// Sealed is the value. The key of the entry is its additional data.
 	Sealed []byte `json:"sealed"`
-	// Check is nothing but sealed: it tells another key from a damaged value.
+	// Check is an empty text, sealed: it distinguishes a wrong key from a damaged value.
 	Check []byte `json:"check"`
 }
 
-// checkData is the additional data of the check. That of values begins with
-// valueData.
+// checkData is the additional data of the check. That of values starts with valueData.
 const checkData, valueData = "check", "value of "
 
 // Load implements [Store]. A damaged value keeps its revision.
@@ -113,20 +112,20 @@ func (s *sealed) Format(f fmt.State, _ rune) {
 
 func (s *sealed) open(key string, data []byte) ([]byte, error) {
 	var v sealedValue
-	switch err := json.Unmarshal(data, &v); { // the error may show what it read
+	switch err := json.Unmarshal(data, &v); { // the error may contain what it read
 	case err != nil || v.Version < 1:
 		return nil, fmt.Errorf("%w: it is not a sealed value", ErrCorrupt)
 	case v.Version > recordVersion:
 		return nil, fmt.Errorf("format %d: %w", v.Version, ErrNewer)
 	case v.Sealed == nil && v.Check == nil:
-		// Whoever can write there could have put it.
-		return nil, fmt.Errorf("%w: it is in the clear, and this process has a key; remove it, or choose another place", ErrSealed)
+		// Anyone who can write to the storage could have created it.
+		return nil, fmt.Errorf("%w: it is not encrypted, but this process has a key; remove it, or use another location", ErrSealed)
 	}
 	if value, err := s.unseal(v.Sealed, valueData+key); err == nil {
 		return value, nil
 	}
 	if _, err := s.unseal(v.Check, checkData); err != nil {
-		return nil, fmt.Errorf("%w: with another key; use that key, remove the value, or choose another place", ErrSealed)
+		return nil, fmt.Errorf("%w: with another key; use that key, remove the value, or use another location", ErrSealed)
 	}
 	return nil, fmt.Errorf("%w: it was changed after it was sealed", ErrCorrupt)
 }

@@ -28,13 +28,13 @@ type Store interface {
 	// store has then moved it aside for inspection, unless the entry that is returned
 	// with the error has a Revision.
 	Load(ctx context.Context, key string) (Entry, error)
-	// Save puts a value in the place of another, whole or not at all, and returns
-	// its revision. If the store has another revision than update.Replaces by
-	// now, nothing changes and the error matches [ErrConflict].
+	// Save atomically replaces a value, and returns the new revision. If the stored
+	// revision is not update.Replaces, nothing changes and the error matches
+	// [ErrConflict].
 	Save(ctx context.Context, key string, update Update) (revision string, err error)
-	// Lease makes the caller the only one who may issue the token of a key, until
-	// it calls release, its process ends, or ttl has passed. It does not wait:
-	// while another has the lease, the error matches [ErrLeased]. Release returns
+	// Lease gives the caller the exclusive right to issue the token of a key, until
+	// it calls release, its process exits, or ttl has passed. It does not wait: while
+	// another caller has the lease, the error matches [ErrLeased]. Release returns
 	// once the lease is free, or after a few seconds.
 	Lease(ctx context.Context, key string, ttl time.Duration) (release func(), err error)
 }
@@ -42,9 +42,9 @@ type Store interface {
 // Watcher is a [Store] that reports changes. Others are polled.
 type Watcher interface {
 	Store
-	// Watch calls changed when it begins to watch the key, after each change of
-	// the value, and whenever it may have missed one, until ctx ends. It may call
-	// it more often, best when a lease of the key is released. It returns earlier
+	// Watch calls changed when it starts to watch the key, after each change of the
+	// value, and whenever it may have missed one, until ctx is done. It may call it
+	// more often, ideally when a lease of the key is released. It returns earlier
 	// only if it cannot watch; it is called again after a while.
 	Watch(ctx context.Context, key string, changed func()) error
 }

@@ -190,7 +190,7 @@ func stores() map[string]breakage {
 			if err := os.WriteFile(p.storeFile(), []byte("hunter2"), 0o600); err != nil {
 				p.Fatal(err)
 			}
-		}, "store writable", "put aside|damaged", ""},
+		}, "store writable", "renamed to|damaged", ""},
 		"stored token revoked": {func(p *fixture) {
 			token := p.stored()
 			if err := p.client().RevokeChannelToken(p.Context(), token.AccessToken.Reveal()); err != nil {

@@ -8,12 +8,12 @@ import (
 )
 
 const (
-	// clockGrain is how coarse the times of a file system may be.
+	// clockGrain is the coarsest resolution of file times.
 	clockGrain = 2 * time.Second
-	// markEvery is how old a mark may become.
+	// markEvery is the maximum age of a mark.
 	markEvery = time.Minute
-	// distrust is how far in the future a mark lies once the clock has been set
-	// back. It is longer than any token is valid.
+	// distrust is how far in the future a mark is after the clock was set back. It is
+	// longer than any token's lifetime.
 	distrust = 365 * 24 * time.Hour
 )
 
@@ -27,7 +27,7 @@ func (e *entry) age(written time.Time) time.Duration {
 	if info, err := os.Stat(e.lockPath()); err == nil {
 		mark = info.ModTime()
 	}
-	now := time.Now() // read after the mark, which another process may move
+	now := time.Now() // read after the mark, which another process may change
 	latest := mark
 	if written.After(latest) {
 		latest = written
@@ -44,6 +44,5 @@ func (e *entry) age(written time.Time) time.Duration {
 	return max(0, now.Sub(written))
 }
 
-// setMark sets the time of the lock's file. Where that fails, ages are told
-// without it.
+// setMark sets the time of the lock file. If that fails, ages are computed without it.
 func (e *entry) setMark(t time.Time) { _ = os.Chtimes(e.lockPath(), time.Time{}, t) }

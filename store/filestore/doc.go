@@ -26,31 +26,31 @@
 //     [store.ErrConflict].
 //   - One process at a time has the lease. One that is killed leaves nothing
 //     locked. One that is stopped keeps its lease until that ends; in the moment
-//     of replacing a token, it keeps others from replacing it until it goes on or
-//     ends, but not from reading it.
+//     of replacing a token, it keeps others from replacing it until it resumes or
+//     exits, but not from reading it.
 //   - What no Store saved for this key is neither used nor overwritten, but put
 //     aside and named by an error that matches [store.ErrCorrupt].
 //   - A full or read-only disk is an error that contains what to do; it leaves the
 //     stored token as it was.
 //
-// It does so on Linux, macOS, Windows and the other systems of Unix, on file
-// systems with locks that work. On network file systems they may be missing, or
-// outlive their process for a while. On Plan 9 and WebAssembly there are none, and
-// [New] returns an error.
+// This holds on Linux, macOS, Windows and other Unix systems, on file systems with
+// working locks. On network file systems, locks may be missing, or outlive their
+// process for a while. Plan 9 and WebAssembly have no locks, and [New] returns an
+// error.
 //
 // # How it knows the age of a token
 //
-// The age is the time since the file was written, by the clock of this machine.
-// Whoever loads or saves leaves the time on the .lock file, once a minute, and a
-// clock that shows less than that has been set back: the age is then
+// The age is the time since the file was written, by the clock of this machine. Each
+// process that loads or saves records the time on the .lock file, once a minute. A
+// clock that shows an earlier time has been set back: the age is then
 // [store.AgeUnknown], until the next save. Machines that share a directory over a
-// network should have clocks that agree to two seconds; where they do not, ages
-// are unknown.
+// network should have clocks that agree to two seconds; where they do not, ages are
+// unknown.
 //
 // # Who can read it
 //
-// Whoever can read the files, or the disk that they are on, has the token, unless
-// the store is sealed; see [store.Sealed].
+// Anyone who can read the files, or their disk, can read the token, unless the store
+// is sealed; see [store.Sealed].
 //
 // On Unix the directory is created with mode 0700 and the files with 0600. If they
 // belong to this user and have other modes, as on a Kubernetes volume with an
@@ -59,17 +59,16 @@
 // others can write to and whose mode cannot be changed, or that belongs to another
 // user than this process's or root, is an error. So are such files, as on file
 // systems without modes, unless [Config.AnyMode] is set. A file that belongs to
-// another user, or that all users could change, is put aside. On Windows the
-// directory's access list decides; that of the default directory lets in its user
-// alone.
+// another user, or that all users could change, is quarantined. On Windows the
+// directory's access list decides; that of the default directory only admits its
+// user.
 //
 // # What is on disk
 //
 // These files, each named after the channel, the kind of token and a hash of the
 // key:
 //
-//   - .json: the token, with its revision and a checksum. It stays after the token
-//     has expired, until the next one takes its place.
+//   - .json: the token, with its revision and a checksum. It remains after the token has expired, until it is replaced.
 //   - .lock: locked for the moment in which a token is replaced. It stays. Its time
 //     is the latest that a process saw, or a year ahead after the clock was set
 //     back.

@@ -19,10 +19,9 @@ import (
 )
 
 const (
-	// maxSize is more than any token takes.
+	// maxSize is larger than any token.
 	maxSize = 1 << 20
-	// lockPoll is the time between two attempts to take a lock that is held for a
-	// moment.
+	// lockPoll is the time between attempts to acquire a briefly held lock.
 	lockPoll = 5 * time.Millisecond
 )
 
@@ -30,8 +29,8 @@ const (
 type entry struct {
 	store *Store
 	key   string
-	name  string // what their names begin with
-	path  string // of the value
+	name  string // prefix of their names
+	path  string // the value's file
 }
 
 // entry returns the entry of a key, unless ctx has ended or the directory is not
@@ -47,8 +46,8 @@ func (s *Store) entry(ctx context.Context, key string) (*entry, error) {
 	return &entry{s, key, name, filepath.Join(s.dir, name+".json")}, nil
 }
 
-// nameOf has the channel and the kind of a key, for people, and a hash, since
-// keys may hold anything and file systems may not tell capitals apart.
+// nameOf returns a file name with the channel and the kind of a key, for readability,
+// and a hash, since keys may contain any character and file systems may ignore case.
 func nameOf(key string) string {
 	const longest = 40
 	channel, rest, _ := strings.Cut(key, "/")
@@ -111,13 +110,13 @@ func (e *entry) read(ctx context.Context) (data []byte, written time.Time, err e
 }
 
 func (s *Store) readFile(path string) (data []byte, written time.Time, err error) {
-	// Of what is no file, opening alone may block.
+	// Opening may block if it is not a regular file.
 	info, err := os.Lstat(path)
 	if err != nil {
 		return nil, time.Time{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, time.Time{}, fmt.Errorf("%w: it is no regular file (%v)", store.ErrCorrupt, info.Mode().Type())
+		return nil, time.Time{}, fmt.Errorf("%w: it is not a regular file (%v)", store.ErrCorrupt, info.Mode().Type())
 	}
 	f, err := os.Open(path) //nolint:gosec // the path is the store's own
 	if err != nil {
@@ -127,7 +126,7 @@ func (s *Store) readFile(path string) (data []byte, written time.Time, err error
 	if info, err = f.Stat(); err != nil {
 		return nil, time.Time{}, err
 	}
-	if err := s.checkFile(f, info); errors.Is(err, errMode) { // which is the file system's doing
+	if err := s.checkFile(f, info); errors.Is(err, errMode) { // a fault of the file system
 		return nil, time.Time{}, fmt.Errorf("%w: %w; %s", store.ErrInvalid, err, ownAdvice)
 	} else if err != nil {
 		return nil, time.Time{}, fmt.Errorf("%w: %w", store.ErrCorrupt, err)
@@ -142,8 +141,7 @@ func (s *Store) readFile(path string) (data []byte, written time.Time, err error
 	return data, info.ModTime(), nil
 }
 
-// checkFile makes sure that nobody else has put or changed the file, and that
-// nobody else can from now on.
+// checkFile ensures that no other user has created or changed the file, or can from now on.
 func (s *Store) checkFile(f *os.File, info fs.FileInfo) error {
 	if s.anyMode {
 		return nil
@@ -151,7 +149,7 @@ func (s *Store) checkFile(f *os.File, info fs.FileInfo) error {
 	return repaired(checkFileOwner, info, func() error { return f.Chmod(0o600) }, f.Stat)
 }
 
-// write puts data into a file that is on disk, but not in its place yet.
+// write writes and syncs data to a temporary file.
 func (e *entry) write(data []byte) (path string, err error) {
 	temp, err := os.CreateTemp(e.store.dir, e.name+".*"+tempSuffix) // 0600
 	if err != nil {
@@ -183,13 +181,13 @@ func (e *entry) write(data []byte) (path string, err error) {
 	return temp.Name(), nil
 }
 
-// failure is an error of the file system, with what to do about it.
+// failure returns an error of the file system, with what to do.
 func failure(err error) error { return fmt.Errorf("filestore: %w%s", err, advice(err)) }
 
-// lockPath names the file that is locked while a value is replaced.
+// lockPath is the file that is locked while a value is replaced.
 func (e *entry) lockPath() string { return filepath.Join(e.store.dir, e.name+".lock") }
 
-// lock keeps all others out for a short time, until unlock is called.
+// lock acquires exclusive access for a short time, until unlock is called.
 func (e *entry) lock(ctx context.Context) (unlock func(), err error) {
 	// Over NFS, a lock needs a file that is open for writing.
 	lock := flock.New(e.lockPath(), flock.SetFlag(os.O_CREATE|os.O_RDWR))
@@ -201,13 +199,13 @@ func (e *entry) lock(ctx context.Context) (unlock func(), err error) {
 
 func lockError(ctx context.Context, lock *flock.Flock, err error) error {
 	if ctx.Err() != nil {
-		return fmt.Errorf("filestore: locking %s: %w; another process has it, and may be stopped", lock.Path(), err)
+		return fmt.Errorf("filestore: locking %s: %w; another process holds it and may be suspended; stop that process", lock.Path(), err)
 	}
-	return fmt.Errorf("filestore: locking %s: %w; the store needs a directory that it can write to, on a file system with locks%s", lock.Path(), err, advice(err))
+	return fmt.Errorf("filestore: locking %s: %w; set Dir to a writable directory on a file system with locks%s", lock.Path(), err, advice(err))
 }
 
-// putAside moves what is in the place of the value out of the way.
-func (e *entry) putAside(ctx context.Context) (path string, err error) {
+// quarantine renames a file that is not a valid value.
+func (e *entry) quarantine(ctx context.Context) (path string, err error) {
 	for at := time.Now().UTC(); ; at = at.Add(time.Nanosecond) {
 		path = filepath.Join(e.store.dir, e.name+".refused-"+at.Format("20060102T150405.000000000Z"))
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {

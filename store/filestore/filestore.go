@@ -32,16 +32,16 @@ type Store struct {
 	anyMode bool
 
 	mu     sync.Mutex
-	leases map[string]string // what held the lease of an entry when last seen
+	leases map[string]string // the last seen lease file of each entry
 }
 
 var _ store.Store = (*Store)(nil)
 
-// New returns the store of a directory. A directory of this user that others can
-// write to is given mode 0700. The error matches [store.ErrInvalid]: there is no
-// such directory and none can be created, it belongs to another user, or others
-// can write to it and its mode cannot be changed. On a system without file locks
-// it matches [errors.ErrUnsupported] as well.
+// New returns the store of a directory. If other users can write to a directory of
+// this user, its mode is changed to 0700. New returns an error that matches
+// [store.ErrInvalid] if the directory cannot be created, if it belongs to another
+// user, or if others can write to it and its mode cannot be changed. On a system
+// without file locks, the error also matches [errors.ErrUnsupported].
 func New(cfg Config) (*Store, error) {
 	if err := checkLocks(); err != nil {
 		return nil, fmt.Errorf("filestore: %w: %w", store.ErrInvalid, err)
@@ -54,7 +54,7 @@ func New(cfg Config) (*Store, error) {
 		}
 		dir = filepath.Join(cache, "lineoauth")
 	}
-	// The working directory may change.
+	// The working directory may change later.
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("filestore: %w: %w", store.ErrInvalid, err)
@@ -71,10 +71,9 @@ func (s *Store) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "file store in %s", s.dir)
 }
 
-// Load implements [store.Store]. A value that it puts aside is named by the
-// error. The age is unknown once the clock has been set back since the value was
-// saved; what was set back by less than two seconds, or while no process used the
-// store, goes unnoticed.
+// Load implements [store.Store]. The error names a value that it quarantines. The age
+// is unknown if the clock has been set back since the value was saved; a step of less
+// than two seconds, or while no process used the store, is not detected.
 func (s *Store) Load(ctx context.Context, key string) (store.Entry, error) {
 	e, err := s.entry(ctx, key)
 	if err != nil {
@@ -88,23 +87,23 @@ func (s *Store) Load(ctx context.Context, key string) (store.Entry, error) {
 	unlock, err := e.lock(ctx)
 	if err == nil {
 		defer unlock()
-		// Another process may have put it aside by now, and saved a value.
+		// Another process may have quarantined it, and saved a value.
 		if found, reason = e.load(ctx); errors.Is(reason, store.ErrCorrupt) {
-			aside, err = e.putAside(ctx)
+			aside, err = e.quarantine(ctx)
 		}
 	}
 	if err != nil {
 		// The next Load finds it again, so the error must not match ErrCorrupt.
-		return store.Entry{}, fmt.Errorf("%v; remove it, since it cannot be put aside: %w", reason, err) //nolint:errorlint // see above
+		return store.Entry{}, fmt.Errorf("%v; remove it, since it cannot be renamed: %w", reason, err) //nolint:errorlint // see above
 	}
 	if aside != "" {
-		reason = fmt.Errorf("%w; it was put aside as %s: look at it, and delete it", reason, filepath.Base(aside))
+		reason = fmt.Errorf("%w; it was renamed to %s: inspect it, and delete it", reason, filepath.Base(aside))
 	}
 	return found, reason
 }
 
-// Save implements [store.Store]. The file stays after the value's lifetime, until
-// the next value takes its place.
+// Save implements [store.Store]. The file remains after the value's lifetime, until
+// it is replaced.
 func (s *Store) Save(ctx context.Context, key string, update store.Update) (revision string, err error) {
 	e, err := s.entry(ctx, key)
 	if err != nil {
@@ -122,7 +121,7 @@ func (s *Store) Save(ctx context.Context, key string, update store.Update) (revi
 	if err != nil {
 		return "", err
 	}
-	defer func() { _ = os.Remove(temp) }() // unless it is in its place
+	defer func() { _ = os.Remove(temp) }() // unless it was renamed
 	unlock, err := e.lock(ctx)
 	if err != nil {
 		return "", err
@@ -149,8 +148,8 @@ func (s *Store) Save(ctx context.Context, key string, update store.Update) (revi
 	return next.Revision, nil
 }
 
-// checkDir creates the directory if it does not exist, or not any more, and makes
-// sure that nobody else can put files there.
+// checkDir creates the directory if it does not exist, and ensures that no other user
+// can create files in it.
 func (s *Store) checkDir() error {
 	info, err := os.Stat(s.dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -174,29 +173,28 @@ func (s *Store) checkDir() error {
 	return nil
 }
 
-// errMode is returned for the mode of a file or directory that only has to be
-// changed.
+// errMode is returned for a file or directory whose mode has to be changed.
 var errMode = errors.New("other users can read or change it")
 
-// ownAdvice is what to do about files that cannot be this user's alone.
+// ownAdvice is what to do if files cannot be private to this user.
 const ownAdvice = "set Dir to a directory of this user, or set AnyMode and seal the store with store.Sealed; " +
 	"on a Kubernetes volume with an fsGroup, set Dir to a new directory on it, and fsGroupChangePolicy: OnRootMismatch"
 
-// repaired checks an owner and a mode. The mode it changes, if need be: Kubernetes,
-// for one, opens what is on a volume with an fsGroup to that group at each start.
+// repaired checks an owner and a mode. It changes the mode if necessary: Kubernetes,
+// for example, gives a volume's fsGroup access to its files at each start.
 func repaired(check func(fs.FileInfo) error, info fs.FileInfo, chmod func() error, stat func() (fs.FileInfo, error)) error {
 	err := check(info)
 	if !errors.Is(err, errMode) {
 		return err
 	}
 	if failed := chmod(); failed != nil {
-		return fmt.Errorf("%w, and that cannot be changed: %w", err, failed)
+		return fmt.Errorf("%w, and the mode cannot be changed: %w", err, failed)
 	}
 	if info, err = stat(); err != nil {
 		return err
 	}
 	if err = check(info); errors.Is(err, errMode) {
-		return fmt.Errorf("%w, and changing that has no effect", err)
+		return fmt.Errorf("%w, and changing the mode has no effect", err)
 	}
 	return err
 }

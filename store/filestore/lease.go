@@ -21,22 +21,24 @@ import (
 const (
 	leaseSuffix = ".lease"
 	tempSuffix  = ".tmp"
-	// tempAge is more than a process takes between a file and its rename.
+	// tempAge is longer than a process takes from creating a file to its rename.
 	tempAge = time.Hour
 )
 
-// Lease implements [store.Store]. A process that ends in whatever way frees its
-// lease at once, and one that is stopped or hangs does so after ttl.
+// Lease implements [store.Store]. The lease of a process that exits, in whatever way,
+// is free immediately; that of a process that is suspended or hangs, after ttl.
 //
-// A lease is a file that its holder has locked and whose name contains its end. A
-// lock alone would outlive its time in a stopped process, and a time alone its
-// holder.
+// A
+// lease is a file that its holder has locked and whose name contains the time at
+// which it ends. A lock alone would outlive its time in a suspended process, and a
+// time alone would outlive its holder.
 func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (release func(), err error) {
 	e, err := s.entry(ctx, key)
 	if err != nil {
 		return nil, err
 	}
-	// Those who wait for a lease ask often, so this is cheap while it is the same.
+	// Processes that wait for a lease poll it often, so this is cheap while it is
+	// unchanged.
 	if path := s.lastHolder(e.name); path != "" {
 		if held, err := e.isHeld(path); held && err == nil {
 			return nil, fmt.Errorf("filestore: %s: %w", path, store.ErrLeased)
@@ -63,7 +65,7 @@ func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (relea
 	} else if !ok {
 		return nil, fmt.Errorf("filestore: %w", store.ErrLeased)
 	}
-	// The file is this holder's own, so a late release takes nothing from the next.
+	// The file is this holder's own, so a late release does not affect the next holder.
 	return sync.OnceFunc(func() {
 		_ = lease.Unlock()
 		_ = os.Remove(lease.Path())
@@ -86,8 +88,8 @@ func (s *Store) setLastHolder(name, path string) {
 	}
 }
 
-// sweep removes what processes that have ended left behind, and returns the file
-// of one that has the lease. The entry is locked.
+// sweep removes files of exited processes, and returns the file of the current
+// holder, if any. The entry is locked.
 func (e *entry) sweep() (holder string, err error) {
 	files, err := os.ReadDir(e.store.dir)
 	if err != nil {
@@ -112,7 +114,7 @@ func (e *entry) sweep() (holder string, err error) {
 			if held {
 				return path, nil
 			}
-			_ = os.Remove(path) // on Windows, one of a stopped process stays for now
+			_ = os.Remove(path) // on Windows, that of a suspended process remains for now
 		}
 	}
 	return "", nil
@@ -126,7 +128,7 @@ func (e *entry) isHeld(path string) (bool, error) {
 	if until, _ := strconv.ParseInt(text, 10, 64); time.Now().UnixMilli() >= until {
 		return false, nil
 	}
-	// A shared lock, so that those who look do not take each other for the holder.
+	// A shared lock, so that observers do not mistake each other for the holder.
 	lock := flock.New(path, flock.SetFlag(os.O_RDWR))
 	ok, err := lock.TryRLock()
 	if errors.Is(err, fs.ErrNotExist) { // released just now

@@ -9,12 +9,12 @@ import (
 	"runtime"
 )
 
-// checkLocks refuses these systems: package flock locks nothing on them.
+// checkLocks fails on these systems, on which package flock has no locks.
 func checkLocks() error {
-	return fmt.Errorf("%w: there are no file locks on %s; use another store, or none", errors.ErrUnsupported, runtime.GOOS)
+	return fmt.Errorf("%w: no file locks on %s; use another store, or none", errors.ErrUnsupported, runtime.GOOS)
 }
 
-// New refuses before any of these is called.
+// New fails before any of these is called.
 func checkDirOwner(fs.FileInfo) error  { return nil }
 func checkFileOwner(fs.FileInfo) error { return nil }
 func syncDir(string) error             { return nil }

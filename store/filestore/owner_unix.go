@@ -12,7 +12,7 @@ import (
 
 func checkLocks() error { return nil }
 
-// checkDirOwner refuses directories in which others could put a token.
+// checkDirOwner returns an error for a directory in which other users can create a token.
 func checkDirOwner(dir fs.FileInfo) error {
 	if uid, ok := owner(dir); ok && uid != os.Geteuid() && uid != 0 {
 		return fmt.Errorf("it belongs to user %d, and this process runs as user %d", uid, os.Geteuid())
@@ -23,8 +23,9 @@ func checkDirOwner(dir fs.FileInfo) error {
 	return nil
 }
 
-// checkFileOwner refuses a file that others may have put or changed. That of this
-// user which a group can change is none: whoever gave the group the file had it.
+// checkFileOwner returns an error for a file that other users may have created or
+// changed. A file of this user that a group can change is accepted: only this user
+// can have given the group access.
 func checkFileOwner(file fs.FileInfo) error {
 	uid, ok := owner(file)
 	own, mode := !ok || uid == os.Geteuid(), file.Mode().Perm()
@@ -47,7 +48,7 @@ func owner(file fs.FileInfo) (uid int, ok bool) {
 	return int(stat.Uid), true
 }
 
-// syncDir brings a rename to disk.
+// syncDir syncs a rename to disk.
 func syncDir(dir string) error {
 	f, err := os.Open(dir) //nolint:gosec // the caller names the directory
 	if err != nil {
@@ -56,14 +57,14 @@ func syncDir(dir string) error {
 	defer func() { _ = f.Close() }()
 	err = f.Sync()
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported) {
-		return nil // the file system does it by itself, or never
+		return nil // not supported by the file system
 	}
 	return err
 }
 
 func busy(error) bool { return false }
 
-// advice is what to do about an error of the file system, to append to it.
+// advice returns what to do about an error of the file system, to append to it.
 func advice(err error) string {
 	switch {
 	case errors.Is(err, syscall.ENOSPC):
@@ -71,7 +72,7 @@ func advice(err error) string {
 	case errors.Is(err, syscall.EDQUOT):
 		return "; the user's quota is used up: free some space, or set Dir to another disk"
 	case errors.Is(err, syscall.EROFS):
-		return "; the file system is read-only: set Dir to one that can be written to"
+		return "; the file system is read-only: set Dir to a writable one"
 	}
 	return ""
 }

@@ -15,13 +15,13 @@ func checkFileOwner(fs.FileInfo) error { return nil }
 // syncDir does nothing: directories cannot be synced there.
 func syncDir(string) error { return nil }
 
-// busy reports whether somebody has a file open, or has just deleted it.
+// busy reports whether another process has a file open, or has just deleted it.
 func busy(err error) bool {
 	const sharingViolation, deletePending = syscall.Errno(32), syscall.Errno(303)
 	return errors.Is(err, sharingViolation) || errors.Is(err, deletePending) || errors.Is(err, syscall.ERROR_ACCESS_DENIED)
 }
 
-// advice is what to do about an error of the file system, to append to it.
+// advice returns what to do about an error of the file system, to append to it.
 func advice(err error) string {
 	const writeProtect, handleDiskFull, diskFull, diskQuotaExceeded = syscall.Errno(19), syscall.Errno(39), syscall.Errno(112), syscall.Errno(1295)
 	switch {
@@ -30,7 +30,7 @@ func advice(err error) string {
 	case errors.Is(err, diskQuotaExceeded):
 		return "; the user's quota is used up: free some space, or set Dir to another disk"
 	case errors.Is(err, writeProtect):
-		return "; the disk is write-protected: set Dir to one that can be written to"
+		return "; the disk is write-protected: set Dir to a writable one"
 	}
 	return ""
 }

@@ -81,13 +81,13 @@ func TestRefused(t *testing.T) {
 			if err := os.Symlink(target, path); err != nil {
 				t.Skip(err)
 			}
-		}, "no regular file (L---------)"},
+		}, "not a regular file (L---------)"},
 		"directory": {func(t *testing.T, path string) {
 			t.Helper()
 			if err := errors.Join(os.Remove(path), os.Mkdir(path, 0o700)); err != nil {
 				t.Fatal(err)
 			}
-		}, "no regular file (d---------)"},
+		}, "not a regular file (d---------)"},
 		"writable by others": {mode(0o602), "other users can change it (mode 0602)"},
 	} {
 		t.Run(name, func(t *testing.T) {

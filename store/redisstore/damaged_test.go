@@ -38,7 +38,7 @@ func TestDamaged(t *testing.T) {
 	})
 }
 
-// What is damaged is put aside and named, but not shown, and not overwritten.
+// What is damaged is quarantined and named, but not shown, and not overwritten.
 func TestCorrupt(t *testing.T) {
 	t.Parallel()
 	good := wrap(t, key, secret)
@@ -79,7 +79,7 @@ func TestCorrupt(t *testing.T) {
 	}
 }
 
-// A value that another process saves meanwhile is not put aside.
+// A value that another process saves meanwhile is not quarantined.
 func TestCorruptReplaced(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)

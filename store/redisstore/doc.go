@@ -11,10 +11,10 @@
 //
 // # When to choose it
 //
-// LINE lets a channel have 30 valid v2.1 tokens, and 30 short-lived ones, which a
-// bot in many containers, or in functions that come and go, uses up, unless they
-// share one. For one machine, package filestore needs no server. Stateless
-// tokens, of which there may be any number, need no store.
+// LINE allows 30 valid v2.1 tokens and 30 short-lived tokens per channel. A bot in
+// many containers, or in short-lived functions, exceeds these limits unless all share
+// a token. For one machine, use package filestore, which needs no server. Stateless
+// tokens have no limit and need no store.
 //
 // https://developers.line.biz/en/docs/basics/channel-access-token/
 //
@@ -40,22 +40,22 @@
 // worst, one that starts before that issues a token too many, as it does when two
 // hold the lease after a failover. The newer token stays.
 //
-// The policy noeviction is best for it, or one that evicts by frequency or age. A
-// full Redis with noeviction refuses to save; processes with a valid token report
-// that as an event, and go on.
+// Use the policy noeviction, or one that evicts by frequency or age. A full Redis
+// with noeviction refuses to save; processes with a valid token report that as an
+// event, and continue.
 //
 // # Who can read it
 //
-// Whoever can read Redis, its disk or the network on the way has the token, unless
-// the store is sealed; see [store.Sealed]. TLS and the user of Redis are set in
-// its client.
+// Anyone who can read Redis, its disk or the network traffic can read the token,
+// unless the store is sealed; see [store.Sealed]. Configure TLS and the Redis user in
+// the client.
 //
 // # What is in Redis
 //
-// For each token there is one entry of about a kilobyte, which ends with its
-// lifetime, and for seconds a lease beside it, with ":lease" after its name.
+// For each token there is one entry of about a kilobyte, which expires with it, and
+// for seconds a lease, whose name ends in ":lease".
 //
-// It takes Redis 5 or newer, or what speaks its protocol, with the commands MULTI,
+// The store needs Redis 5 or newer, or a compatible server, with the commands MULTI,
 // EXEC, GET, PTTL, EVAL, SUBSCRIBE, UNSUBSCRIBE and PING, and in scripts GET, SET,
 // PUBLISH, PEXPIRE, DEL, TYPE and RENAME, for the keys and channels that begin
 // with the prefix. Without EVAL, tokens can be loaded and watched, but neither

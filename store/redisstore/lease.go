@@ -12,10 +12,10 @@ import (
 	"github.com/lineoauth/lineoauth/store"
 )
 
-// releaseTimeout bounds the end of a lease, which also ends by itself.
+// releaseTimeout bounds the release of a lease, which also expires on its own.
 const releaseTimeout = 2 * time.Second
 
-// lease is one that this process took, or tries to.
+// lease is a lease that this process holds or requests.
 type lease struct {
 	store  *Store
 	keys   []string // the lease, and its entry
@@ -38,7 +38,7 @@ func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (func(
 	taken, err := l.eval(ctx, take, expiry)
 	if err != nil {
 		if reply := redis.Error(nil); !errors.As(err, &reply) {
-			// Redis may have given it, or be about to.
+			// Redis may have granted it, or be about to.
 			go l.release(context.WithoutCancel(ctx))
 		}
 		return nil, err
@@ -59,12 +59,12 @@ func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (func(
 		defer late.Stop()
 		select {
 		case <-ended:
-		case <-late.C: // a client without ContextTimeoutEnabled goes on for longer
+		case <-late.C: // a client without ContextTimeoutEnabled continues for longer
 		}
 	}, nil
 }
 
-// keep extends a lease until ctx ends, and not beyond that, or until it is lost.
+// keep extends a lease until ctx is done or the lease is lost.
 func (l *lease) keep(ctx context.Context, expiry time.Duration) {
 	deadline, _ := ctx.Deadline()
 	again := time.NewTicker(expiry / 3)
@@ -84,11 +84,11 @@ func (l *lease) keep(ctx context.Context, expiry time.Duration) {
 	}
 }
 
-// release ends a lease, if it is still the holder's own.
+// release releases a lease, if its holder still has it.
 func (l *lease) release(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, releaseTimeout)
 	defer cancel()
-	_, _ = l.eval(ctx, release, 0) // or it ends by itself
+	_, _ = l.eval(ctx, release, 0) // otherwise it expires on its own
 }
 
 func (l *lease) eval(ctx context.Context, script string, expiry time.Duration) (bool, error) {

@@ -181,7 +181,7 @@ func TestMissingCommand(t *testing.T) {
 		_, leaseErr := s.Lease(t.Context(), key, time.Minute)
 		for call, err := range map[string]error{"Save": saveErr, "Lease": leaseErr} {
 			if err == nil || strings.Contains(err.Error(), "args") || strings.Contains(err.Error(), secret) || !strings.Contains(strings.ToUpper(err.Error()), "'EVAL'") ||
-				!strings.Contains(err.Error(), "the store needs this") || errors.Is(err, store.ErrLeased) || errors.Is(err, store.ErrConflict) {
+				!strings.Contains(err.Error(), "; use a server or proxy that supports this command") && !strings.Contains(err.Error(), "; allow this for the Redis user") || errors.Is(err, store.ErrLeased) || errors.Is(err, store.ErrConflict) {
 				t.Errorf("%s: %s: %v", name, call, err)
 			}
 		}
@@ -211,7 +211,7 @@ func TestLimitedUser(t *testing.T) {
 		client := redis.NewClient(&redis.Options{Addr: server.Addr, Username: command, Password: secret, ContextTimeoutEnabled: true})
 		defer func() { _ = client.Close() }()
 		err := call(newStore(t, redisstore.Config{Client: client}))
-		if err == nil || !strings.Contains(err.Error(), "'"+command+"'") || !strings.Contains(err.Error(), "the store needs this") || errors.Is(err, store.ErrCorrupt) {
+		if err == nil || !strings.Contains(err.Error(), "'"+command+"'") || !strings.Contains(err.Error(), "; use a server or proxy that supports this command") && !strings.Contains(err.Error(), "; allow this for the Redis user") || errors.Is(err, store.ErrCorrupt) {
 			t.Errorf("without %s: %v", command, err)
 		}
 	}

@@ -23,24 +23,24 @@ const (
 const (
 	// minLeaseTime leaves time for Redis to answer.
 	minLeaseTime = 100 * time.Millisecond
-	// asideFor is how long what was put aside is kept.
+	// asideFor is how long quarantined values are kept.
 	asideFor = 7 * 24 * time.Hour
 )
 
 // Config configures a [Store].
 type Config struct {
-	// Client leads to Redis: one server, Sentinel, or a cluster. It stays the
-	// caller's; close it when the last source is closed. Set
-	// ContextTimeoutEnabled in its options: without it, a call of a Redis that
-	// hangs ends with the client's timeouts, some seconds after its context. Leave
-	// ReadOnly and what routes to replicas off, since replicas lag behind.
+	// Client is the Redis client: for one server, Sentinel, or a cluster. The caller
+	// closes it, after the last source is closed. Set ContextTimeoutEnabled in its
+	// options: without it, a call of a Redis that hangs ends with the client's
+	// timeouts, some seconds after its context. Do not set ReadOnly or route to
+	// replicas, since replicas lag behind.
 	Client redis.UniversalClient
-	// Prefix begins the names of keys and channels. Stores with different
-	// prefixes share nothing. It holds no braces, which place keys in a cluster.
-	// Empty means DefaultPrefix.
+	// Prefix begins the names of keys and channels. Stores with different prefixes
+	// share nothing. It must not contain braces, which determine the cluster slot of
+	// a key. Empty means DefaultPrefix.
 	Prefix string
-	// LeaseTime is how long a process that ended or was stopped while it issued a
-	// token keeps others from that. A process that runs extends its lease. At
+	// LeaseTime is how long a process that exits or is suspended while it issues a
+	// token prevents others from issuing one. A running process extends its lease. At
 	// least 100 ms; 0 means DefaultLeaseTime.
 	LeaseTime time.Duration
 }
@@ -57,8 +57,8 @@ type Store struct {
 
 var _ store.Watcher = (*Store)(nil)
 
-// New returns a store. It sends nothing yet. The error matches
-// [store.ErrInvalid]: the Client is missing, or Prefix or LeaseTime is wrong.
+// New returns a store. It does not connect yet. It returns an error that matches
+// [store.ErrInvalid] if Client is missing, or if Prefix or LeaseTime is invalid.
 func New(cfg Config) (*Store, error) {
 	if cfg.Prefix == "" {
 		cfg.Prefix = DefaultPrefix
@@ -68,11 +68,11 @@ func New(cfg Config) (*Store, error) {
 	}
 	switch {
 	case cfg.Client == nil:
-		return nil, fmt.Errorf("redisstore: %w: Client is not set", store.ErrInvalid)
+		return nil, fmt.Errorf("redisstore: %w: Client is nil; set it", store.ErrInvalid)
 	case strings.ContainsAny(cfg.Prefix, "{}"):
-		return nil, fmt.Errorf("redisstore: %w: Prefix %q must hold no braces", store.ErrInvalid, cfg.Prefix)
+		return nil, fmt.Errorf("redisstore: %w: Prefix %q contains a brace; remove it", store.ErrInvalid, cfg.Prefix)
 	case cfg.LeaseTime < minLeaseTime:
-		return nil, fmt.Errorf("redisstore: %w: LeaseTime must be %v at least", store.ErrInvalid, minLeaseTime)
+		return nil, fmt.Errorf("redisstore: %w: invalid LeaseTime: use at least %v, or 0 for the default", store.ErrInvalid, minLeaseTime)
 	}
 	return &Store{cfg: cfg}, nil
 }
@@ -82,15 +82,14 @@ func (s *Store) Format(f fmt.State, _ rune) {
 	_, _ = fmt.Fprintf(f, "Redis store under %s", s.cfg.Prefix)
 }
 
-// entry names the entry of a key, and the channel that tells of it. The braces
-// keep all that belongs to a key in one slot of a cluster; what is in them must
-// not be empty, nor begin with a brace.
+// entry returns the name of a key's entry, and of its notification channel. The
+// braces keep everything of a key in one cluster slot; their content must not be
+// empty or start with a brace.
 func (s *Store) entry(key string) string { return s.cfg.Prefix + "{token:" + key + "}" }
 
-// Load implements [store.Store], in one round trip. What is damaged or foreign is
-// renamed to end in ":corrupt", for a week; the error contains that name. The age
-// is by the clock of Redis; it is unknown when somebody made the entry stay
-// longer.
+// Load implements [store.Store], in one round trip. A damaged or foreign value is
+// renamed to end in ":corrupt", for a week; the error contains that name. The age is
+// determined by the clock of Redis; it is unknown if the entry's expiry was changed.
 func (s *Store) Load(ctx context.Context, key string) (store.Entry, error) {
 	name := s.entry(key)
 	for {
@@ -98,7 +97,7 @@ func (s *Store) Load(ctx context.Context, key string) (store.Entry, error) {
 		var found envelope.Envelope
 		switch {
 		case redis.HasErrorPrefix(err, "WRONGTYPE"):
-			err = fmt.Errorf("%w: it is no string", store.ErrCorrupt)
+			err = fmt.Errorf("%w: it is not a string", store.ErrCorrupt)
 		case err != nil:
 			return store.Entry{}, failure(ctx, err)
 		case data == nil:
@@ -114,19 +113,19 @@ func (s *Store) Load(ctx context.Context, key string) (store.Entry, error) {
 			return store.Entry{}, err
 		}
 		aside := name + ":corrupt"
-		done, failed := s.eval(ctx, putAside, []string{name, aside}, data, asideFor.Milliseconds())
+		done, failed := s.eval(ctx, quarantine, []string{name, aside}, data, asideFor.Milliseconds())
 		if failed != nil {
-			// It is in the way as long as it stays.
-			return store.Entry{}, fmt.Errorf("%v; putting it aside failed: %w", err, failed) //nolint:errorlint // must not match ErrCorrupt
+			// It blocks the entry until it is removed.
+			return store.Entry{}, fmt.Errorf("%v; remove it, since renaming it failed: %w", err, failed) //nolint:errorlint // must not match ErrCorrupt
 		}
 		if done {
-			return store.Entry{}, fmt.Errorf("%w; look at it under %q, where it stays for %d days", err, aside, asideFor/(24*time.Hour))
+			return store.Entry{}, fmt.Errorf("%w; inspect it under %q, where it is kept for %d days", err, aside, asideFor/(24*time.Hour))
 		}
 		// Another process was faster.
 	}
 }
 
-// get returns an entry, nil if there is none, and how long it stays.
+// get returns an entry, or nil, and its remaining lifetime.
 func (s *Store) get(ctx context.Context, name string) (data []byte, left time.Duration, err error) {
 	var get *redis.StringCmd
 	var ttl *redis.DurationCmd
@@ -135,7 +134,7 @@ func (s *Store) get(ctx context.Context, name string) (data []byte, left time.Du
 		return nil
 	})
 	for _, cmd := range []redis.Cmder{get, ttl} {
-		if redis.HasErrorPrefix(err, "EXECABORT") { // since Redis refused one of them
+		if redis.HasErrorPrefix(err, "EXECABORT") { // Redis refused one of them
 			err = cmd.Err()
 		}
 	}
@@ -157,8 +156,8 @@ func age(e envelope.Envelope, left time.Duration) time.Duration {
 	return lifetime - left
 }
 
-// Save implements [store.Store], in one round trip. The entry stays in Redis for
-// the value's lifetime.
+// Save implements [store.Store], in one round trip. The entry expires with the
+// value's lifetime.
 func (s *Store) Save(ctx context.Context, key string, update store.Update) (revision string, err error) {
 	next := envelope.New(key, update)
 	data, err := next.Encode()
@@ -175,20 +174,20 @@ func (s *Store) Save(ctx context.Context, key string, update store.Update) (revi
 	return next.Revision, nil
 }
 
-// failure is an error of Redis without the arguments of the command, which some
-// of its answers repeat.
+// failure returns an error of Redis without the arguments of the command, which some
+// answers of Redis repeat.
 func failure(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
 	}
 	text, _, cut := strings.Cut(err.Error(), ", with args")
 	switch {
-	case ctx.Err() != nil && !errors.Is(err, ctx.Err()): // the client reports its connection
+	case ctx.Err() != nil && !errors.Is(err, ctx.Err()): // an error of the connection
 		return fmt.Errorf("redisstore: %w: %w", ctx.Err(), err)
 	case cut:
-		return fmt.Errorf("redisstore: %s; the store needs this command: use a server, or a proxy, that has it", text)
+		return fmt.Errorf("redisstore: %s; use a server or proxy that supports this command", text)
 	case redis.HasErrorPrefix(err, "NOPERM"):
-		return fmt.Errorf("redisstore: %w; the store needs this: let the user of Redis have it", err)
+		return fmt.Errorf("redisstore: %w; allow this for the Redis user", err)
 	}
 	return fmt.Errorf("redisstore: %w", err)
 }

@@ -13,20 +13,21 @@ import (
 const (
 	// subscribeTimeout bounds the first answer to a subscription.
 	subscribeTimeout = 5 * time.Second
-	// lookEvery is how often a watcher assumes that it missed a notice, of which
-	// Redis sends each once at most.
+	// lookEvery is how often a watcher assumes that it missed a notice, since Redis
+	// delivers each at most once.
 	lookEvery = time.Minute
-	// pingEvery is often enough for what closes idle connections.
+	// pingEvery keeps idle connections open.
 	pingEvery = 30 * time.Second
 )
 
-// Watch implements [store.Watcher] by a subscription to a channel of Redis. It
-// also calls changed when a lease of the key is released, and once a minute. It
-// returns an error when Redis is not there at the beginning, or refuses; later,
-// go-redis connects again by itself.
+// Watch implements [store.Watcher] by a subscription to a channel of Redis. It also
+// calls changed when a lease of the key is released, and once a minute. It returns an
+// error when Redis is not there at the beginning, or refuses; later, go-redis
+// connects again by itself.
 //
-// All watches of a Store share one connection, beside the client's pool, which
-// ends with the last of them. It carries a PING each 30 seconds.
+// All watches of a Store share one connection outside the
+// client's pool, which is closed after the last of them. It carries a PING every 30
+// seconds.
 func (s *Store) Watch(ctx context.Context, key string, changed func()) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -40,12 +41,12 @@ func (s *Store) Watch(ctx context.Context, key string, changed func()) error {
 	defer look.Stop()
 	for {
 		select {
-		case <-notice: // also of a new subscription
+		case <-notice: // also for a new subscription
 			late.Stop()
 			look.Reset(lookEvery)
 		case <-look.C:
 		case <-late.C:
-			return failure(ctx, fmt.Errorf("no answer to the subscription within %v; Redis is out of reach, or its user may not subscribe", subscribeTimeout))
+			return failure(ctx, fmt.Errorf("no answer to the subscription within %v; check that Redis is reachable and that its user may subscribe", subscribeTimeout))
 		case <-sub.failed:
 			return failure(ctx, sub.failure)
 		case <-ctx.Done():
@@ -55,20 +56,20 @@ func (s *Store) Watch(ctx context.Context, key string, changed func()) error {
 	}
 }
 
-// subscriber is the connection of a store's watches. Its goroutine ends with the
+// subscriber is the connection of a store's watches. Its goroutine exits after the
 // last of them.
 type subscriber struct {
 	end     context.CancelFunc
-	failed  chan struct{} // closed once failure is why
+	failed  chan struct{} // closed once failure is set
 	failure error
 
-	// The store's mutex guards what follows.
+	// The store's mutex guards the following fields.
 	watches map[string][]chan struct{} // by channel
-	due     map[string]struct{}        // channels to subscribe to, or to leave
-	wake    chan struct{}              // when there are some
+	due     map[string]struct{}        // channels to subscribe to or unsubscribe from
+	wake    chan struct{}              // signals that there are some
 }
 
-// join adds a watch of a channel. It does not wait for Redis.
+// join adds a watch of a channel, without waiting for Redis.
 func (s *Store) join(ctx context.Context, channel string, notice chan struct{}) (sub *subscriber, leave func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -109,11 +110,11 @@ func (sub *subscriber) touch(channel string) {
 func tell(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
-	default: // what is to come says all
+	default: // one pending notice is enough
 	}
 }
 
-// drop ends a subscriber; the next watch makes another. s.mu is held.
+// drop closes a subscriber; the next watch creates a new one. s.mu is held.
 func (s *Store) drop(sub *subscriber) {
 	sub.end()
 	if s.subscriber == sub {
@@ -121,7 +122,7 @@ func (s *Store) drop(sub *subscriber) {
 	}
 }
 
-// fail ends a subscriber and all its watches.
+// fail closes a subscriber and all its watches.
 func (s *Store) fail(sub *subscriber, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -136,7 +137,7 @@ func (s *Store) subscribe(ctx context.Context, sub *subscriber) {
 	// While go-redis connects again to a Redis that hangs, Close waits for it.
 	defer func() { _ = p.Close() }()
 	s.catchUp(ctx, sub, p)
-	// What Redis refuses, go-redis tells with the first answer alone.
+	// go-redis reports a refusal of Redis only with the first answer.
 	first, err := p.ReceiveTimeout(ctx, subscribeTimeout)
 	if err != nil {
 		s.fail(sub, err)
@@ -160,10 +161,9 @@ func (s *Store) subscribe(ctx context.Context, sub *subscriber) {
 	}
 }
 
-// catchUp leaves the channels that nobody watches any more, and subscribes to
-// those of new watches. Where there is a subscription already, Redis answers once
-// more, which is what a watch begins with. An error is made up for by go-redis
-// when it connects again.
+// catchUp unsubscribes from channels without watches, and subscribes to those of new
+// ones. For an existing subscription, Redis answers again, which starts the watch.
+// After an error, go-redis subscribes again when it reconnects.
 func (s *Store) catchUp(ctx context.Context, sub *subscriber, p *redis.PubSub) {
 	var join, leave []string
 	s.mu.Lock()
@@ -176,7 +176,7 @@ func (s *Store) catchUp(ctx context.Context, sub *subscriber, p *redis.PubSub) {
 	}
 	clear(sub.due)
 	s.mu.Unlock()
-	if len(leave) > 0 { // none would mean all
+	if len(leave) > 0 { // no argument would mean all channels
 		_ = p.Unsubscribe(ctx, leave...)
 	}
 	if len(join) > 0 {
@@ -184,13 +184,13 @@ func (s *Store) catchUp(ctx context.Context, sub *subscriber, p *redis.PubSub) {
 	}
 }
 
-// notify tells the watches of the channel that a notice is about.
+// notify notifies the watches of a notice's channel.
 func (s *Store) notify(sub *subscriber, notice any) {
 	var channel string
 	switch notice := notice.(type) {
 	case *redis.Message:
 		channel = notice.Channel
-	case *redis.Subscription: // new, or once more on another connection
+	case *redis.Subscription: // new, or repeated on a new connection
 		channel = notice.Channel
 	}
 	s.mu.Lock()

@@ -31,10 +31,10 @@ func RunDamaged(t *testing.T, empty func(t *testing.T) (open func() store.Store,
 			continue // it can be replaced
 		}
 		if _, err := one.Save(t.Context(), key, update(revision, "late")); !errors.Is(err, store.ErrConflict) {
-			t.Errorf("Save over a value that was put aside: %v; want ErrConflict", err)
+			t.Errorf("Save over a value that was quarantined: %v; want ErrConflict", err)
 		}
 		if entry := load(t, other, key); entry.Value != nil || entry.Revision != "" {
-			t.Fatalf("after a damaged value was put aside, Load = %q in revision %q; want nothing", entry.Value, entry.Revision)
+			t.Fatalf("after a damaged value was quarantined, Load = %q in revision %q; want nothing", entry.Value, entry.Revision)
 		}
 	}
 	save(t, one, key, replaces, "good")

@@ -1,5 +1,5 @@
-// Package envelope wraps what stores keep, so that they recognize their own
-// values: one that is torn, changed, or stands under another key does not open.
+// Package envelope wraps stored values, so that stores recognize their own: a value
+// that is torn, changed, or stored under another key does not open.
 package envelope
 
 import (
@@ -14,13 +14,13 @@ import (
 	"github.com/lineoauth/lineoauth/store"
 )
 
-// format is the newest format, and the oldest that is read.
+// format is the newest format, and the oldest supported one.
 const format = 2
 
-// Envelope is a value as a store keeps it.
+// Envelope is the stored form of a value.
 type Envelope struct {
 	Format int `json:"lineoauth"`
-	// Revision is random, so that each save has another one.
+	// Revision is random, so that each save has a new one.
 	Revision string `json:"revision"`
 	Key      string `json:"key"`
 	// Lifetime is the [store.Update.Lifetime] in milliseconds.
@@ -53,7 +53,7 @@ func (e Envelope) Encode() ([]byte, error) { return json.Marshal(e) }
 // [store.ErrCorrupt] or [store.ErrNewer].
 func Open(key string, data []byte) (Envelope, error) {
 	var e Envelope
-	if json.Unmarshal(data, &e) != nil || e.Format < format { // the decoder's error may show what it read
+	if json.Unmarshal(data, &e) != nil || e.Format < format { // the decoder's error may contain what it read
 		return Envelope{}, fmt.Errorf("%w: it is torn, or something else wrote it", store.ErrCorrupt)
 	}
 	if e.Format > format {
@@ -63,7 +63,7 @@ func Open(key string, data []byte) (Envelope, error) {
 		return Envelope{}, fmt.Errorf("%w: it is a token of another channel, kind or base URL", store.ErrCorrupt)
 	}
 	if e.Revision == "" || !bytes.Equal(e.Sum, e.sum()) {
-		return Envelope{}, fmt.Errorf("%w: its checksum is wrong", store.ErrCorrupt)
+		return Envelope{}, fmt.Errorf("%w: its checksum does not match", store.ErrCorrupt)
 	}
 	return e, nil
 }

@@ -22,7 +22,7 @@ import (
 	"github.com/lineoauth/lineoauth/internal/testproc"
 )
 
-// Server is a redis-server process. It ends with its test.
+// Server is a redis-server process. It is stopped when its test ends.
 type Server struct {
 	// Addr is its address on loopback, Port the port in it.
 	Addr string
@@ -78,8 +78,7 @@ func start(t testing.TB, args, config []string) *Server {
 
 func (s *Server) config() string { return filepath.Join(s.dir, "redis.conf") }
 
-// freePort is one that nobody else has at this moment, nor 10000 above it,
-// where a cluster has its bus.
+// freePort returns a free port for which port+10000, the cluster bus, is free, too.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
@@ -93,7 +92,7 @@ func freePort(t testing.TB) int {
 			return port
 		}
 	}
-	t.Fatal("there is no free port under 55536")
+	t.Fatal("no free port below 55536")
 	return 0
 }
 
@@ -121,7 +120,7 @@ func (s *Server) run() error {
 		}
 		select {
 		case <-exited:
-			return errors.New("redis-server ended at once")
+			return errors.New("redis-server exited immediately")
 		case <-tick.C:
 		}
 	}
@@ -135,7 +134,7 @@ func (s *Server) Client() *redis.Client {
 	return client
 }
 
-// Kill ends the server at once, if it runs.
+// Kill kills the server, if it runs.
 func (s *Server) Kill() {
 	if s.process != nil {
 		_ = s.process.Kill()
@@ -153,10 +152,10 @@ func (s *Server) Restart() {
 	}
 }
 
-// Stop stops the server so that it keeps its connections and answers nothing.
+// Stop suspends the server: it keeps its connections, but does not answer.
 func (s *Server) Stop() { s.signal(syscall.SIGSTOP) }
 
-// Continue lets it go on.
+// Continue resumes it.
 func (s *Server) Continue() { s.signal(syscall.SIGCONT) }
 
 func (s *Server) signal(signal syscall.Signal) {
