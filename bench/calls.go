@@ -75,8 +75,8 @@ func issuing() {
 		name  string
 		issue func() error
 	}{
-		{"hand-written net/http, without a timeout", byHand(ctx, &http.Client{Transport: &http.Transport{}}, base, id, secret)},
-		{"hand-written net/http, timeout 10 s", byHand(ctx, &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}, base, id, secret)},
+		{"hand-written net/http, without a timeout", handWritten(ctx, &http.Client{Transport: &http.Transport{}}, base, id, secret)},
+		{"hand-written net/http, timeout 10 s", handWritten(ctx, &http.Client{Transport: &http.Transport{}, Timeout: 10 * time.Second}, base, id, secret)},
 		{"lineoauth (timeout 10 s)", func() error { _, err := client.IssueShortLivedChannelToken(ctx); return err }},
 		{"line-bot-sdk-go", func() error { _, err := sdk.IssueChannelToken("client_credentials", id, secret); return err }},
 		{"x/oauth2 clientcredentials", func() error { _, err := credentials.Token(ctx); return err }},
@@ -98,8 +98,8 @@ func issuing() {
 	table("One issue on a kept-alive loopback connection", []string{"", "µs", "allocations"}, rows)
 }
 
-// byHand is what one would write without a library.
-func byHand(ctx context.Context, hc *http.Client, base, id, secret string) func() error {
+// handWritten is typical code without a library.
+func handWritten(ctx context.Context, hc *http.Client, base, id, secret string) func() error {
 	return func() error {
 		form := url.Values{"grant_type": {"client_credentials"}, "client_id": {id}, "client_secret": {secret}}
 		req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+"/v2/oauth/accessToken", strings.NewReader(form.Encode()))
@@ -143,7 +143,8 @@ func rawServer() string {
 						return
 					}
 					n += read
-					// Every request here ends with its form, and that with this, or has no body.
+					// Every request here ends with its form, and that with this, or
+					// has no body.
 					if bytes.Contains(buf[:n], []byte("\r\n\r\n")) && (buf[0] == 'G' || bytes.HasSuffix(buf[:n], []byte("client_credentials"))) {
 						n = 0
 						if _, err := conn.Write(answer); err != nil {

@@ -46,8 +46,8 @@ func cold() {
 		[]string{"", "issues", "failed", "all returned after", "LINE down: attempts", "failed", "all returned after"}, rows)
 }
 
-// deadline has callers with 50 ms wait for a refresh of 500 ms that they, or
-// somebody else, began; a patient one must not suffer from it.
+// deadline has callers with 50 ms wait for a refresh of 500 ms that they, or another
+// caller, started; a caller without a deadline must not be affected.
 func deadline() {
 	var rows [][]string
 	for _, p := range peers {

@@ -249,7 +249,7 @@ func TestKeysOverHTTP(t *testing.T) {
 	}
 }
 
-// However far the clock is moved, time goes on and tokens live as long as they should.
+// However far the clock is advanced, time continues and lifetimes are correct.
 func TestClockDoesNotOverflow(t *testing.T) {
 	srv := newServer(t)
 	last := srv.Now()

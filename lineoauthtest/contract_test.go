@@ -300,7 +300,7 @@ func TestFormsAlone(t *testing.T) {
 		}
 	}
 	if live := len(l.srv.State().Tokens); live != 6 {
-		t.Errorf("%d tokens are alive, 6 were issued", live)
+		t.Errorf("%d tokens are valid, 6 were issued", live)
 	}
 }
 
@@ -373,6 +373,6 @@ func TestKindsInState(t *testing.T) {
 	}
 	l.srv.Advance(time.Hour)
 	if got := len(l.srv.State().Tokens); got != 2 {
-		t.Errorf("%d tokens are alive after an hour", got)
+		t.Errorf("%d tokens are valid after an hour", got)
 	}
 }

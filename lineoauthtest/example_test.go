@@ -96,12 +96,12 @@ func ExampleServer_Advance() {
 	if _, err := client.IssueStatelessChannelToken(context.Background()); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("alive:", len(srv.State().Tokens))
+	fmt.Println("valid:", len(srv.State().Tokens))
 	srv.Advance(15 * time.Minute)
-	fmt.Println("alive:", len(srv.State().Tokens))
+	fmt.Println("valid:", len(srv.State().Tokens))
 	// Output:
-	// alive: 1
-	// alive: 0
+	// valid: 1
+	// valid: 0
 }
 
 func ExampleServer_State() {

@@ -119,13 +119,13 @@ func (l *line) parts(token string) (header, payload []byte) {
 	l.Helper()
 	parts := strings.Split(token, ".")
 	if len(parts) != 3 {
-		l.Fatalf("%s is no JWS", token)
+		l.Fatalf("%s is not a JWS", token)
 	}
 	header, err1 := base64.RawURLEncoding.DecodeString(parts[0])
 	payload, err2 := base64.RawURLEncoding.DecodeString(parts[1])
 	signature, err3 := base64.RawURLEncoding.DecodeString(parts[2])
 	if err1 != nil || err2 != nil || err3 != nil || len(signature) != 32 {
-		l.Errorf("%s is no JWS", token)
+		l.Errorf("%s is not a JWS", token)
 	}
 	return header, payload
 }

@@ -232,7 +232,8 @@ func factsOfRequests() map[string]fact {
 			l.expect(l.do("GET", "/oauth2/v2.1/tokens/kid", "client_assertion_type", "jwt", "client_assertion", l.assertion()), missing)
 			l.expect(l.do("POST", "/v2/oauth/accessToken", "grant_type", "password", "client_id", l.channel.ID, "client_secret", l.channel.Secret), missing)
 		}},
-		// Each endpoint, with each of its fields, and the second value as good as the first.
+		// Each endpoint, with each of its fields, and the second value as good as the
+		// first.
 		"parameter-repeated": {undocumented, func(l *line) {
 			token := l.token(l.issueShort(l.channel.ID, l.channel.Secret))
 			for path, fields := range map[string][]string{
@@ -285,7 +286,7 @@ func factsOfRequests() map[string]fact {
 				method, path, _ := strings.Cut(path, " ")
 				l.expect(l.bot(method, path, ""), want)
 				l.expect(l.bot(method, path, "Bearer"), want)
-				if !strings.Contains(l.text, "<ACCESS TOKEN>") { // as it stands there, not escaped
+				if !strings.Contains(l.text, "<ACCESS TOKEN>") { // unescaped
 					l.Errorf("answer = %s", l.text)
 				}
 			}

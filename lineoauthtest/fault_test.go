@@ -225,7 +225,7 @@ func TestDelayInBubble(t *testing.T) {
 		}
 		time.Sleep(2 * time.Hour)
 		if n := len(srv.State().Tokens); n != 1 {
-			t.Errorf("%d tokens are alive; the one whose client went should not have been issued", n)
+			t.Errorf("%d tokens are valid; the one whose client disconnected should not have been issued", n)
 		}
 	})
 }
@@ -393,7 +393,7 @@ func TestEveryOperationIsObserved(t *testing.T) {
 	l := newLine(t)
 	srv := l.srv
 	missing := lineoauth.Operations()
-	endpoints, _, _ := strings.Cut(lineoauthtest.Help(), "Endpoints of the emulator's own")
+	endpoints, _, _ := strings.Cut(lineoauthtest.Help(), "The emulator's own endpoints")
 	asked := regexp.MustCompile(`(?m)^    (\w+) (/\S+)$`).FindAllStringSubmatch(endpoints, -1)
 	for _, endpoint := range asked {
 		method, path := endpoint[1], regexp.MustCompile(`\{\w+\}`).ReplaceAllString(endpoint[2], "x")

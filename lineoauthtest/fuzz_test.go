@@ -46,7 +46,7 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("status %d", w.Code)
 		}
 		if body := w.Body.Bytes(); len(body) > 0 && !json.Valid(body) {
-			t.Errorf("%d with a body that is no JSON: %q", w.Code, body)
+			t.Errorf("%d with a body that is not JSON: %q", w.Code, body)
 		}
 	})
 }

@@ -40,8 +40,8 @@ func request(t *testing.T, client *http.Client, method, url, body string, header
 	return rsp.StatusCode, string(text)
 }
 
-// A web page reaches loopback by rebinding DNS, which its Host header tells, and
-// by forms, which Origin or Sec-Fetch-Site tell.
+// A web page can connect to loopback by DNS rebinding, visible in its Host header,
+// and by forms, visible in Origin or Sec-Fetch-Site.
 func TestForeignRequestsAreRefused(t *testing.T) {
 	srv := newServer(t)
 	port := srv.URL[strings.LastIndex(srv.URL, ":"):]

@@ -98,7 +98,7 @@ func TestProfiles(t *testing.T) {
 	l := newLine(t)
 	ask := bot(t, l.srv)
 	if status, body := ask("GET", "/v2/bot/profile/U4af4980629", ""); status != 200 || !strings.Contains(body, `{"userId":"U4af4980629","displayName":"Emulated user U4af49"`) {
-		t.Errorf("a made-up profile: %d %s", status, body)
+		t.Errorf("the default profile: %d %s", status, body)
 	}
 	if status, _ := ask("GET", "/v2/bot/profile/x", ""); status != 404 {
 		t.Errorf("no user: %d", status)
@@ -145,7 +145,7 @@ func TestContents(t *testing.T) {
 	ask := bot(t, l.srv)
 	status, body := ask("GET", "/v2/bot/message/325708/content", "")
 	if _, err := png.Decode(strings.NewReader(body)); status != 200 || err != nil {
-		t.Errorf("a made-up picture: %d, %v", status, err)
+		t.Errorf("the default picture: %d, %v", status, err)
 	}
 	voice := []byte{0, 1, 2, 255}
 	if err := l.srv.SetContent("1", "audio/x-m4a", voice); err != nil {
@@ -177,7 +177,7 @@ func TestContents(t *testing.T) {
 		t.Fatal(err)
 	}
 	if status, body := ask("GET", "/v2/bot/message/1/content", ""); status != 404 || !strings.Contains(body, "Not found") {
-		t.Errorf("taken back: %d %s", status, body)
+		t.Errorf("unsent: %d %s", status, body)
 	}
 	if status, _ := request(t, http.DefaultClient, "GET", l.srv.URL+"/v2/bot/message/2/content", ""); status != 401 {
 		t.Errorf("without a token: %d", status)

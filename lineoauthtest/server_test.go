@@ -55,11 +55,11 @@ func TestInMemory(t *testing.T) {
 		}
 		time.Sleep(15*time.Minute - time.Second)
 		if _, err := client.VerifyChannelToken(t.Context(), token.AccessToken.Reveal()); err != nil {
-			t.Errorf("a second before its end: %v", err)
+			t.Errorf("a second before it expires: %v", err)
 		}
 		time.Sleep(time.Second)
 		if _, err := client.VerifyChannelToken(t.Context(), token.AccessToken.Reveal()); !errors.Is(err, lineoauth.ErrInvalidToken) {
-			t.Errorf("at its end: %v", err)
+			t.Errorf("when it expires: %v", err)
 		}
 	})
 }

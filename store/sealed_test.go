@@ -226,7 +226,7 @@ func TestSealedFormat(t *testing.T) {
 	}
 }
 
-// Whoever can read the storage, here Memory, has no token.
+// Reading the storage, here Memory, does not reveal a token.
 func ExampleSealed() {
 	block, err := aes.NewCipher(make([]byte, 32)) // the key is a secret of the bots
 	if err != nil {

@@ -61,7 +61,7 @@ func config(getenv func(string) string) lineoauth.Config {
 // encrypted is a file, and the file of the identity that decrypts it.
 type encrypted struct{ path, identity string }
 
-// credentials reads both files anew, as it is called before each call to LINE that
+// credentials reads both files again, as it is called before each call to LINE that
 // needs credentials, and not for each token that is handed out.
 func (e encrypted) credentials(ctx context.Context) (lineoauth.Credentials, error) {
 	variables, err := e.decrypt()

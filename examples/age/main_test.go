@@ -123,7 +123,7 @@ func another(t *testing.T) age.Recipient {
 	return identity.Recipient()
 }
 
-// The channel secret is issued anew, and the file rewritten, while the program runs.
+// The channel secret is re-issued, and the file rewritten, while the program runs.
 func TestRotation(t *testing.T) {
 	o := newOperator(t)
 	o.encrypt(map[string]string{"LINE_CHANNEL_SECRET": o.line.Channel().Secret})

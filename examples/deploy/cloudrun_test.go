@@ -40,7 +40,7 @@ type service struct {
 	} `json:"spec"`
 }
 
-// The sidecar runs with its arguments and environment, and goes on after it was frozen
+// The sidecar runs with its arguments and environment, and continues after it was frozen
 // for longer than its token is valid.
 func TestCloudRun(t *testing.T) {
 	var s service

@@ -70,7 +70,7 @@ func TestCron(t *testing.T) {
 		t.Fatal(text, err)
 	}
 	if !w.channel.RevokeToken(strings.TrimSpace(text)) {
-		t.Error("it is no token")
+		t.Error("it is not a token")
 	}
 	if out, err := run(); err != nil || out != "" {
 		t.Errorf("with a token that was revoked: %v: %s", err, out)

@@ -25,8 +25,8 @@ import (
 	"github.com/lineoauth/lineoauth/store/redisstore"
 )
 
-// Replicas share a token by way of Redis, which runs by its manifest, too, and go on with
-// a key that is mounted anew.
+// Replicas share a token by way of Redis, which runs by its manifest, too, and
+// continue with a key that is mounted again.
 func TestFleet(t *testing.T) {
 	program := needTool(t, "redis-server")
 	m := decodeManifest(t, "kubernetes/fleet.yaml")
@@ -78,7 +78,7 @@ func TestFleet(t *testing.T) {
 		}
 	}
 	if !w.channel.RevokeToken(w.stored(storeKey)) {
-		t.Error("what is stored is no token")
+		t.Error("the stored value is not a token")
 	}
 	all()
 	w.sent(6, lineoauth.OpIssueChannelTokenByJWT, 2)

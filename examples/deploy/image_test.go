@@ -43,7 +43,7 @@ func (i image) is(reference string) bool {
 	return repository == filepath.Base(i.name) && regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(version)
 }
 
-// docs/deployment.md tells of each file here, and what stands there of them is so.
+// docs/deployment.md documents each file here, correctly.
 func TestDocument(t *testing.T) {
 	document := read(t, "../../docs/deployment.md")
 	files, err := filepath.Glob("*/*")

@@ -229,7 +229,7 @@ func checkPod(t *testing.T, name string, pod *corev1.PodSpec, is image) {
 }
 
 // The sidecar serves a bot, its probes say how it is, and it takes up the secret that
-// is mounted anew.
+// is mounted again.
 func TestSidecar(t *testing.T) {
 	m := decodeManifest(t, "kubernetes/sidecar.yaml")
 	c, bot := m.container(t, "proxy"), m.container(t, "bot")
@@ -269,7 +269,7 @@ func TestSidecar(t *testing.T) {
 	w.line.Advance(15 * time.Minute)
 	_ = w.push(url, "") // so that it knows
 	if w.probe(c, c.ReadinessProbe) || !w.probe(c, c.LivenessProbe) {
-		t.Error("without a token it is ready, or not alive")
+		t.Error("without a token it is ready, or not live")
 	}
 	proxy.stop()
 }

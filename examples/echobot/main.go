@@ -1,4 +1,4 @@
-// Command echobot is a LINE bot that says back what it is told. Its tokens
+// Command echobot is a LINE bot that repeats each message. Its tokens
 // come from a lineoauth.Source, through the transport under line-bot-sdk-go.
 //
 // It listens on the address in ADDR (default 127.0.0.1:8080) and takes its

@@ -66,7 +66,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// Once, by a person: the console takes the public key and shows its key ID.
+	// Once, manually: register the public key in the console, which shows its key ID.
 	keyID, err := line.Channel().RegisterKey("", publicJWK(key.public))
 	if err != nil {
 		log.Fatal(err)

@@ -1,6 +1,6 @@
-// Package metrics shows what a source tells of itself, [lineoauth.Source.Stats],
-// as metrics of Prometheus, expvar and OpenTelemetry. None needs an event handler, and no
-// scrape makes a request.
+// Package metrics shows the counters of a source, [lineoauth.Source.Stats], as
+// metrics of Prometheus, expvar and OpenTelemetry. None needs an event handler, and
+// no scrape makes a request.
 package metrics
 
 import (

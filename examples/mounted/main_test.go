@@ -128,7 +128,7 @@ func TestRotation(t *testing.T) {
 }
 
 // systemd gives a service its credentials when it starts: a folder that only the
-// service can read, and that does not change until it is started anew.
+// service can read, and that does not change until it is restarted.
 func TestProgram(t *testing.T) {
 	line := lineoauthtest.NewServer()
 	defer line.Close()

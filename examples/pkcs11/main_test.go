@@ -146,7 +146,7 @@ func TestRotation(t *testing.T) {
 	})
 }
 
-// A session that is lost is opened anew, whether the key is being looked for or is
+// A session that is lost is reopened, whether the key is being looked for or is
 // about to sign.
 func TestLostSession(t *testing.T) {
 	o := newOperator(t)
@@ -204,7 +204,7 @@ func TestWrongPIN(t *testing.T) {
 }
 
 // closeSessions ends all sessions of this process, as a token does that is pulled
-// out or starts anew.
+// out or restarts.
 func closeSessions(t *testing.T, module string) {
 	t.Helper()
 	ctx := pkcs11.New(module)

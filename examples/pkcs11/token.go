@@ -19,7 +19,7 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
-// hardware is a token and a session with it, which is opened anew when it was lost:
+// hardware is a token and a session with it, which is reopened when it was lost:
 // the card was pulled out, the HSM restarted, the network was gone.
 type hardware struct {
 	module, label, pinFile, keyFile string
@@ -69,7 +69,7 @@ func (h *hardware) find(label string) (crypto.Signer, error) {
 	keys, err := h.keys(label)
 	// Without the login, which ends with its session, a token shows no private keys.
 	if h.session != nil && (errors.As(err, new(pkcs11.Error)) || len(keys) == 0) {
-		_ = h.session.Close() // first, so that the module begins anew, too
+		_ = h.session.Close() // first, so that the module restarts, too
 		h.session = nil
 		keys, err = h.keys(label)
 	}

@@ -19,7 +19,7 @@ export class Emulator {
     }, error => {
       throw new Error(`lineoauth does not start; install it, or set LINEOAUTH to its path: ${error.message}`);
     });
-    failed.catch(() => {}); // it also ends when it is told to
+    failed.catch(() => {}); // it also exits when it is stopped
     const [line] = await Promise.race([once(createInterface({input: process_.stdout!}), 'line'), failed]);
     const ready = JSON.parse(line);
     return new Emulator(process_, ready.url, ready.channel_id, ready.channel_secret);

@@ -81,7 +81,7 @@ func readChannels(path string) ([]channelSetup, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, assertion.FileError(path, fmt.Errorf(`not a list such as [{"channel_id":"1234567890","channel_secret":"made-up"}]: %w`, err))
+		return nil, assertion.FileError(path, fmt.Errorf(`not a list such as [{"channel_id":"1234567890","channel_secret":"test-secret"}]: %w`, err))
 	case len(setups) == 0:
 		return nil, assertion.FileError(path, errors.New("the list is empty; add a channel"))
 	}

@@ -234,7 +234,7 @@ func TestProcessList(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			cmd := process(strings.Fields(tt.args)...)
 			cmd.Env = append(cmd.Env, "LINE_OAUTH_BASE_URL="+url,
-				"LINE_CHANNEL_ID=1234567890", "LINE_CHANNEL_SECRET=the-made-up-secret", "LINE_PRIVATE_KEY="+string(private), "LINE_KEY_ID=kid")
+				"LINE_CHANNEL_ID=1234567890", "LINE_CHANNEL_SECRET=the-test-secret", "LINE_PRIVATE_KEY="+string(private), "LINE_KEY_ID=kid")
 			cmd.Stdin = strings.NewReader(tt.stdin)
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)

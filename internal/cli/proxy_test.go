@@ -90,7 +90,7 @@ func TestProxyEnds(t *testing.T) {
 	}
 }
 
-// A secret that Kubernetes mounts anew, by the swap of a link, is used for the next
+// A secret that Kubernetes mounts again, by the swap of a link, is used for the next
 // token.
 func TestProxyTakesMountedSecrets(t *testing.T) {
 	t.Parallel()

@@ -18,7 +18,7 @@ import (
 // the end.
 func TestServeSeveralChannels(t *testing.T) {
 	t.Parallel()
-	cmd := process("serve", "--channel", "1234567890:made-up", "--channel", "1234567891")
+	cmd := process("serve", "--channel", "1234567890:test-secret", "--channel", "1234567891")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -30,7 +30,7 @@ func TestServeSeveralChannels(t *testing.T) {
 	if err := json.NewDecoder(out).Decode(&ready); err != nil {
 		t.Fatal(err)
 	}
-	if len(ready.Channels) != 2 || ready.Channels[0] != ready.servedChannel || ready.ChannelSecret != "made-up" || ready.Channels[1].ChannelID != "1234567891" {
+	if len(ready.Channels) != 2 || ready.Channels[0] != ready.servedChannel || ready.ChannelSecret != "test-secret" || ready.Channels[1].ChannelID != "1234567891" {
 		t.Errorf("the line is %+v", ready)
 	}
 	for _, c := range ready.Channels {

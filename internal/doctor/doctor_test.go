@@ -52,7 +52,7 @@ type fixture struct {
 	front *httptest.Server // another URL of the emulator, if needed
 }
 
-const secret = "the-made-up-secret"
+const secret = "the-test-secret"
 
 func newKey(t *testing.T) *rsa.PrivateKey {
 	t.Helper()

@@ -50,7 +50,7 @@ func (c *contents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(c.kept[r.URL.Path])
 }
 
-// The SDK as it is, with a made-up token, works through the proxy, also once its
+// The SDK as it is, with a placeholder token, works through the proxy, also once its
 // token was revoked.
 func TestThroughProxy(t *testing.T) {
 	image := bytes.Repeat([]byte("\x89PNG\x00"), 200_000) // longer than what is sent again
@@ -75,11 +75,11 @@ func TestThroughProxy(t *testing.T) {
 	}
 	front := httptest.NewServer(p)
 	defer front.Close()
-	bot, err := messaging_api.NewMessagingApiAPI("made-up", messaging_api.WithEndpoint(front.URL))
+	bot, err := messaging_api.NewMessagingApiAPI("placeholder", messaging_api.WithEndpoint(front.URL))
 	if err != nil {
 		t.Fatal(err)
 	}
-	blob, err := messaging_api.NewMessagingApiBlobAPI("made-up", messaging_api.WithBlobEndpoint(front.URL))
+	blob, err := messaging_api.NewMessagingApiBlobAPI("placeholder", messaging_api.WithBlobEndpoint(front.URL))
 	if err != nil {
 		t.Fatal(err)
 	}

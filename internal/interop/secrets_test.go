@@ -31,7 +31,7 @@ func (failing) RoundTrip(req *http.Request) (*http.Response, error) {
 	return nil, &url.Error{Op: "Get", URL: req.URL.String(), Err: io.ErrUnexpectedEOF}
 }
 
-// holders returns what has secret in it, made anew, and the texts that nothing
+// holders returns new values that contain secret, and the texts that nothing
 // may show.
 func holders(t *testing.T, srv *lineoauthtest.Server, key *lineoauth.Key, secret string) (map[string]any, []string) {
 	t.Helper()

@@ -109,7 +109,7 @@ func TestStreamsAtOnce(t *testing.T) {
 	if _, err := io.ReadFull(rsp.Body, part); err != nil || string(part) != "parts" {
 		t.Errorf("first got %q, %v", part, err)
 	}
-	first <- "go on"
+	first <- "continue"
 	if rest, err := io.ReadAll(rsp.Body); err != nil || string(rest) != "after" {
 		t.Errorf("then %q, %v", rest, err)
 	}

@@ -20,7 +20,7 @@ import (
 // not to be told from a sleep), by as much; and the last seconds of a token
 // (margin).
 //
-// I2: an answer after the token's end by LINE's clock. Exempt is as much time as
+// I2: an answer after the token expired by LINE's clock. Exempt is as much time as
 // could be seen on neither clock: a clock that is set back and a sleep with no
 // look between, drift, and a second for each event that clock.maxApart hides; what
 // the store understated of an entry's age since its clock was set back; and
@@ -29,12 +29,12 @@ import (
 //
 // I3: an error, or a wait, more than 5 s after all worked again for this process
 // and this channel (quietSince, and channel.bad: what other processes were in the
-// middle of), and somebody asked. Exempt are a Retry-After that has not passed,
+// middle of), and a caller asked. Exempt are a Retry-After that has not passed,
 // the hold-off after three lost answers, and the pause after three tokens that LINE
 // revoked within hours.
 //
 // I4: in calm weather, two issues of a channel closer together than a token's
-// life without its window, unless somebody asked for one that is valid for longer
+// life without its window, unless a caller asked for one that is valid for longer
 // or LINE revoked it; more than three tokens in a row that reached nobody, but for
 // one after each hold-off; an issue of a limited kind while the store has been
 // read-only or down; and the thirty-first token. Without a store each process
@@ -44,11 +44,11 @@ import (
 // when all works.
 //
 // I5: a count of lost answers in the store that is larger than that of requests
-// that were sent and not answered, or whose process died.
+// that were sent and not answered, or whose process was killed.
 //
 // I6: more than 60 calls of the store in 5 s by one process for one channel, in any
-// weather (180 while whatever is saved conflicts); in calm, more than one a minute and what the issues of the channel ask
-// for.
+// weather (180 while whatever is saved conflicts); in calm, more than one a minute
+// and what the issues of the channel ask for.
 //
 // I7: Close or Revoke that takes longer than the calls under way may; work after
 // it; a lease that is left, while the store works; more than 10 calls under way
@@ -111,7 +111,7 @@ func (c *channelLife) knows(id string, behind, ahead, lie time.Duration) {
 	}
 }
 
-// holds reports whether a process must go on with a token that it has. w.mu is
+// holds reports whether a process must continue to use a token that it has. w.mu is
 // held.
 func (c *channelLife) holds(t *token, now time.Duration) bool {
 	return t != nil && !t.revoked && now+margin+c.p.ahead-c.ahead[t.id] < t.expires
@@ -244,7 +244,7 @@ func (c *channelLife) call(n int) (*token, error) {
 	return t, err
 }
 
-// asks takes note that somebody asks. w.mu is held.
+// asks records that a caller asks. w.mu is held.
 func (c *channelLife) asks(now time.Duration) {
 	if calm := c.calm(); calm != c.askedFor || c.firstAsk < 0 {
 		c.askedFor, c.firstAsk = calm, now
@@ -258,7 +258,7 @@ func (c *channelLife) checkAnswer(t *token, err error, begun, now time.Duration,
 	working := max(calm, c.firstAsk, begun) // since then a token is being got
 	if err == nil {
 		if late := now - t.expires; late > 0 && late > c.slack(t) {
-			w.breachLocked("I2", "process %d gives %s %v after its end, exempt is %v", p.n, t.id, late, c.slack(t))
+			w.breachLocked("I2", "process %d gives %s %v after it expired, exempt is %v", p.n, t.id, late, c.slack(t))
 		}
 		if c.gone[t.id] {
 			w.breachLocked("I2", "process %d gives %s, which Refused reported as replaced", p.n, t.id)
@@ -346,7 +346,7 @@ func (c *channelLife) use(n int, t *token) {
 	if replaced {
 		c.gone[t.id] = true
 	} else if err == nil && dead && begun-since > 2*time.Second {
-		w.breachLocked("I2", "process %d is told that %s is valid, which LINE revoked %v ago", c.p.n, t.id, begun-since)
+		w.breachLocked("I2", "process %d gets that %s is valid, which LINE revoked %v ago", c.p.n, t.id, begun-since)
 	}
 }
 
@@ -485,7 +485,7 @@ func (c *channelLife) called(name string) {
 	}
 	c.window++
 	l := w.line[c.ch]
-	if l.holdOff() { // whoever waits for its end looks for what others issue
+	if l.holdOff() { // a process that waits for it to end polls for tokens of others
 		l.bad = now
 	}
 	if w.quietSince(-1)+2*time.Minute < c.windowFrom && max(l.bad, l.leased, l.retry)+2*time.Minute < c.windowFrom {

@@ -206,7 +206,7 @@ func (m *machine) end(kill bool) {
 	}
 }
 
-// gate holds a process that is frozen or sleeps, and fails once it is dead.
+// gate holds a process that is frozen or sleeps, and fails once it was killed.
 func (p *process) gate() error {
 	for {
 		select {

@@ -14,7 +14,7 @@ var (
 	twice  = flag.Bool("twice", false, "run each seed twice, and count those that differ")
 	before = flag.Int("before", 40, "how many lines of the story to print before a breach")
 	small  = flag.Bool("shrink", true, "look for the shortest story of a breach")
-	all    = flag.Bool("all", false, "go on after a breach, and only count")
+	all    = flag.Bool("all", false, "continue after a breach, and only count")
 )
 
 // TestSimulate runs seeds, one after another.

@@ -305,7 +305,7 @@ func (w *world) releaseAll(p *process) {
 	}
 }
 
-// watchConn is a store that tells of changes.
+// watchConn is a store that reports changes.
 type watchConn struct{ storeConn }
 
 // Watch implements [store.Watcher].
@@ -342,7 +342,7 @@ func (s *watchConn) Watch(ctx context.Context, key string, changed func()) error
 		case w.active(storeDown, -1) != nil:
 			return errors.New("the store is down")
 		case w.active(storeHangs, -1) != nil || w.active(storeDeaf, -1) != nil:
-			continue // it tells of changes when it works again
+			continue // it reports changes when it works again
 		}
 		w.mu.Lock()
 		gone := c.closed

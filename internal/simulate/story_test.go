@@ -28,7 +28,7 @@ var stories = []struct {
 	{"the proxy is down for 10 s at a token's end", scenario{processes: 1, life: 30 * m, limited: true, store: polledStore, length: h, faults: []fault{
 		{kind: netRefuses, at: 24 * m, lasts: 6*m + 10*s, proc: 0},
 	}}, 0},
-	{"one process is behind a dead proxy", scenario{processes: 2, life: 30 * m, limited: true, store: polledStore, length: 3 * h, faults: []fault{
+	{"one process is behind a failed proxy", scenario{processes: 2, life: 30 * m, limited: true, store: polledStore, length: 3 * h, faults: []fault{
 		{kind: netRefuses, at: s, lasts: 3*h - m, proc: 0},
 	}}, 8},
 	{"one endpoint answers 401", scenario{processes: 3, life: 6 * h, limited: true, store: watchedStore, length: 5 * h, faults: []fault{
@@ -92,7 +92,7 @@ var stories = []struct {
 	{"a clock that is set forward spoils nobody else's token", scenario{seed: 550, processes: 5, life: 15 * m, store: watchedStore, length: h, faults: []fault{
 		{kind: procSet, at: 8 * m, proc: 4, amount: 3 * m}, {kind: line500, at: 8*m + 10*s, lasts: 12 * m, proc: -1, chance: 1},
 	}}, 0},
-	{"a token is revoked and its end is told anew", scenario{seed: 768, processes: 4, life: 15 * m, store: watchedStore, length: 10 * m, faults: []fault{
+	{"a token is revoked and its expiry is reported again", scenario{seed: 768, processes: 4, life: 15 * m, store: watchedStore, length: 10 * m, faults: []fault{
 		{kind: lineRefuses, at: 2 * s, lasts: 25 * s, proc: -1}, {kind: lineRevokes, at: 3 * s, proc: -1}, {kind: storeSet, at: 25 * s, proc: -1, amount: 5 * m},
 	}}, 0},
 	{"a store is emptied often in an outage", scenario{seed: 121, processes: 6, life: 15 * m, store: polledStore, length: h, faults: []fault{

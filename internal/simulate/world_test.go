@@ -213,7 +213,7 @@ func (w *world) active(kind faultKind, proc int) *fault {
 	return nil
 }
 
-// stoppedUntil is when a machine's process goes on that is stopped now, or 0.
+// stoppedUntil is when a machine's process, which is stopped now, resumes, or 0.
 func (w *world) stoppedUntil(proc int) time.Duration {
 	var until time.Duration
 	for _, kind := range []faultKind{procFreezes, procSleeps} {

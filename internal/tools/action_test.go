@@ -212,7 +212,7 @@ func starts(t *testing.T, r *runner, releases string) {
 		ref  string
 		with map[string]string
 	}{
-		{"main", map[string]string{"channel-id": "1234567890", "channel-secret": "made-up"}},
+		{"main", map[string]string{"channel-id": "1234567890", "channel-secret": "test-secret"}},
 		{"v1.2.3", nil},
 		{"v6.6.6", map[string]string{"version": "1.2.3"}},
 	} {

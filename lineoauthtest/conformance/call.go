@@ -20,7 +20,7 @@ const (
 	maxBody = 64 << 10
 	maxText = 200 // letters of one text of a server in a report
 	masked  = "[redacted]"
-	// minSecret is how long a secret is at least; a word of a made-up one is no secret.
+	// minSecret is the minimum length of a secret; a word of a test secret does not count.
 	minSecret = 8
 	formType  = "application/x-www-form-urlencoded"
 )
@@ -165,7 +165,7 @@ func (r *run) describe(a *answer) string {
 	case len(a.body) == 0:
 		return kind + ", empty body"
 	case a.fields == nil:
-		return kind + ", a body that is no JSON object (" + r.clean(a.header.Get("Content-Type")) + ")"
+		return kind + ", a body that is not a JSON object (" + r.clean(a.header.Get("Content-Type")) + ")"
 	}
 	var said []string
 	if code, ok := a.fields["error"]; ok {

@@ -97,7 +97,8 @@ func (f *front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, x.body)
 }
 
-// rename gives a token of an answer another text, under which it goes on.
+// rename replaces the text of a token in an answer; the new text stands for the token
+// afterwards.
 func (f *front) rename(x *exchange, fake string) {
 	real := x.field("access_token")
 	f.alias[fake] = real

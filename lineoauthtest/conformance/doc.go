@@ -1,6 +1,6 @@
-// Package conformance compares a server that claims to be LINE's channel access
-// token platform with what is known of LINE, fact by fact: LINE's own answers, an
-// emulator's, or a gateway's.
+// Package conformance compares a server – LINE, an emulator or a gateway – with the
+// documented and recorded behavior of LINE's channel access token platform, fact by
+// fact.
 //
 //	report, err := conformance.Run(ctx, srv.Config())
 //
@@ -14,8 +14,8 @@
 // 15 minutes. Do not use the channel of a bot in production: if the channel has 30
 // short-lived tokens, LINE revokes the oldest one for the one that Run issues.
 //
-// If the server is an emulator (it answers GET /_emulator/state), Run also fills the
-// limits of tokens, injects faults and moves the emulator's clock 31 days on.
+// If the server is an emulator (detected by GET /_emulator/state), Run also fills the
+// token limits, injects faults, and advances the emulator's clock by 31 days.
 //
 // A [Report] contains no secret. The command "lineoauth conformance" prints one.
 //

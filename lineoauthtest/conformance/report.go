@@ -14,13 +14,12 @@ type Strength string
 const (
 	// Documented facts are in LINE's public reference.
 	Documented Strength = "documented"
-	// Recorded facts were seen in answers of the real LINE; [Result.Source] names
-	// where.
+	// Recorded facts were observed in answers of LINE; [Result.Source] is the source.
 	Recorded Strength = "recorded"
-	// Claimed facts are somebody's first-hand report; [Result.Source] names where.
+	// Claimed facts are from a first-hand report; [Result.Source] is its source.
 	Claimed Strength = "claimed"
-	// Undocumented facts are choices of this project's emulator. They are checked on
-	// emulators alone.
+	// Undocumented facts are choices of this project's emulator. They are only
+	// checked on emulators.
 	Undocumented Strength = "undocumented"
 )
 
@@ -42,17 +41,17 @@ const (
 type Result struct {
 	// Row names the fact.
 	Row string `json:"row"`
-	// Endpoint is what was asked, such as "GET /oauth2/v2.1/verify".
+	// Endpoint is the endpoint, such as "GET /oauth2/v2.1/verify".
 	Endpoint string `json:"endpoint"`
 	// Strength is how well the fact is known.
 	Strength Strength `json:"strength"`
 	// Source is the project and date of a fact that is recorded or claimed.
 	Source string `json:"source,omitempty"`
-	// Verdict is how the answer compares with the fact.
+	// Verdict is the result of comparing the answer with the fact.
 	Verdict Verdict `json:"verdict"`
-	// Expected describes the answer by the fact.
+	// Expected describes the expected answer.
 	Expected string `json:"expected"`
-	// Got describes the server's answer. Empty if there was none.
+	// Got describes the server's answer, or is empty if there was none.
 	Got string `json:"got,omitempty"`
 	// Reason is why the verdict is Unknown.
 	Reason string `json:"reason,omitempty"`
@@ -66,7 +65,7 @@ type Result struct {
 type Report struct {
 	// Server is the base URL.
 	Server string `json:"server"`
-	// Emulator reports whether the server offered an emulator's help.
+	// Emulator reports whether the server is an emulator.
 	Emulator bool `json:"emulator"`
 	// Time is when the run began, by the client's clock.
 	Time time.Time `json:"time"`
@@ -98,7 +97,7 @@ func (r *Report) summary() string {
 		r.Server, kind, r.Time.UTC().Format(time.RFC3339), r.Requests, r.Count(Agrees), r.Count(Differs), r.Count(Unknown))
 }
 
-// remark is what there is to say of a row beside its verdict.
+// remark explains the verdict of a row.
 func (r *Result) remark() string {
 	var parts []string
 	if r.Verdict == Differs {

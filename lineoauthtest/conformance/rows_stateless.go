@@ -9,7 +9,7 @@ import (
 
 const noKey = "Cannot find channel key that satisfies the conditions"
 
-// unknownKey is an assertion whose kid is no key's.
+// unknownKey is an assertion with an unknown kid.
 func unknownKey() param {
 	return signed(headerField("kid", "6fd1ae4e-3b0a-4a52-8b6f-5c2f3d9e7a10"))
 }

@@ -16,19 +16,19 @@ import (
 )
 
 const (
-	// v21Lifetime is short, in case that the process is killed before it revokes.
+	// v21Lifetime is short, in case the process is killed before it revokes the token.
 	v21Lifetime        = 30 * time.Minute
 	statelessLifetime  = 15 * time.Minute
 	shortLivedLifetime = 30 * 24 * time.Hour
 
-	// CleanUp bounds how long [Run] revokes tokens after its context ended, beside
-	// the time that one request takes.
+	// CleanUp bounds how long [Run] revokes tokens after its context is done, in
+	// addition to the duration of one request.
 	CleanUp = 10 * time.Second
-	// maxSilence is how many requests in a row may get no answer.
+	// maxSilence is how many consecutive requests may get no answer.
 	maxSilence = 3
 )
 
-// ErrNotRevoked is returned by [Run] when a token may be valid that it has issued.
+// ErrNotRevoked is returned by [Run] when a token that it issued may still be valid.
 var ErrNotRevoked = errors.New("a token is left")
 
 // run is one Run.
@@ -38,7 +38,7 @@ type run struct {
 	timeout  time.Duration
 	emulator bool
 
-	// What nobody has, made up for this run.
+	// Unknown secrets, IDs and tokens, generated for this run.
 	wrongSecret, opaque, jws string
 
 	requests    int
@@ -63,11 +63,11 @@ type token struct {
 	revoked bool
 }
 
-// Run compares the server at cfg.BaseURL (LINE itself, if it is empty) with each
-// fact. cfg has the credentials: rows whose credentials it lacks are [Unknown]. Of
-// cfg, Run uses ChannelID, ChannelSecret, Key, KeyID, BaseURL, AllowPlainHTTP,
-// Transport, Timeout and Now. A Timeout that is not positive means
-// [lineoauth.DefaultTimeout]. Requests are sent once.
+// Run compares the server at cfg.BaseURL (by default LINE) with each fact. Rows whose
+// credentials are missing in cfg are [Unknown]. Run uses the fields ChannelID,
+// ChannelSecret, Key, KeyID, BaseURL, AllowPlainHTTP, Transport, Timeout and Now of
+// cfg. A Timeout that is not positive means [lineoauth.DefaultTimeout]. Requests are
+// not retried.
 //
 // A row that differs is not an error. The error is that of a cfg that [lineoauth.New]
 // refuses (it matches [lineoauth.ErrInvalid], and nothing was sent), of ctx, of

@@ -295,7 +295,7 @@ func TestDiskErrors(t *testing.T) {
 		t.Errorf("%q are left", left)
 	}
 
-	// A directory that somebody removed is made anew.
+	// A directory that was removed is created again.
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}

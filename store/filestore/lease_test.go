@@ -29,7 +29,7 @@ func TestLitter(t *testing.T) {
 	past, future := time.Now().Add(-time.Hour).UnixMilli(), time.Now().Add(time.Hour).UnixMilli()
 	litter := []string{
 		fmt.Sprintf("%s.%d-A.lease", path, past),
-		fmt.Sprintf("%s.%d-B.lease", path, future), // of a dead process, since it is not locked
+		fmt.Sprintf("%s.%d-B.lease", path, future), // of an exited process, since it is not locked
 		path + ".x.lease",
 		path + ".1.tmp",
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/lineoauth/lineoauth/store"
 )
 
-// What is no token of the store is refused, kept, and made up for.
+// A file that is not a token of the store is refused, quarantined, and replaced.
 func TestRefused(t *testing.T) {
 	write := func(data string) func(*testing.T, string) {
 		return func(t *testing.T, path string) {

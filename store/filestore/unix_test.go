@@ -17,7 +17,7 @@ import (
 )
 
 // A process that is stopped keeps its lease for its time and no longer, and when
-// it goes on it takes nothing from the next.
+// it resumes, it does not affect the next holder.
 func TestStoppedHolder(t *testing.T) {
 	dir := tempDir(t)
 	holder := start(t, "lease 500ms", dir)
@@ -55,7 +55,7 @@ func TestStoppedHolder(t *testing.T) {
 	}
 }
 
-// A token is replaced, and never written over: whoever reads it, or is killed,
+// A token is replaced, and never overwritten: a process that reads it, or is killed,
 // has a whole one.
 func TestReplaced(t *testing.T) {
 	dir := tempDir(t)

@@ -70,7 +70,7 @@ func TestLeaseNotExtended(t *testing.T) {
 	})
 }
 
-// Who waits is told that a lease is released.
+// A waiting process is notified when a lease is released.
 func TestReleaseNotice(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)
@@ -83,7 +83,7 @@ func TestReleaseNotice(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(watcher.changes) > 0 {
-			t.Error("a watch is told of a lease that is taken")
+			t.Error("a watch is notified of a lease that is acquired")
 		}
 		release()
 		watcher.await(t, "that a lease is released")

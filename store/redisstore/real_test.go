@@ -127,7 +127,7 @@ func TestReleaseOutage(t *testing.T) {
 	go func() { release(); close(released) }()
 	select {
 	case <-released:
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Error("release waits")
 	}
 }
@@ -202,7 +202,7 @@ func TestLimitedUser(t *testing.T) {
 		"pttl":  func(s *redisstore.Store) error { _, err := s.Load(t.Context(), key); return err },
 		"multi": func(s *redisstore.Store) error { _, err := s.Load(t.Context(), key); return err },
 		"subscribe": func(s *redisstore.Store) error {
-			return s.Watch(timeout(t, patience), key, func() { t.Error("there is nothing to watch") })
+			return s.Watch(timeout(t, waitLimit), key, func() { t.Error("there is nothing to watch") })
 		},
 	} {
 		if err := admin.Do(t.Context(), "ACL", "SETUSER", command, "on", ">"+secret, "~*", "&*", "+@all", "-"+command).Err(); err != nil {

@@ -77,7 +77,7 @@ func TestWatchConnections(t *testing.T) {
 		watches[42].await(t, "of a change")
 		for i, w := range watches {
 			if len(w.changes) > 0 {
-				t.Errorf("the watch of key %d is told of what it does not watch", i)
+				t.Errorf("the watch of key %d is notified of a key that it does not watch", i)
 			}
 		}
 		for _, w := range watches[1:] {

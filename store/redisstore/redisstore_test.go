@@ -34,8 +34,8 @@ const (
 	key    = "2173512004/v2.1/https://api.line.me"
 	entry  = "lineoauth:{token:" + key + "}"
 	secret = "a secret value"
-	// patience is how long a test waits for what should come sooner.
-	patience = time.Minute
+	// waitLimit is the timeout for events that should occur sooner.
+	waitLimit = time.Minute
 )
 
 func newStore(t testing.TB, cfg redisstore.Config) *redisstore.Store {
@@ -80,9 +80,9 @@ func eventually(t testing.TB, failure string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !holds(); <-tick.C {
+	for deadline := time.Now().Add(waitLimit); !holds(); <-tick.C {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s (after %v)", failure, patience)
+			t.Fatalf("%s (after %v)", failure, waitLimit)
 		}
 	}
 }
@@ -165,7 +165,7 @@ func TestAge(t *testing.T) {
 	ages(0)
 	server.FastForward(50 * time.Minute)
 	ages(50 * time.Minute)
-	// Somebody else may have set another end.
+	// Another client may have changed the expiry.
 	server.SetTTL(entry, 2*time.Hour)
 	ages(store.AgeUnknown)
 	if err := newClient(t, server.Addr()).Persist(t.Context(), entry).Err(); err != nil {

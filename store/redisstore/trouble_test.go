@@ -59,7 +59,7 @@ func TestTrouble(t *testing.T) {
 	check("closed", "redisstore: ", "closed")
 }
 
-// silent accepts connections at an address, of which it tells, and never answers.
+// silent accepts connections at the returned address, and never answers.
 func silent(t *testing.T, addr string) (actual string, accepted <-chan struct{}) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -90,7 +90,7 @@ func silent(t *testing.T, addr string) (actual string, accepted <-chan struct{})
 func TestContext(t *testing.T) {
 	t.Parallel()
 	addr, _ := silent(t, "127.0.0.1:0")
-	client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, ReadTimeout: 2 * patience})
+	client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true, ReadTimeout: 2 * waitLimit})
 	defer func() { _ = client.Close() }()
 	s := newStore(t, redisstore.Config{Client: client})
 	for call, do := range map[string]func(context.Context) error{
@@ -104,7 +104,7 @@ func TestContext(t *testing.T) {
 		if err := do(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("%s: %v; want context.DeadlineExceeded", call, err)
 		}
-		if took := time.Since(start); took > patience {
+		if took := time.Since(start); took > waitLimit {
 			t.Errorf("%s took %v", call, took)
 		}
 		cancel()
@@ -121,7 +121,7 @@ func TestContext(t *testing.T) {
 		if err := newStore(t, redisstore.Config{Client: client}).Watch(ctx, key, func() {}); !errors.Is(err, context.Canceled) {
 			t.Errorf("%s: Watch: %v; want context.Canceled", name, err)
 		}
-		if took := time.Since(start); took > patience {
+		if took := time.Since(start); took > waitLimit {
 			t.Errorf("%s: Watch took %v", name, took)
 		}
 	}
@@ -148,7 +148,7 @@ func useAll(addr string) error {
 	if !fips140.Enabled() {
 		return errors.New("FIPS 140 mode is off")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), waitLimit)
 	defer cancel()
 	client := redis.NewClient(&redis.Options{Addr: addr, ContextTimeoutEnabled: true})
 	defer func() { _ = client.Close() }()

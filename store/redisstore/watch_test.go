@@ -31,7 +31,7 @@ func (w *watching) await(t *testing.T, what string) {
 	case <-w.changes:
 	case err := <-w.ended:
 		t.Fatalf("Watch ended: %v", err)
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatalf("Watch does not tell %s", what)
 	}
 }

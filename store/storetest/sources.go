@@ -64,7 +64,7 @@ func testSources(t *testing.T, open func() store.Store) {
 	for i, source := range all {
 		wg.Go(func() {
 			if replaced, err := source.Invalidate(t.Context(), first); !replaced || err != nil {
-				t.Errorf("source %d goes on with a token that LINE refuses: %v", i, err)
+				t.Errorf("source %d continues with a token that LINE refuses: %v", i, err)
 			}
 		})
 	}

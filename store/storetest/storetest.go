@@ -9,8 +9,8 @@ import (
 
 const (
 	key = "2173512004/v2.1/https://line.example"
-	// patience is how long a test waits for what should come sooner.
-	patience = time.Minute
+	// waitLimit is the timeout for events that should occur sooner.
+	waitLimit = time.Minute
 	// grain is how coarse a store's clock may be.
 	grain = time.Second
 )
@@ -74,9 +74,9 @@ func eventually(t *testing.T, failure string, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !holds(); <-tick.C {
+	for deadline := time.Now().Add(waitLimit); !holds(); <-tick.C {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s (after %v)", failure, patience)
+			t.Fatalf("%s (after %v)", failure, waitLimit)
 		}
 	}
 }

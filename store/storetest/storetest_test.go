@@ -86,7 +86,8 @@ func TestSealedDamaged(t *testing.T) {
 			if _, err := sealed(t, memory, '1').Save(t.Context(), "other", store.Update{Value: []byte("x"), Replaces: other.Revision}); err != nil {
 				t.Fatal(err)
 			}
-			// A value of another key, which whoever can write to the store has.
+			// A value of another key, as anyone with write access to the store could
+			// copy it.
 			if other, err = memory.Load(t.Context(), "other"); err != nil {
 				t.Fatal(err)
 			}

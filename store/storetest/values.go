@@ -142,7 +142,7 @@ func testWholeValues(t *testing.T, open func() store.Store) {
 					t.Errorf("Load during saves: %d bytes, not of one kind, %v", len(entry.Value), err)
 					return
 				}
-				if entry.Age > patience {
+				if entry.Age > waitLimit {
 					t.Errorf("Load during saves: an age of %v", entry.Age)
 				}
 			}

@@ -46,7 +46,7 @@ func (w *watching) await(t *testing.T, what string) {
 	case <-w.changes:
 	case err := <-w.ended:
 		t.Fatalf("Watch ended before its context: %v", err)
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatalf("Watch does not report %s", what)
 	}
 	for len(w.changes) > 0 { // one change may be reported twice
@@ -60,7 +60,7 @@ func (w *watching) end(t *testing.T) {
 	select {
 	case err := <-w.ended:
 		t.Logf("Watch ended with its context: %v", err)
-	case <-time.After(patience):
+	case <-time.After(waitLimit):
 		t.Fatal("Watch does not end with its context")
 	}
 }

@@ -36,7 +36,7 @@ func main() {
 }
 
 // fresh is for how long a token has to be valid when an invocation begins. It is more
-// than the time before its end at which a source refreshes a stateless token in the
+// than the time before it expires at which a source refreshes a stateless token in the
 // background, so that no refresh is under way when the instance is frozen.
 const fresh = 5 * time.Minute
 

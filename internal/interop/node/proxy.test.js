@@ -1,4 +1,4 @@
-// LINE's SDK for JavaScript, as it is and with a made-up token, through "lineoauth
+// LINE's SDK for JavaScript, as it is and with a placeholder token, through "lineoauth
 // proxy". The variable LINEOAUTH names the binary.
 import assert from 'node:assert/strict';
 import {spawn} from 'node:child_process';
@@ -51,8 +51,8 @@ before(async () => {
     LINE_CHANNEL_ID: line.channel_id,
     LINE_CHANNEL_SECRET: line.channel_secret,
   });
-  bot = new messagingApi.MessagingApiClient({baseURL: url, channelAccessToken: 'made-up'});
-  blob = new messagingApi.MessagingApiBlobClient({baseURL: url, channelAccessToken: 'made-up'});
+  bot = new messagingApi.MessagingApiClient({baseURL: url, channelAccessToken: 'placeholder'});
+  blob = new messagingApi.MessagingApiBlobClient({baseURL: url, channelAccessToken: 'placeholder'});
 });
 
 after(async () => {
@@ -75,8 +75,8 @@ async function everything() {
   assert.deepEqual(await buffer(await blob.getMessageContent('1')), image);
 }
 
-test('a made-up token will do', async () => {
-  assert.equal((await info('Bearer made-up')).status, 401);
+test('a placeholder token will do', async () => {
+  assert.equal((await info('Bearer placeholder')).status, 401);
   await everything();
 });
 

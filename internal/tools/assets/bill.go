@@ -98,7 +98,7 @@ func moduleFolder(m *debug.Module) (string, error) {
 }
 
 // licenseIn recognises the license in a module's folder. One that it does not is
-// an error: somebody has to look at it.
+// an error: a maintainer has to check it.
 func licenseIn(folder string) (string, error) {
 	for _, name := range []string{"LICENSE", "LICENSE.txt", "LICENSE.md", "COPYING"} {
 		text, err := os.ReadFile(filepath.Join(folder, name))

@@ -17,7 +17,7 @@ func contained(t *testing.T, folder string, args, env []string) *exec.Cmd {
 		cmd.Env = []string{"HOME=" + t.TempDir(), "TMPDIR=" + t.TempDir()}
 		return cmd
 	}
-	// The modes that unpacking does not set: whoever runs this has to get there.
+	// The modes that unpacking does not set: the user of the test needs access.
 	for name, mode := range map[string]os.FileMode{"": 0o755, "tmp": 0o777 | os.ModeSticky, "home/nonroot": 0o777} {
 		if err := os.Chmod(filepath.Join(folder, name), mode); err != nil {
 			t.Fatal(err)

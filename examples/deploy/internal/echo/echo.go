@@ -1,4 +1,4 @@
-// Package echo is a bot that says back what it is told, as far as it does not matter
+// Package echo is a bot that repeats each message, as far as it does not matter
 // where it runs.
 package echo
 

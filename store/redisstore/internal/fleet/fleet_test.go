@@ -32,8 +32,8 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// patience is how long a test waits for what should come sooner.
-const patience = time.Minute
+// waitLimit is the timeout for events that should occur sooner.
+const waitLimit = time.Minute
 
 // newKey is the key of all channels here.
 var newKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, assertion.KeyBits) })
@@ -188,7 +188,7 @@ func (m *member) end() {
 		return
 	}
 	_ = m.stdin.Close()
-	late := time.AfterFunc(patience, func() { _ = m.command.Process.Kill() })
+	late := time.AfterFunc(waitLimit, func() { _ = m.command.Process.Kill() })
 	defer late.Stop()
 	<-m.ended
 	if err := m.command.Wait(); err != nil {
@@ -241,9 +241,9 @@ func (f *fleet) eventually(failure string, holds func() bool) {
 	f.t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.Now().Add(patience); !holds(); <-tick.C {
+	for deadline := time.Now().Add(waitLimit); !holds(); <-tick.C {
 		if time.Now().After(deadline) {
-			f.t.Fatalf("%s (after %v)%s", failure, patience, f.trouble())
+			f.t.Fatalf("%s (after %v)%s", failure, waitLimit, f.trouble())
 		}
 	}
 }
@@ -376,7 +376,7 @@ func (f *fleet) advanceOthers(by time.Duration) {
 func (f *fleet) refreshed(when string, processes ...*member) {
 	f.t.Helper()
 	f.eventually("there is no newer token "+when, func() bool { return f.token() != f.newest })
-	f.advance(2 * time.Second) // so that those that are told of nothing look again
+	f.advance(2 * time.Second) // so that processes without notices poll again
 	f.agree(when, processes...)
 }
 
@@ -389,7 +389,7 @@ func (f *fleet) hold() (release func()) {
 	return release
 }
 
-// ServeHTTP answers as LINE does, also when whoever asked is gone.
+// ServeHTTP answers as LINE does, also when the client has disconnected.
 func (f *fleet) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if isIssue(r) {
 		body, _ := io.ReadAll(r.Body) // the emulator refuses what is missing

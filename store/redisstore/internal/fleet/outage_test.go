@@ -78,7 +78,7 @@ func (f *fleet) recovers(back time.Time) {
 }
 
 // LINE answers nobody, although it does what it is asked, for longer than the
-// token is valid, and cron jobs go on meanwhile.
+// token is valid, and cron jobs continue meanwhile.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	everyStore(t, 0, func(t *testing.T, f *fleet) {

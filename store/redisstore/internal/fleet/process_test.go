@@ -30,7 +30,7 @@ import (
 const asProcess = "LINEOAUTH_FLEET_PROCESS"
 
 func TestMain(m *testing.M) {
-	logging.Disable() // go-redis tells of each connection that fails
+	logging.Disable() // go-redis logs each connection that fails
 	if os.Getenv(asProcess) != "" {
 		if err := process(os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)

@@ -99,7 +99,7 @@ func TestStoppedHolder(t *testing.T) {
 		f.newest = f.token()
 		f.refreshed("while the holder is stopped", f.without(holder)...)
 		holder.signal(syscall.SIGCONT)
-		f.agree("after the holder went on")
+		f.agree("after the holder resumed")
 		f.wantIssues(3, "with the holder's own")
 		f.start(1) // finds the newer one
 		f.agree("in the store")
