@@ -38,7 +38,7 @@ type Profile struct {
 }
 
 // SetProfile sets a user's profile. For an empty DisplayName the user is not found,
-// like one who has not added the bot. Other users have a made-up profile. The error
+// like one who has not added the bot. Other users have a generated profile. The error
 // reports that the UserID is empty, a field is longer than 1,000 bytes, or 1,000
 // profiles are set already.
 func (s *Server) SetProfile(p Profile) error {

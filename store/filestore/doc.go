@@ -76,7 +76,7 @@
 //     its end. It goes with the lease, or with the next one.
 //   - .tmp: a token that is about to be in its place. What a crash left is removed
 //     after an hour.
-//   - .refused-TIME: what was put aside, since it was torn, changed, written by
+//   - .refused-TIME: a quarantined file, since it was torn, changed, written by
 //     something else, larger than 1 MiB, a link, or another user's. Look at it, and
 //     delete it.
 package filestore
