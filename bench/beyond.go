@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// beyond has an outage begin before a token's end and last beyond it, with one
-// caller every 10 ms, and measures how soon after it there is a token. Each source
-// has several runs, all at the same time.
+// beyond simulates an outage that starts before a token expires and lasts longer,
+// with one caller every 10 ms, and measures how soon after it there is a token. Each
+// source has several runs, all concurrently.
 func beyond() {
 	const (
 		runs   = 20
@@ -37,7 +37,8 @@ func beyond() {
 					return life, nil
 				}, window)
 				check(g(context.Background()))
-				// As if nobody had asked until then, so that no refresh comes before it.
+				// As if there had been no caller until then, so that no refresh comes
+				// before the outage.
 				time.Sleep(begins)
 				for time.Since(start) < ends || g(context.Background()) != nil {
 					_ = g(context.Background())

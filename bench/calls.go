@@ -38,7 +38,7 @@ func assertions() {
 	})
 	client, err := lineoauth.New(lineoauth.Config{ChannelID: "1234567890", Key: key})
 	check(err)
-	// Every second asks for another lifetime, so that none is reused.
+	// Every second requests a different lifetime, so that none is reused.
 	signed := best(func(b *testing.B) {
 		validFor := time.Hour
 		for b.Loop() {
@@ -60,7 +60,7 @@ func assertions() {
 		[][]string{row("bare RSA-2048 signature", bare), row("signed", signed), row("reused", reused)})
 }
 
-// issuing measures one issue by channel secret on a connection that is there.
+// issuing measures one issue by channel secret on an open connection.
 func issuing() {
 	base := rawServer()
 	const id, secret = "1234567890", "0123456789abcdef0123456789abcdef"
@@ -143,7 +143,7 @@ func rawServer() string {
 						return
 					}
 					n += read
-					// Every request here ends with its form, and that with this, or
+					// Every request here ends with its form, which ends with this, or
 					// has no body.
 					if bytes.Contains(buf[:n], []byte("\r\n\r\n")) && (buf[0] == 'G' || bytes.HasSuffix(buf[:n], []byte("client_credentials"))) {
 						n = 0

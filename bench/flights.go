@@ -12,7 +12,7 @@ import (
 
 var errDown = errors.New("LINE is down")
 
-// cold has 1,000 goroutines ask a source that has no token yet.
+// cold calls a source without a token from 1,000 goroutines.
 func cold() {
 	var rows [][]string
 	for _, p := range peers {
@@ -84,7 +84,7 @@ func deadline() {
 		[]string{"", "first caller returned after", "second caller", "a caller without deadline"}, rows)
 }
 
-// outage fails every attempt for 2 s from the first one before a token's end.
+// outage fails every attempt for 2 s, from the first one before a token expires.
 func outage() {
 	const life, window = 20 * time.Second, 5 * time.Second
 	rows := make([][]string, len(peers))
@@ -153,7 +153,7 @@ func refreshes() {
 		var mu sync.Mutex
 		var times []time.Duration
 		var callers sync.WaitGroup
-		// No later than this each has refreshed four times, and not yet five.
+		// By then each has refreshed four times, but not five.
 		end := time.Now().Add(4*life - window/4)
 		for range 200 {
 			callers.Go(func() {

@@ -33,7 +33,7 @@ func main() {
 	}
 }
 
-// measurements can be named on the command line; else all are made.
+// measurements to run can be named on the command line; by default all run.
 var measurements = []struct {
 	name    string
 	measure func()
@@ -81,8 +81,8 @@ func table(title string, header []string, rows [][]string) {
 	}
 }
 
-// best runs a benchmark several times and returns the fastest run, which the
-// machine's other work has disturbed least.
+// best runs a benchmark several times and returns the fastest run, which other load
+// has affected least.
 func best(f func(b *testing.B)) testing.BenchmarkResult {
 	var fastest testing.BenchmarkResult
 	for range 5 {

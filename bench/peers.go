@@ -15,14 +15,14 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
-// mint issues a token that lives for a while, or fails.
+// mint issues a token with a short lifetime, or fails.
 type mint func(ctx context.Context) (life time.Duration, err error)
 
-// get asks a source for a token.
+// get returns a token of a source.
 type get func(ctx context.Context) error
 
-// peer makes a source of tokens of a mint, that refreshes so long before
-// their end.
+// peer creates a source of a mint's tokens that refreshes them some time before they
+// expire.
 type peer struct {
 	name string
 	new  func(m mint, window time.Duration) get
@@ -34,7 +34,7 @@ var peers = []peer{
 			ChannelID:     "1234567890",
 			ChannelSecret: lineoauth.NewSecret("0123456789abcdef0123456789abcdef"),
 			Transport:     minting(m),
-			MaxAttempts:   1, // as the others do
+			MaxAttempts:   1, // like the others
 		})
 		check(err)
 		source, err := client.Source(lineoauth.SourceConfig{RefreshWindow: window})
@@ -43,7 +43,7 @@ var peers = []peer{
 	}},
 	{"x/oauth2", func(m mint, window time.Duration) get {
 		source := oauth2.ReuseTokenSourceWithExpiry(nil, oauthSource(m), window)
-		// It takes no context; who waits, waits.
+		// It takes no context, so waiting cannot be canceled.
 		return func(context.Context) error { _, err := source.Token(); return err }
 	}},
 	{"cloud auth", func(m mint, window time.Duration) get {
@@ -56,7 +56,7 @@ var peers = []peer{
 	}},
 }
 
-// minting answers as LINE does, with a token of the mint.
+// minting answers like LINE, with a token of the mint.
 type minting mint
 
 func (m minting) RoundTrip(req *http.Request) (*http.Response, error) {

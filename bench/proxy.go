@@ -19,8 +19,8 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// throughProxy measures "lineoauth proxy" beside direct calls on loopback: one push
-// at a time, many at once, and the memory of its process.
+// throughProxy compares "lineoauth proxy" with direct calls on loopback: one push at
+// a time, many concurrently, and the memory of its process.
 func throughProxy() {
 	line := lineoauthtest.NewUnstartedServer()
 	defer line.Close()
@@ -102,7 +102,7 @@ func throughProxy() {
 
 func µs(d time.Duration) string { return fmt.Sprintf("%d µs", d.Microseconds()) }
 
-// pushes is how many calls clients make in a second.
+// pushes returns how many calls clients make per second.
 func pushes(clients int, push func()) float64 {
 	const span = 3 * time.Second
 	begin := time.Now()
@@ -142,7 +142,7 @@ func startProxy(baseURL string, channel *lineoauthtest.Channel) (url string, _ *
 	return where.URL, cmd.Process
 }
 
-// resident is the memory of a process.
+// resident returns the resident memory of a process.
 func resident(pid int) string {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

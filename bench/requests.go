@@ -13,7 +13,7 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
-// requests measures one request with a token that is there.
+// requests measures one request with a cached token.
 func requests() {
 	base := rawServer()
 	ctx := context.Background()

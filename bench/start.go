@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// start measures how long the command line takes to start and end, in turns
-// with a Go program that does nothing.
+// start measures how long the command line takes to start and exit, alternating with
+// an empty Go program.
 func start() {
 	const runs = 100
 	dir, err := os.MkdirTemp("", "lineoauth-bench-")

@@ -40,7 +40,7 @@ func (c counted) Lease(ctx context.Context, key string, ttl time.Duration) (func
 	return c.Store.Lease(ctx, key, ttl)
 }
 
-// countedWatcher keeps a store's way of telling of changes.
+// countedWatcher preserves a store's Watch.
 type countedWatcher struct {
 	counted
 	watcher store.Watcher
@@ -50,13 +50,13 @@ func (c countedWatcher) Watch(ctx context.Context, key string, changed func()) e
 	return c.watcher.Watch(ctx, key, changed)
 }
 
-// storeKind makes a store that counts its calls, or none.
+// storeKind creates a store that counts its calls, or none.
 type storeKind struct {
 	name  string
 	store func(calls *atomic.Int64) store.Store
 }
 
-// storeKinds returns what is measured, and a function that removes it.
+// storeKinds returns the stores to measure, and a cleanup function.
 func storeKinds() (kinds []storeKind, end func()) {
 	dir, err := os.MkdirTemp("", "lineoauth-bench-")
 	check(err)
@@ -126,8 +126,8 @@ func stores() {
 	table("A valid token with a store, in ns", []string{"", "serial", fmt.Sprintf("parallel, %d CPUs", runtime.GOMAXPROCS(0)), "allocations", "store calls per second"}, rows)
 }
 
-// processes has 200 sources, as of so many processes, begin at the same time without
-// a token. One issue takes 5 s.
+// processes starts 200 sources, like 200 processes, at the same time without a token.
+// One issue takes 5 s.
 func processes() {
 	const n, took = 200, 5 * time.Second
 	kinds, end := storeKinds()

@@ -11,7 +11,7 @@ import (
 
 type floor struct{ expires int64 }
 
-// warm measures what a token costs that is there.
+// warm measures the cost of a cached token.
 func warm() {
 	ctx := context.Background()
 	live := func(context.Context) (time.Duration, error) { return time.Hour, nil }

@@ -65,8 +65,8 @@ func (m *messenger) push(ctx context.Context, channelID, to, text string) error 
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
-	// A Transport is a small struct: one for each request costs nothing, since
-	// all of them share the connections of their clients' Transport.
+	// A Transport is a small struct: creating one per request is cheap, since all
+	// share the connections of their clients' Transport.
 	bot := &http.Client{Transport: &lineoauth.Transport{Source: source}}
 	rsp, err := bot.Do(req)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// The whole bot against the emulator: webhook in, reply out, also with a token
-// that was revoked, and one that expired.
+// The whole bot against the emulator: webhook in, reply out, also after the token was
+// revoked or expired.
 func TestEchobot(t *testing.T) {
 	srv := lineoauthtest.NewServer()
 	defer srv.Close()
@@ -41,7 +41,7 @@ func TestEchobot(t *testing.T) {
 	}
 	srv.Advance(15 * time.Minute)
 	if code := say("again", secret); code != 200 {
-		t.Errorf("after the token's end: %d", code)
+		t.Errorf("after the token expired: %d", code)
 	}
 	if code := say("forged", "another secret"); code != 400 {
 		t.Errorf("forged: %d", code)
@@ -57,6 +57,6 @@ func TestEchobot(t *testing.T) {
 		}
 	}
 	if n := state.Calls[lineoauth.OpIssueStatelessChannelToken]; n != 2 {
-		t.Errorf("%d tokens for two lives of one", n)
+		t.Errorf("%d tokens in two lifetimes", n)
 	}
 }

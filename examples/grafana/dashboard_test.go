@@ -1,5 +1,5 @@
 // Package grafana tests dashboard.json, which Grafana imports (Dashboards, New,
-// Import): it shows what "lineoauth proxy" has at /_proxy/metrics.
+// Import): it shows the metrics of "lineoauth proxy" at /_proxy/metrics.
 package grafana
 
 import (
@@ -35,8 +35,7 @@ type dashboard struct {
 	}
 }
 
-// What the dashboard asks for is what the proxy exposes, and the other way round:
-// metrics, their kinds, and labels.
+// The dashboard queries exactly what the proxy exposes: metrics, their kinds, and labels.
 func TestDashboard(t *testing.T) {
 	exposed := exposedMetrics(t)
 	text, err := os.ReadFile("dashboard.json")
@@ -79,7 +78,7 @@ func TestDashboard(t *testing.T) {
 	}
 }
 
-// Queries that ask for what the proxy does not expose are found.
+// Queries for metrics that the proxy does not expose are detected.
 func TestCheckFinds(t *testing.T) {
 	exposed := exposedMetrics(t)
 	for _, expr := range []string{
@@ -101,7 +100,7 @@ func check(t *testing.T, expr string, exposed map[string]*dto.MetricFamily) []st
 	return names
 }
 
-// problemsOf returns what is wrong with a query, and the metrics that it asks for.
+// problemsOf returns the problems of a query, and the metrics that it uses.
 func problemsOf(expr string, exposed map[string]*dto.MetricFamily) (problems, names []string) {
 	expr = strings.NewReplacer("$__rate_interval", "5m", "$job", ".*", "$instance", ".*").Replace(expr)
 	parsed, err := metricsql.Parse(expr)
@@ -143,7 +142,7 @@ func problemsOf(expr string, exposed map[string]*dto.MetricFamily) (problems, na
 	return problems, names
 }
 
-// labels are those of a metric, and those that Prometheus adds.
+// labels returns the labels of a metric, and those that Prometheus adds.
 func labels(family *dto.MetricFamily) []string {
 	names := []string{"job", "instance"}
 	for _, pair := range family.GetMetric()[0].GetLabel() {
@@ -152,7 +151,7 @@ func labels(family *dto.MetricFamily) []string {
 	return names
 }
 
-// exposedMetrics returns what a proxy exposes that has passed on a request.
+// exposedMetrics returns the metrics of a proxy after it forwarded a request.
 func exposedMetrics(t *testing.T) map[string]*dto.MetricFamily {
 	t.Helper()
 	line := lineoauthtest.NewServer() // in place of LINE

@@ -1,6 +1,6 @@
-// Package kms shows a channel whose private key a key management service
-// keeps: the program has a crypto.Signer, which sends digests to be signed, and
-// never sees the key.
+// Package kms shows a channel whose private key is in a key management service: the
+// program uses a crypto.Signer, which sends digests to the service, and never has the
+// key.
 package kms
 
 import (
@@ -21,8 +21,8 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// service is what a cloud's client for its KMS offers: the public half of a key,
-// and a signature (RSASSA-PKCS1-v1_5 with SHA-256) of a digest. AWS calls it
+// service is the part of a cloud's KMS client that is needed: the public key, and a
+// signature (RSASSA-PKCS1-v1_5 with SHA-256) of a digest. AWS calls it
 // RSASSA_PKCS1_V1_5_SHA_256, Google RSA_SIGN_PKCS1_2048_SHA256, Azure RS256.
 type service interface {
 	PublicKey(ctx context.Context, name string) (*rsa.PublicKey, error)
@@ -36,7 +36,7 @@ type signer struct {
 	public  *rsa.PublicKey
 }
 
-// newSigner asks the service for the public key, once.
+// newSigner gets the public key from the service, once.
 func newSigner(ctx context.Context, s service, name string) (*signer, error) {
 	public, err := s.PublicKey(ctx, name)
 	if err != nil {
@@ -47,10 +47,10 @@ func newSigner(ctx context.Context, s service, name string) (*signer, error) {
 
 func (s *signer) Public() crypto.PublicKey { return s.public }
 
-// Sign has no context of its caller's, so it has a deadline of its own.
+// Sign takes no context, so it sets its own deadline.
 func (s *signer) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if _, pss := opts.(*rsa.PSSOptions); pss || opts.HashFunc() != crypto.SHA256 {
-		return nil, errors.New("the key signs PKCS #1 v1.5 with SHA-256 alone")
+		return nil, errors.New("the key only signs PKCS #1 v1.5 with SHA-256")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -73,7 +73,7 @@ func Example() {
 	}
 
 	cfg := line.Config()
-	cfg.ChannelSecret, cfg.KeyID = lineoauth.Secret{}, "" // the key alone will do
+	cfg.ChannelSecret, cfg.KeyID = lineoauth.Secret{}, "" // the key is enough
 	if cfg.Key, err = lineoauth.NewKey(key, keyID); err != nil {
 		log.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func Example_refused() {
 	// Output: denied: true - calls: 0
 }
 
-// publicJWK is what LINE's console takes.
+// publicJWK returns the public key as LINE's console accepts it.
 func publicJWK(key *rsa.PublicKey) []byte {
 	text, err := json.Marshal(map[string]string{
 		"kty": "RSA",
@@ -135,7 +135,7 @@ func publicJWK(key *rsa.PublicKey) []byte {
 	return text
 }
 
-// localService stands for the cloud: a service that this process runs itself.
+// localService is a KMS in this process, in place of the cloud.
 type localService struct {
 	key    *rsa.PrivateKey
 	denied bool

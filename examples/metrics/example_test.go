@@ -21,7 +21,7 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// register makes a source's snapshot the metrics of a channel.
+// register exports a source's snapshot as the metrics of a channel.
 func register(registry prometheus.Registerer, channelID string, source *lineoauth.Source) {
 	registry = prometheus.WrapRegistererWith(prometheus.Labels{"channel": channelID}, registry)
 	for name, value := range map[string]func(lineoauth.SourceStats) float64{
@@ -53,11 +53,11 @@ func register(registry prometheus.Registerer, channelID string, source *lineoaut
 	}
 	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "line_token_valid_seconds",
-		Help: "How long the token is valid still; alert when it stays below 60.",
+		Help: "How long the token remains valid; alert when it stays below 60.",
 	}, func() float64 { return max(time.Until(source.Stats().ExpiresAt).Seconds(), 0) }))
 }
 
-// newSource stands for a bot's own source.
+// newSource returns a source, as in a bot.
 func newSource(srv *lineoauthtest.Server) *lineoauth.Source {
 	client, err := lineoauth.New(srv.Config())
 	if err != nil {

@@ -16,8 +16,8 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// observe makes a source's snapshot OpenTelemetry's metrics of a channel. One
-// callback observes all, so that they fit each other.
+// observe exports a source's snapshot as OpenTelemetry metrics of a channel. One
+// callback observes all, so that they are consistent.
 func observe(meter metric.Meter, channelID string, source *lineoauth.Source) (metric.Registration, error) {
 	values := map[metric.Int64ObservableCounter]func(lineoauth.SourceStats) uint64{}
 	var observed []metric.Observable
@@ -37,7 +37,7 @@ func observe(meter metric.Meter, channelID string, source *lineoauth.Source) (me
 		observed = append(observed, counter)
 	}
 	valid, err := meter.Float64ObservableGauge("line.token.valid", metric.WithUnit("s"),
-		metric.WithDescription("How long the token is still valid; alert when it stays below 60."))
+		metric.WithDescription("How long the token remains valid; alert when it stays below 60."))
 	if err != nil {
 		return nil, err
 	}

@@ -21,7 +21,7 @@ func sendMessage(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, "a live %s token", token.Kind)
 }
 
-// newSource returns a source, and what ends it.
+// newSource returns a source, and a function that closes it.
 func newSource() (*lineoauth.Source, func()) {
 	srv := lineoauthtest.NewServer() // in place of LINE
 	client, err := lineoauth.New(srv.Config())
@@ -70,7 +70,7 @@ func Example_echo() {
 	// Output: 200 a live stateless token
 }
 
-// Without a token the handler is not reached.
+// Without a token the handler is not called.
 func Example_noToken() {
 	source, done := newSource()
 	done()

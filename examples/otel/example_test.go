@@ -60,7 +60,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// What the source does in the background has told of itself then.
+	// By then the source has reported its background work.
 	if err := source.Close(); err != nil {
 		log.Fatal(err)
 	}

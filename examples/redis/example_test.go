@@ -1,5 +1,5 @@
-// Package redis shows a fleet of bots that have one token together, encrypted in
-// Redis, and take up the next one as soon as any of them has it.
+// Package redis shows a fleet of bots that share one token, encrypted in Redis, and
+// use the next one as soon as any of them has issued it.
 package redis
 
 import (
@@ -20,8 +20,8 @@ import (
 	"github.com/lineoauth/lineoauth/store/redisstore"
 )
 
-// newSource is what each process of the fleet does when it starts. The 32 bytes
-// of encryptionKey come from where its other secrets come from.
+// newSource is called by each process of the fleet at startup. The 32 bytes of
+// encryptionKey come from the same place as its other secrets.
 func newSource(cfg lineoauth.Config, client redis.UniversalClient, encryptionKey []byte) (*lineoauth.Source, error) {
 	block, err := aes.NewCipher(encryptionKey)
 	if err != nil {
@@ -56,7 +56,7 @@ func Example() {
 	defer server.Close()
 	encryptionKey := make([]byte, 32)
 
-	// Twenty bots start at once.
+	// Twenty bots start concurrently.
 	var fleet sync.WaitGroup
 	tokens := make([]lineoauth.Token, 20)
 	for i := range tokens {
@@ -83,7 +83,7 @@ func Example() {
 	fmt.Println("all have the same token:", alike)
 	fmt.Println("issued:", line.State().Calls[lineoauth.OpIssueChannelTokenByJWT])
 
-	// Who reads Redis, but has no key, has no token.
+	// Reading Redis without the key does not reveal the token.
 	client := redis.NewClient(&redis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true})
 	defer func() { _ = client.Close() }()
 	unsealed, err := redisstore.New(redisstore.Config{Client: client})

@@ -20,7 +20,7 @@ is about to expire. The printed token is normally valid for at least 90 more sec
 In JSON, expires_in counts from now. Go programs share the token through package
 filestore with the same directory.
 
-Run the command in an assignment of its own, so that "set -e" stops the script if
+Run the command in a separate assignment, so that "set -e" stops the script if
 there is no token: a failure within the arguments of another command goes unnoticed.
 After a 401 answer, --refresh verifies the stored token, and replaces it if LINE
 refuses it:

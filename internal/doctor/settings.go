@@ -165,7 +165,7 @@ func (e *examination) checkKeyID() {
 	}
 	switch {
 	case key == nil:
-		e.skip(name, "there is no private key for it")
+		e.skip(name, "no private key to use it with")
 	case !e.given(variables...) && key.ID() == "":
 		e.fail(name, e.Named(variables[0])+" is not set, and the key has none", "set it to the key ID that the LINE Developers Console shows for the public key")
 		e.settings.Key = nil

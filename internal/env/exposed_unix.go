@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Exposed reports whether others than those who are meant to can read or change a
+// Exposed reports whether users other than the intended ones can read or change a
 // secret's file. One of another user's that its group can read is none: this process
 // reads it by that group, as what Kubernetes mounts for one that is not root, or by an
 // access list, whose mask stands in the group's place, as with systemd's credentials.

@@ -1,4 +1,4 @@
-// Package interop holds the emulator against clients that know nothing of
-// it: LINE's own SDKs for Go and, in the folder node, for JavaScript. It is a
-// module of its own, so that nobody else compiles them.
+// Package interop tests the emulator with independent clients: LINE's SDKs for Go
+// and, in the folder node, for JavaScript. It is a separate module, to keep their
+// dependencies out of the others.
 package interop

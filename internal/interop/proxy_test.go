@@ -17,7 +17,7 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
-// contents is LINE with contents, for those who have a valid token.
+// contents serves LINE's contents, to clients with a valid token.
 type contents struct {
 	line *lineoauthtest.Server
 	mu   sync.Mutex
@@ -50,10 +50,10 @@ func (c *contents) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(c.kept[r.URL.Path])
 }
 
-// The SDK as it is, with a placeholder token, works through the proxy, also once its
-// token was revoked.
+// The unmodified SDK, with a placeholder token, works through the proxy, also after
+// the proxy's token was revoked.
 func TestThroughProxy(t *testing.T) {
-	image := bytes.Repeat([]byte("\x89PNG\x00"), 200_000) // longer than what is sent again
+	image := bytes.Repeat([]byte("\x89PNG\x00"), 200_000) // longer than the proxy buffers
 	upstream := &contents{line: lineoauthtest.NewUnstartedServer(), kept: map[string][]byte{"/v2/bot/message/1/content": image}}
 	defer upstream.line.Close()
 	line := httptest.NewServer(upstream)

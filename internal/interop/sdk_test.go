@@ -22,7 +22,7 @@ const (
 	unknownJWS    = "eyJhbGciOiJIUzI1NiJ9.e30.c2ln"
 )
 
-// bot is a channel as line-bot-sdk-go uses it.
+// bot is a channel with the clients of line-bot-sdk-go.
 type bot struct {
 	*testing.T
 	srv     *lineoauthtest.Server
@@ -258,7 +258,7 @@ func TestPushMessage(t *testing.T) {
 	}
 }
 
-// What bots call first, with LINE's SDK.
+// The most common calls of bots, with LINE's SDK.
 func TestMessaging(t *testing.T) {
 	b := newBot(t)
 	token := b.short()

@@ -20,7 +20,7 @@ import (
 
 const planted = "hunter2hunter2"
 
-// report is where testify reports a difference.
+// report collects testify's output.
 type report struct{ strings.Builder }
 
 func (r *report) Errorf(format string, args ...any) { _, _ = fmt.Fprintf(r, format, args...) }
@@ -55,7 +55,7 @@ func holders(t *testing.T, srv *lineoauthtest.Server, key *lineoauth.Key, secret
 	if err != nil {
 		t.Fatal(err)
 	}
-	// One whose tokens were refused, expired, and are remembered for Revoke.
+	// A source whose tokens were refused or expired, and are kept for Revoke.
 	worn, err := client.Source(lineoauth.SourceConfig{Kind: lineoauth.V21, ValidFor: time.Hour})
 	if err != nil {
 		t.Fatal(err)
@@ -81,12 +81,11 @@ func holders(t *testing.T, srv *lineoauthtest.Server, key *lineoauth.Key, secret
 	return map[string]any{
 		"secret": cfg.ChannelSecret, "token": token, "&token": &token, "config": cfg, "&config": &cfg, "key": cfg.Key,
 		"event": lineoauth.Event{Token: &token, Err: failed}, "error": failed, "unexported": bot{token, cfg, source},
-		"source": source, "worn source": worn, "client": client, "transport": lineoauth.Transport{Source: worn},
+		"source": source, "used source": worn, "client": client, "transport": lineoauth.Transport{Source: worn},
 	}, heard
 }
 
-// What walks through values by reflection shows no secret, and compares them by
-// value.
+// Packages that inspect values by reflection show no secret, and compare secrets by value.
 func TestReflectionShowsNoSecret(t *testing.T) { synctest.Test(t, reflectionShowsNoSecret) }
 
 func reflectionShowsNoSecret(t *testing.T) {
@@ -96,7 +95,7 @@ func reflectionShowsNoSecret(t *testing.T) {
 	got, secrets := holders(t, srv, key, planted)
 	same, _ := holders(t, srv, key, planted)
 	others, _ := holders(t, srv, key, planted+"2")
-	synctest.Wait() // for what the sources have to do: reflection takes no locks
+	synctest.Wait() // until the sources are idle: reflection takes no locks
 	bare := spew.ConfigState{Indent: " ", DisableMethods: true, DisablePointerMethods: true, MaxDepth: 12}
 	for name, v := range got {
 		var differs, agrees report

@@ -16,9 +16,8 @@ import (
 // I1: a call of Get or GetFor that fails, or whose own context ends, while LINE
 // accepts the token that the process told of last; and a token that is dropped
 // although LINE accepts it. Exempt is a process whose clocks together ran ahead of
-// true time since it got the token, as one that was set forward does (that is
-// not to be told from a sleep), by as much; and the last seconds of a token
-// (margin).
+// true time since it got the token, as one that was set forward does (that is not to
+// be told from a sleep), by as much; and the last seconds of a token (margin).
 //
 // I2: an answer after the token expired by LINE's clock. Exempt is as much time as
 // could be seen on neither clock: a clock that is set back and a sleep with no
@@ -51,8 +50,8 @@ import (
 // and what the issues of the channel ask for.
 //
 // I7: Close or Revoke that takes longer than the calls under way may; work after
-// it; a lease that is left, while the store works; more than 10 calls under way
-// in the store; a goroutine that is left.
+// it; a lease that is not released, while the store works; more than 10 concurrent calls of
+// the store; a leaked goroutine.
 //
 // I8 is I4 at the start; signatures are not simulated.
 const (
@@ -65,8 +64,8 @@ const (
 	firstHold    = 10 * time.Minute
 )
 
-// told is the event handler of a process.
-func (c *channelLife) told(_ context.Context, e life.Event) {
+// observe is the event handler of a process.
+func (c *channelLife) observe(_ context.Context, e life.Event) {
 	w := c.p.w
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -99,7 +98,7 @@ func (c *channelLife) told(_ context.Context, e life.Event) {
 	}
 }
 
-// knows takes note of when a process first had a token. w.mu is held.
+// knows records when a process first had a token. w.mu is held.
 func (c *channelLife) knows(id string, behind, ahead, lie time.Duration) {
 	if _, ok := c.behind[id]; !ok {
 		c.behind[id], c.ahead[id] = behind, ahead
@@ -117,10 +116,10 @@ func (c *channelLife) holds(t *token, now time.Duration) bool {
 	return t != nil && !t.revoked && now+margin+c.p.ahead-c.ahead[t.id] < t.expires
 }
 
-// ask calls the life of a token now and then, until the process or the run ends.
+// ask calls a token's life periodically, until the process or the run ends.
 func (c *channelLife) ask(n int) {
 	w, p := c.p.w, c.p
-	var first time.Duration // failure in a row
+	var first time.Duration // consecutive failure
 	var have *token
 	for {
 		select {
@@ -146,8 +145,7 @@ func (c *channelLife) ask(n int) {
 	}
 }
 
-// gap is how long a caller waits before the next call: not long where something
-// happens.
+// gap is how long a caller waits before the next call: shorter where something happens.
 func (c *channelLife) gap(n int, have *token, failing time.Duration) time.Duration {
 	w, p := c.p.w, c.p
 	w.mu.Lock()
@@ -282,7 +280,7 @@ func (c *channelLife) checkAnswer(t *token, err error, begun, now time.Duration,
 	}
 }
 
-// slack is for how long a process may use a token that has ended. w.mu is held.
+// slack is how long a process may use an expired token. w.mu is held.
 func (c *channelLife) slack(t *token) time.Duration {
 	d := 2*time.Millisecond + c.p.behind - c.behind[t.id] + c.lies[t.id]
 	for i := range c.p.w.faults {
@@ -293,7 +291,7 @@ func (c *channelLife) slack(t *token) time.Duration {
 	return d
 }
 
-// quietSince is since when nothing goes wrong for a process; for -1, for all.
+// quietSince returns since when a process has no faults; -1 means all processes.
 func (w *world) quietSince(proc int) time.Duration {
 	now := w.now()
 	var quiet time.Duration
@@ -309,8 +307,7 @@ func (w *world) quietSince(proc int) time.Duration {
 	return quiet
 }
 
-// calm is since when a process can get a token of the channel, as far as is
-// known. w.mu is held.
+// calm returns since when a process can get a token of the channel. w.mu is held.
 func (c *channelLife) calm() time.Duration {
 	w, l := c.p.w, c.p.w.line[c.ch]
 	calm := max(w.quietSince(c.p.n), c.p.started, l.retry, l.bad, l.leased)
@@ -323,7 +320,7 @@ func (c *channelLife) calm() time.Duration {
 	return calm
 }
 
-// use does with a token what a program does.
+// use uses a token as a program does.
 func (c *channelLife) use(n int, t *token) {
 	w := c.p.w
 	w.mu.Lock()
@@ -360,7 +357,7 @@ func (l *channel) holdOff() bool {
 	return l.sent >= 3
 }
 
-// counter is who counts lost answers.
+// counter counts lost answers.
 func (w *world) counter(c *channelLife) int {
 	if w.store == noStore || w.withoutStore {
 		return c.p.id
@@ -368,7 +365,7 @@ func (w *world) counter(c *channelLife) int {
 	return 0
 }
 
-// lose takes note of a token that reached nobody. w.mu is held.
+// lose records a token that reached no process. w.mu is held.
 func (w *world) lose(c *channelLife, t *token) {
 	l := t.ch
 	x := l.lost[w.counter(c)]
@@ -386,7 +383,7 @@ func (w *world) lose(c *channelLife, t *token) {
 		allowed++
 	}
 	if w.limited && x.n > allowed {
-		w.breachLocked("I4", "channel %d: %d tokens in a row reached nobody", c.ch, x.n)
+		w.breachLocked("I4", "channel %d: %d consecutive tokens reached no process", c.ch, x.n)
 	}
 }
 
@@ -451,8 +448,7 @@ func (w *world) checkSave(c *channelLife, key string, value []byte) {
 	}
 }
 
-// checkLeased takes note of a lease whose process is not about to be done. w.mu
-// is held.
+// checkLeased records a lease whose process will not finish soon. w.mu is held.
 func (w *world) checkLeased(c *channelLife, l *lease) {
 	p := l.p
 	if p.killed || l.orphan || l.c.closed || w.stoppedUntil(p.n) != 0 || w.quietSince(p.n) >= w.now() || w.quietSince(p.n)+lineTimeout > w.now() && l.c.issuing {
@@ -503,7 +499,7 @@ func (c *channelLife) called(name string) {
 	}
 }
 
-// close ends the life of a token with its process.
+// close closes a token's life with its process.
 func (c *channelLife) close(kill bool) {
 	w := c.p.w
 	begun := w.now()
@@ -537,7 +533,7 @@ func (c *channelLife) close(kill bool) {
 	w.note(c.p.n, c.ch, "is closed", "")
 }
 
-// stoppedEnd is when a machine's last stop ended.
+// stoppedEnd returns when a machine's last stop ended.
 func (w *world) stoppedEnd(proc int) time.Duration {
 	var end time.Duration
 	for i := range w.faults {

@@ -10,7 +10,7 @@ import (
 	"github.com/lineoauth/lineoauth/store"
 )
 
-// channel is what LINE has of one. World.mu is over it.
+// channel is LINE's state of a channel. World.mu guards it.
 type channel struct {
 	n      int
 	tokens []*token
@@ -26,20 +26,20 @@ type channel struct {
 	silent   map[int]bool // an answer was lost, and LINE has answered nothing since
 }
 
-// losses is a series of tokens that reached nobody.
+// losses is a series of tokens that reached no process.
 type losses struct {
 	n     int
 	third time.Duration // when the third was lost
 }
 
-// token is one that LINE issued.
+// token is an issued token.
 type token struct {
 	id      string
 	ch      *channel
 	at      time.Duration
 	expires time.Duration
 	revoked bool
-	dead    time.Duration // since when it is revoked
+	dead    time.Duration // when it was revoked
 }
 
 func (t *token) alive(now time.Duration) bool { return !t.revoked && now < t.expires }
@@ -53,7 +53,7 @@ func (w *world) find(id string) *token {
 	return w.line[ch].tokens[n]
 }
 
-// lineConn is LINE, as a process reaches it.
+// lineConn is a process's connection to LINE.
 type lineConn struct{ c *channelLife }
 
 // lineError is a call of LINE that failed.
@@ -64,7 +64,7 @@ type lineError struct {
 
 func (e *lineError) Error() string { return e.text }
 
-// Failure implements [fleet.LINE] in the way of the root package.
+// Failure implements [fleet.LINE] like the root package.
 func (l *lineConn) Failure(err error) fleet.Failure {
 	if e := new(lineError); errors.As(err, &e) {
 		return e.Failure
@@ -72,8 +72,7 @@ func (l *lineConn) Failure(err error) fleet.Failure {
 	return fleet.Failure{Sent: errors.Is(err, fleet.ErrAbandoned)}
 }
 
-// request makes a request of LINE, whose effect may be lost on the way, and so
-// may its answer.
+// request sends a request to LINE; the request or its answer may be lost.
 func (l *lineConn) request(ctx context.Context, name string, effect func() error) (sent bool, err error) {
 	c, w := l.c, l.c.p.w
 	if err := c.p.gate(); err != nil {
@@ -135,7 +134,7 @@ func (l *lineConn) request(ctx context.Context, name string, effect func() error
 		}
 		return false, &lineError{"429", fleet.Failure{}}
 	case struck(line500):
-		if luck*2 < 1 && half { // by a gateway, which may have passed it on
+		if luck*2 < 1 && half { // by a gateway, which may have forwarded it
 			if half {
 				_ = effect()
 			}
@@ -250,7 +249,7 @@ func (l *lineConn) Verify(ctx context.Context, stored *store.Token) (time.Durati
 	return left, err
 }
 
-// issue is LINE's part.
+// issue is LINE's side of an issue.
 func (w *world) issue(c *channelLife) (*token, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -16,19 +16,19 @@ import (
 type machine struct {
 	w   *world
 	n   int
-	run *process // nil while none runs
+	run *process // nil if none runs
 
 	// Of the clocks, with w.mu:
 	wallOffset         time.Duration
 	wallRate, monoRate float64
-	last               clock.Reading // that was seen, and when
+	last               clock.Reading // last seen, and when
 	lastAt             time.Duration
-	stopped            *clock.Reading // what a frozen process sees
-	behind             time.Duration  // by how much even the larger of both clocks lags true time by now
-	ahead              time.Duration  // by how much it leads
+	stopped            *clock.Reading // seen by a frozen process
+	behind             time.Duration  // by how much the larger of both clocks lags behind true time
+	ahead              time.Duration  // by how much it is ahead
 }
 
-// clocks returns what the clocks show at a true time. w.mu is held.
+// clocks returns the readings of the clocks at a true time. w.mu is held.
 func (m *machine) clocks(at time.Duration) clock.Reading {
 	awake, wall := at, time.Duration(float64(at)*m.wallRate)+m.wallOffset
 	for i := range m.w.faults {
@@ -57,8 +57,7 @@ func (m *machine) read() clock.Reading {
 	return m.look()
 }
 
-// look reads the clocks, and keeps the account of what cannot be seen from them.
-// w.mu is held.
+// look reads the clocks, and accounts for time that they do not show. w.mu is held.
 func (m *machine) look() clock.Reading {
 	now := m.w.now()
 	c := m.clocks(now)
@@ -83,8 +82,7 @@ type process struct {
 	lives   []*channelLife
 }
 
-// channelLife is the life of one channel's token in one process, and what is
-// known of it.
+// channelLife is the life of one channel's token in one process, with its history.
 type channelLife struct {
 	p    *process
 	ch   int
@@ -105,7 +103,7 @@ type channelLife struct {
 	closed     bool
 	issuing    bool
 	onTheWay   bool            // a request was sent
-	calls      []time.Duration // of the store, of late
+	calls      []time.Duration // recent, of the store
 	inFlight   int
 	window     int // calls of the store in this window
 	windowFrom time.Duration
@@ -118,9 +116,9 @@ type channelLife struct {
 	refusals   []time.Duration
 }
 
-var errDead = errors.New("the process does not run any more")
+var errDead = errors.New("the process has exited")
 
-// start begins a process on the machine.
+// start starts a process on the machine.
 func (m *machine) start() {
 	w := m.w
 	w.mu.Lock()
@@ -181,7 +179,7 @@ func newChannelLife(p *process, ch int) *channelLife {
 	return c
 }
 
-// end ends the machine's process: at once, or in good order.
+// end kills the machine's process, or shuts it down gracefully.
 func (m *machine) end(kill bool) {
 	w := m.w
 	w.mu.Lock()

@@ -19,8 +19,8 @@ var (
 	only     = flag.String("only", "", "a part of the name of the only sabotage to run")
 )
 
-// sabotages are the rules that keep a token valid, each broken in one place. A
-// simulator that does not find them proves nothing.
+// sabotages break the rules that keep a token valid, each in one place. A simulator
+// that does not detect them proves nothing.
 var sabotages = []struct {
 	rule  string
 	edits []edit
@@ -59,7 +59,7 @@ var sabotages = []struct {
 	{"what is stored is issued again", []edit{{"fleet", "		o.Token, o.Expires, o.Stored = t, now.Add(left), true\n", "		_ = left\n"}}},
 }
 
-// edit is a change in a package beside this one.
+// edit is a change in another package.
 type edit struct{ in, old, new string }
 
 // apply writes the edited files into dir, and an overlay for the go command.
@@ -109,8 +109,8 @@ func apply(t *testing.T, dir string, edits []edit) (overlay string) {
 	return overlay
 }
 
-// Each sabotage is found within 1,000 seeds. Without -sabotage the test only
-// proves that they can still be made.
+// Each sabotage is detected within 1,000 seeds. Without -sabotage, the test only
+// proves that the edits still apply.
 func TestSabotage(t *testing.T) {
 	breach := regexp.MustCompile(`seed (\d+): (.*)`)
 	for _, s := range sabotages {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// scenario is a whole run: what runs, and what fails when.
+// scenario describes a run: the processes, and the faults with their times.
 type scenario struct {
 	seed         uint64
 	processes    int
@@ -35,7 +35,7 @@ const (
 
 func (k storeKind) String() string { return [...]string{"no", "polled", "watched"}[k] }
 
-// fault is something that goes wrong at a time.
+// fault is a fault at a time.
 type fault struct {
 	kind   faultKind
 	at     time.Duration
@@ -59,7 +59,7 @@ const (
 	line401                         // at one endpoint, for valid tokens
 	lineRevokes                     // the newest token
 	netRefuses                      // a process's proxy: nothing leaves the machine
-	netHangs                        // likewise
+	netHangs                        // a process's proxy does not answer
 	storeDown                       //
 	storeHangs                      //
 	storeDeaf                       // hangs, whatever a context says
@@ -88,7 +88,7 @@ var faultNames = [...]string{
 
 func (k faultKind) String() string { return faultNames[k] }
 
-// weights is how often each is drawn.
+// weights are the relative frequencies of faults.
 var weights = [faultKinds]int{
 	lineRefuses: 4, lineHangs: 4, line500: 3, lineLoses: 6, lineSlow: 2, lineRetryAfter: 3, line401: 3, lineRevokes: 3,
 	netRefuses: 4, netHangs: 2, storeDown: 3, storeHangs: 3, storeDeaf: 2, storeReadOnly: 4, storeFlaky: 4, storeSlow: 2, storeConflicts: 1,
@@ -183,7 +183,7 @@ func draw(seed uint64) scenario {
 	return s
 }
 
-// settle sorts the faults, and gives the last of them time to be over.
+// settle sorts the faults, and extends the run until the last of them is over.
 func (s *scenario) settle() {
 	slices.SortStableFunc(s.faults, func(a, b fault) int { return int(a.at - b.at) })
 	for _, f := range s.faults {

@@ -12,8 +12,8 @@ var (
 	seeds  = flag.Int("seeds", 25, "how many seeds to run")
 	first  = flag.Uint64("seed", 1, "the first seed")
 	twice  = flag.Bool("twice", false, "run each seed twice, and count those that differ")
-	before = flag.Int("before", 40, "how many lines of the story to print before a breach")
-	small  = flag.Bool("shrink", true, "look for the shortest story of a breach")
+	before = flag.Int("before", 40, "how many lines of the log to print before a breach")
+	small  = flag.Bool("shrink", true, "search for the shortest scenario of a breach")
 	all    = flag.Bool("all", false, "continue after a breach, and only count")
 )
 
@@ -68,7 +68,7 @@ func TestSimulate(t *testing.T) {
 	}
 }
 
-// report prints the shortest story that shows a breach.
+// report prints the shortest scenario that shows a breach.
 func report(t *testing.T, s scenario, o outcome) {
 	t.Helper()
 	t.Errorf("seed %d: %v", s.seed, o.breaches[0])
@@ -98,7 +98,7 @@ func broke(o outcome, rule string) bool {
 	return slices.ContainsFunc(o.breaches, func(b breach) bool { return rule == "" || b.rule == rule })
 }
 
-// shrink drops what a breach can do without.
+// shrink removes the parts of a scenario that a breach does not need.
 func shrink(t *testing.T, s scenario, b breach) scenario {
 	t.Helper()
 	rule := b.rule

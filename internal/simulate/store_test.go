@@ -10,7 +10,7 @@ import (
 	"github.com/lineoauth/lineoauth/store"
 )
 
-// shared is the store that processes share. World.mu is over it.
+// shared is the store that processes share. World.mu guards it.
 type shared struct {
 	w        *world
 	entries  map[string]*entry
@@ -33,7 +33,7 @@ type lease struct {
 	p      *process
 	c      *channelLife
 	until  time.Duration
-	orphan bool // its release did not come through
+	orphan bool // its release was lost
 }
 
 type watcher struct {
@@ -62,7 +62,7 @@ func (s *shared) wasSet(at time.Duration) bool {
 	return slices.ContainsFunc(s.w.faults, func(f fault) bool { return f.kind == storeSet && f.at <= at })
 }
 
-// strike is a fault that comes at once.
+// strike applies an instantaneous fault.
 func (s *shared) strike(f *fault) {
 	s.w.mu.Lock()
 	switch f.kind {
@@ -105,10 +105,10 @@ func (s *shared) tell(key string) {
 	}
 }
 
-// storeConn is the store, as a process reaches it.
+// storeConn is a process's connection to the store.
 type storeConn struct{ c *channelLife }
 
-// call makes a call of the store.
+// call calls the store.
 func (s *storeConn) call(ctx context.Context, name string, effect func() error) error {
 	c, w := s.c, s.c.p.w
 	if err := c.p.gate(); err != nil {
@@ -284,7 +284,7 @@ func (w *world) lapsed(l *lease) bool {
 func (s *storeConn) release(key string, mine *lease) {
 	w := s.c.p.w
 	w.mu.Lock()
-	mine.orphan = true // until it came through
+	mine.orphan = true // until it succeeds
 	w.mu.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()

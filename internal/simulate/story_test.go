@@ -12,8 +12,8 @@ const (
 	h = time.Hour
 )
 
-// stories are what production has every week. What is checked is in check_test.go;
-// at most is how many tokens LINE may issue, in all.
+// stories are scenarios as they occur in production. check_test.go has the
+// invariants; atMost is the maximum number of issued tokens.
 var stories = []struct {
 	name string
 	scenario
@@ -106,7 +106,7 @@ var stories = []struct {
 	}}, 0},
 }
 
-// starts has a process start n times.
+// starts starts a process n times.
 func starts(kind faultKind, proc, n int) (faults []fault) {
 	for i := range n {
 		faults = append(faults, fault{kind: kind, at: m + time.Duration(i)*80*s, lasts: 10 * s, proc: proc})

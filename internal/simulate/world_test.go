@@ -17,18 +17,18 @@ import (
 const (
 	window    = 5 * time.Minute // before a token expires, in which it is refreshed
 	leaseTime = time.Minute
-	// leaseEndsAfter is how long a lease lasts that nobody extends.
+	// leaseEndsAfter is how long a lease lasts without an extension.
 	leaseEndsAfter = 8 * time.Second
 	lineTimeout    = 10 * time.Second // of a request
 	askers         = 2                // of each channel in each process
 	placesOfLINE   = 30
 )
 
-// world is a scenario on its way.
+// world is a running scenario.
 type world struct {
 	scenario
 	start    time.Time
-	over     chan struct{} // closed when callers are to end
+	over     chan struct{} // closed when callers should return
 	wg       sync.WaitGroup
 	machines []*machine
 	line     []*channel
@@ -56,7 +56,7 @@ type breach struct {
 
 func (b breach) String() string { return fmt.Sprintf("%v %s: %s", b.at, b.rule, b.text) }
 
-// outcome is what a run came to.
+// outcome is the result of a run.
 type outcome struct {
 	breaches []breach
 	trace    []string
@@ -130,13 +130,13 @@ func (w *world) play() {
 	w.checkEnd()
 }
 
-// checkEnd looks for goroutines that are left over.
+// checkEnd reports leaked goroutines.
 func (w *world) checkEnd() {
 	buf := make([]byte, 1<<20)
 	buf = buf[:runtime.Stack(buf, true)]
 	for g := range strings.SplitSeq(string(buf), "\n\n") {
 		if strings.Contains(g, "synctest bubble") && strings.Contains(g, "lineoauth/internal/") && !strings.Contains(g, "checkEnd") && !strings.Contains(g, "synctest.Run") {
-			w.breach("I7", "a goroutine is left: %s", g)
+			w.breach("I7", "a goroutine leaked: %s", g)
 			return
 		}
 	}
@@ -144,7 +144,7 @@ func (w *world) checkEnd() {
 
 func (w *world) now() time.Duration { return time.Since(w.start) }
 
-// begin begins a fault.
+// begin starts a fault.
 func (w *world) begin(i int) {
 	f := &w.faults[i]
 	w.mu.Lock()
@@ -198,7 +198,7 @@ func (w *world) freeze(m *machine) {
 	}
 }
 
-// active returns a fault of that kind that is under way, or nil.
+// active returns an active fault of a kind, or nil.
 func (w *world) active(kind faultKind, proc int) *fault {
 	now := w.now()
 	for i := range w.faults {
@@ -236,7 +236,7 @@ func (w *world) overlap(i int, at time.Duration) time.Duration {
 	return max(min(at, f.end())-from, 0)
 }
 
-// nextEdge is when something happens next to a machine's clocks.
+// nextEdge returns when a machine's clocks change next.
 func (w *world) nextEdge(proc int, now time.Duration) time.Duration {
 	next := now + 24*time.Hour
 	for i := range w.faults {
@@ -248,7 +248,7 @@ func (w *world) nextEdge(proc int, now time.Duration) time.Duration {
 	return next
 }
 
-// breach takes note of a breach.
+// breach records a breach.
 func (w *world) breach(rule, format string, args ...any) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -263,11 +263,11 @@ func (w *world) breachLocked(rule, format string, args ...any) {
 	}
 }
 
-// note adds to the story, and to the sum over it. w.mu is held.
+// note adds to the log, and to its checksum. w.mu is held.
 func (w *world) note(proc, ch int, what, more string) {
 	h := fnv.New64a()
 	_, _ = fmt.Fprint(h, w.now(), proc, ch, what, more)
-	w.hash += h.Sum64() // in whatever order at one instant
+	w.hash += h.Sum64() // in any order at one instant
 	if !w.traced {
 		return
 	}

@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// step asks a server for what a row is about. An error that is an [untried] says
-// why it did not.
+// step sends the requests of a row. An error that is an [untried] is the reason why
+// it did not.
 type step func(ctx context.Context, r *run) (*answer, error)
 
-// untried is why a row cannot be tried.
+// untried is the reason why a row cannot be checked.
 type untried string
 
 func (u untried) Error() string { return string(u) }
 
-// value returns a parameter's value, or why there is none.
+// value returns a parameter's value, or the reason why there is none.
 type value func(r *run) (string, error)
 
 // param is a parameter of a query or form.
@@ -29,7 +29,7 @@ type param struct {
 
 func text(s string) value { return func(*run) (string, error) { return s, nil } }
 
-// The values that are a channel's own, and those that are nobody's.
+// The values of the channel, and unknown ones.
 func ownID(r *run) (string, error) {
 	if r.cfg.ChannelID == "" {
 		return "", untried("needs a channel ID")
@@ -58,7 +58,7 @@ func wellFormed(r *run) (string, error)  { return r.jws, nil }
 const (
 	grantType     = "client_credentials"
 	assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-	// unreadable has the three parts of a JWS, none of which is base64url.
+	// unreadable has the three parts of a JWS, but none in base64url.
 	unreadable = "!!!.!!!.!!!"
 )
 
@@ -82,12 +82,12 @@ func (r *run) values(params []param) (url.Values, error) {
 	return form, nil
 }
 
-// ask sends parameters in the query of a GET, else in a form.
+// ask sends parameters in the query of a GET, otherwise in a form.
 func ask(to endpoint, params ...param) step {
 	return askAs(to, formType, url.Values.Encode, params...)
 }
 
-// askAs sends them in a body of another type.
+// askAs sends them in a body of another content type.
 func askAs(to endpoint, contentType string, encode func(url.Values) string, params ...param) step {
 	return func(ctx context.Context, r *run) (*answer, error) {
 		form, err := r.values(params)
@@ -101,7 +101,7 @@ func askAs(to endpoint, contentType string, encode func(url.Values) string, para
 	}
 }
 
-// then returns the answer of the last step; the earlier ones must get one, too.
+// then runs steps and returns the last answer; the earlier steps must get one, too.
 func then(steps ...step) step {
 	return func(ctx context.Context, r *run) (a *answer, err error) {
 		for _, s := range steps {
@@ -127,8 +127,7 @@ func askInfo(authorization value) step {
 	}
 }
 
-// askBasic has the credentials in the Authorization header, where OAuth allows
-// them.
+// askBasic sends the credentials in the Authorization header, as OAuth allows.
 func askBasic(ctx context.Context, r *run) (*answer, error) {
 	id, err := ownID(r)
 	if err != nil {
@@ -153,7 +152,7 @@ func encodeJSON(form url.Values) string {
 	for name := range form {
 		fields[name] = form.Get(name)
 	}
-	body, _ := json.Marshal(fields) // strings always can be
+	body, _ := json.Marshal(fields) // strings always marshal
 	return string(body)
 }
 
@@ -167,8 +166,7 @@ func encodeMultipart(form url.Values) string {
 	return b.String() + "--" + boundary + "--\r\n"
 }
 
-// admin has an emulator do something. JSON is sent as such, which keeps web pages
-// from doing the same.
+// admin calls an endpoint of the emulator's own, which requires JSON to keep web pages out.
 func admin(to endpoint, body string) step {
 	return func(ctx context.Context, r *run) (*answer, error) {
 		a, err := r.call(ctx, request{to: to, contentType: "application/json", body: body})
@@ -179,7 +177,7 @@ func admin(to endpoint, body string) step {
 	}
 }
 
-// isUntried reports whether an error is only that a row cannot be tried.
+// isUntried reports whether an error only means that a row cannot be checked.
 func isUntried(err error) bool {
 	var u untried
 	return errors.As(err, &u)

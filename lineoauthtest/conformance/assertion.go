@@ -18,7 +18,7 @@ type assertion struct {
 	wrongSignature bool
 }
 
-// change makes an assertion differ from one that LINE accepts.
+// change modifies an assertion that LINE accepts.
 type change func(r *run, a *assertion)
 
 func claim(name string, v any) change {
@@ -42,7 +42,7 @@ func validFor(d time.Duration) change { return claim("token_exp", int64(d/time.S
 
 func wrongSignature(_ *run, a *assertion) { a.wrongSignature = true }
 
-// assertionWith signs an assertion of the run's channel.
+// assertionWith signs an assertion for the run's channel.
 func assertionWith(changes ...change) value {
 	return func(r *run) (string, error) {
 		id, err := ownID(r)
@@ -86,7 +86,7 @@ func (r *run) sign(a *assertion) (string, error) {
 	switch hash := crypto.SHA256; {
 	case a.wrongSignature:
 		signature = random(256)
-		signature[0] = 0 // below the modulus
+		signature[0] = 0 // smaller than the modulus
 	case a.header["alg"] == "none":
 	default:
 		if a.header["alg"] == "RS512" {
@@ -101,7 +101,7 @@ func (r *run) sign(a *assertion) (string, error) {
 	return r.hide(signing + "." + base64url(signature)), nil
 }
 
-// extraClaims are those that an assertion may have beside LINE's.
+// extraClaims are claims that an assertion may have in addition to LINE's.
 func extraClaims(r *run, a *assertion) {
 	maps.Copy(a.claims, map[string]any{"iat": r.now().Unix(), "jti": "lineoauth-conformance", "app": "lineoauth-conformance"})
 }

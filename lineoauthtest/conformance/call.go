@@ -67,11 +67,11 @@ type request struct {
 	contentType string
 	body        string
 	header      http.Header
-	// form has the fields that are sent, for the run to know what it revokes.
+	// form has the sent fields, which determine what the run revokes.
 	form url.Values
 }
 
-// answer is what came back.
+// answer is the server's answer.
 type answer struct {
 	to     endpoint
 	status int
@@ -142,7 +142,7 @@ func (r *run) roundTrip(req *http.Request, to endpoint) (*answer, error) {
 		r.skew = date.Sub(r.clock())
 	}
 	a := &answer{to: to, status: rsp.StatusCode, header: rsp.Header, body: body}
-	_ = json.Unmarshal(body, &a.fields) // what is no object has no fields
+	_ = json.Unmarshal(body, &a.fields) // a body that is not an object has no fields
 	r.seen = append(r.seen, a)
 	return a, nil
 }
@@ -158,7 +158,7 @@ func (r *run) clock() time.Time {
 // now is the server's time as far as its answers tell, at most a second behind it.
 func (r *run) now() time.Time { return r.clock().Add(r.skew) }
 
-// describe says in a few words what an answer is, without what may be secret.
+// describe returns a short description of an answer, without possible secrets.
 func (r *run) describe(a *answer) string {
 	kind := fmt.Sprint(a.status)
 	switch {
@@ -217,7 +217,7 @@ func (r *run) clean(s string) string {
 	return s
 }
 
-// redact takes the run's secrets out of a text.
+// redact removes the run's secrets from a text.
 func (r *run) redact(s string) string {
 	for _, secret := range r.secrets {
 		if len(secret) <= len(s) {
@@ -227,7 +227,7 @@ func (r *run) redact(s string) string {
 	return s
 }
 
-// hide has a text kept out of the report, also as it is in a URL, and in other case.
+// hide keeps a text out of the report, also URL-encoded, and in any case.
 func (r *run) hide(secret string) string {
 	if len(secret) < minSecret {
 		return secret

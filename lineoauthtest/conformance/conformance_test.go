@@ -27,13 +27,13 @@ type exchange struct {
 	body   string
 }
 
-// refuse has the server answer with an OAuth error.
+// refuse makes the server answer with an OAuth error.
 func (x *exchange) refuse(code, description string) {
 	text, _ := json.Marshal(map[string]string{"error": code, "error_description": description})
 	x.status, x.body = http.StatusBadRequest, string(text)
 }
 
-// field returns a field of the answer that is a text.
+// field returns a text field of the answer.
 func (x *exchange) field(name string) string {
 	var fields map[string]any
 	_ = json.Unmarshal([]byte(x.body), &fields)
@@ -41,17 +41,17 @@ func (x *exchange) field(name string) string {
 	return text
 }
 
-// front is a server before an emulator, which it may change the answers of.
+// front is a server in front of an emulator that may change its answers.
 type front struct {
 	*lineoauthtest.Server
 	change func(x *exchange)
 
 	mu    sync.Mutex
-	alias map[string]string // tokens that it replaced, by what it replaced them with
-	done  map[string]bool   // what a change took note of
+	alias map[string]string // original tokens, by their replacements
+	done  map[string]bool   // state of a change
 }
 
-// newFront returns a front, and what reaches the emulator through it.
+// newFront returns a front, and a configuration that uses it.
 func newFront(t *testing.T, change func(x *exchange)) (*front, lineoauth.Config) {
 	t.Helper()
 	f := &front{Server: lineoauthtest.NewServer(), change: change, alias: make(map[string]string), done: make(map[string]bool)}
@@ -105,7 +105,7 @@ func (f *front) rename(x *exchange, fake string) {
 	x.body = strings.ReplaceAll(x.body, real, fake)
 }
 
-// hideEmulator has a front be taken for LINE.
+// hideEmulator makes a front look like LINE.
 func hideEmulator(x *exchange) {
 	if strings.Contains(x.endpoint, " /_emulator/") {
 		x.status, x.body = http.StatusNotFound, `{"message":"Not found"}`
@@ -121,7 +121,7 @@ func rows(report *conformance.Report, v conformance.Verdict) (names []string) {
 	return names
 }
 
-// liveTokens counts what LINE limits.
+// liveTokens counts the tokens that LINE limits.
 func liveTokens(srv *lineoauthtest.Server) (n int) {
 	for _, token := range srv.State().Tokens {
 		if token.Kind != lineoauth.Stateless {
@@ -131,7 +131,7 @@ func liveTokens(srv *lineoauthtest.Server) (n int) {
 	return n
 }
 
-// The emulator answers as LINE does, and is left without tokens.
+// The emulator agrees with LINE, and has no tokens afterwards.
 func TestEmulatorAgrees(t *testing.T) {
 	t.Parallel()
 	srv := lineoauthtest.NewServer()
@@ -148,16 +148,16 @@ func TestEmulatorAgrees(t *testing.T) {
 		t.Error(text.String())
 	}
 	if n := liveTokens(srv); n != 0 {
-		t.Errorf("%d tokens are left", n)
+		t.Errorf("%d tokens remain", n)
 	}
 	names := make(map[string]bool)
 	for _, row := range report.Rows {
 		if names[row.Row] {
-			t.Errorf("there are two rows %s", row.Row)
+			t.Errorf("duplicate row %s", row.Row)
 		}
 		names[row.Row] = true
 		if recorded := row.Strength == conformance.Recorded; recorded && row.Source == "" {
-			t.Errorf("%s does not say where it was recorded", row.Row)
+			t.Errorf("%s has no source", row.Row)
 		}
 	}
 }

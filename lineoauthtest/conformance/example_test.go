@@ -9,9 +9,9 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest/conformance"
 )
 
-// For the real LINE, Run takes what lineoauth.ConfigFromEnv returns.
+// For LINE itself, use the configuration of lineoauth.ConfigFromEnv.
 func ExampleRun() {
-	srv := lineoauthtest.NewUnstartedServer() // no socket leads to it
+	srv := lineoauthtest.NewUnstartedServer() // the server has no socket
 	defer srv.Close()
 	report, err := conformance.Run(context.Background(), srv.Config())
 	if err != nil {

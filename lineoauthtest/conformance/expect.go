@@ -12,15 +12,15 @@ import (
 	"time"
 )
 
-// expect is what an answer should be.
+// expect is an expected answer.
 type expect struct {
 	text string
 	ok   func(r *run, a *answer) bool
-	// got describes the answer, if run.describe does not do.
+	// got describes the answer, if run.describe is not enough.
 	got func(r *run, a *answer) string
 	// open: the answer may have more than one form.
 	open bool
-	// of is the field that it is about, which the answer must have.
+	// of is the required field that is checked.
 	of string
 }
 
@@ -32,7 +32,7 @@ func (e expect) or(other expect) expect {
 	}
 }
 
-// anyText stands for a text that LINE does not document.
+// anyText is a text that LINE does not document.
 const anyText = "(any text)"
 
 // refused expects an OAuth error, without a description if that is "".
@@ -46,14 +46,14 @@ func refused(code, description string) expect {
 	}}
 }
 
-// answered expects an error of the Messaging API's form.
+// answered expects an error in the Messaging API's format.
 func answered(status int, message string) expect {
 	return expect{text: fmt.Sprintf("%d message: %s", status, message), ok: func(_ *run, a *answer) bool {
 		return a.status == status && has(a, "message", message) && has(a, "error", "") && has(a, "error_description", "")
 	}}
 }
 
-// scope expects one of the forms of a scope.
+// scope expects one of the formats of a scope.
 func scope(what, form string) expect {
 	e := field("scope", what, form)
 	e.got = func(r *run, a *answer) string { return "scope " + r.clean(a.text("scope")) }
@@ -68,7 +68,7 @@ func has(a *answer, name, want string) bool {
 
 func missed() expect { return refused("invalid_request", "some parameters missed or invalid") }
 
-// refusedSomehow expects any status that blames the request.
+// refusedSomehow expects any 4xx status.
 func refusedSomehow() expect {
 	return expect{text: "any status 4xx", ok: func(_ *run, a *answer) bool { return a.status/100 == 4 }}
 }
@@ -77,12 +77,12 @@ func status(want int) expect {
 	return expect{text: fmt.Sprint(want), ok: func(_ *run, a *answer) bool { return a.status == want }}
 }
 
-// emptyOK is how tokens are revoked.
+// emptyOK is the answer to a revocation.
 func emptyOK() expect {
 	return expect{text: "200, empty body", ok: func(_ *run, a *answer) bool { return a.status == http.StatusOK && len(a.body) == 0 }}
 }
 
-// issued expects a new token for d, which LINE may count a second short.
+// issued expects a new token with lifetime d, minus a second at most.
 func issued(d time.Duration, more ...string) expect {
 	want := int64(d / time.Second)
 	names := strings.Join(append([]string{"access_token", "expires_in", "token_type"}, more...), ", ")
@@ -98,7 +98,7 @@ func issued(d time.Duration, more ...string) expect {
 	}
 }
 
-// verified expects what LINE says of one of the channel's valid tokens.
+// verified expects LINE's answer for one of the channel's valid tokens.
 func verified(least int64) expect {
 	return expect{text: fmt.Sprintf("200 with client_id of the channel, expires_in of %d or more", least), ok: func(r *run, a *answer) bool {
 		left, ok := a.integer("expires_in")
@@ -106,7 +106,7 @@ func verified(least int64) expect {
 	}}
 }
 
-// keyIDs expects a list of key IDs that check agrees with.
+// keyIDs expects a list of key IDs that satisfies check.
 func keyIDs(what string, check func(r *run, kids []string) bool) expect {
 	return expect{text: "200 with kids" + what, ok: func(r *run, a *answer) bool {
 		kids, ok := a.kids()
@@ -130,7 +130,7 @@ func (a *answer) integer(name string) (int64, bool) {
 	return int64(n), ok && n == float64(int64(n))
 }
 
-// inOrder expects the named fields of a body in this order, others apart.
+// inOrder expects the named fields of a body in this order, ignoring others.
 func inOrder(names ...string) expect {
 	return expect{text: strings.Join(names, ", "), ok: func(_ *run, a *answer) bool {
 		known := func(name string) bool { return slices.Contains(names, name) }
@@ -140,7 +140,7 @@ func inOrder(names ...string) expect {
 	}, got: func(r *run, a *answer) string { return r.clean(strings.Join(fieldOrder(a.body), ", ")) }}
 }
 
-// fieldOrder returns the names of the fields of a JSON object as they stand there.
+// fieldOrder returns the names of the fields of a JSON object in order.
 func fieldOrder(body []byte) (names []string) {
 	d := json.NewDecoder(bytes.NewReader(body))
 	if t, err := d.Token(); err != nil || t != json.Delim('{') {
@@ -157,7 +157,7 @@ func fieldOrder(body []byte) (names []string) {
 	return names
 }
 
-// field expects a form of a text field.
+// field expects a format of a text field.
 func field(name, what, form string) expect {
 	pattern := regexp.MustCompile(form)
 	return expect{

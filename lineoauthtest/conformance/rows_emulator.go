@@ -11,12 +11,10 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
-// limit is how many v2.1 and how many short-lived tokens of a channel are valid at
-// once.
+// limit is the number of v2.1, and of short-lived, tokens that can be valid at once.
 const limit = 30
 
-// emulatorRows need an emulator's help, or more tokens than are issued on other
-// servers.
+// emulatorRows need an emulator, or more tokens than are issued on other servers.
 func emulatorRows() []row {
 	by := func(changes ...change) step { return ask(issueV21, grant(), byAssertion(), signed(changes...)) }
 	invalidTokenExp := refused("invalid_client", "Invalid token_exp")
@@ -55,8 +53,8 @@ func emulatorRows() []row {
 	}
 }
 
-// asMINIApp asks while the channel is that of a LINE MINI App, which has no v2.1
-// tokens.
+// asMINIApp runs a step while the channel is that of a LINE MINI App, which has no
+// v2.1 tokens.
 func asMINIApp(ask step) step {
 	return func(ctx context.Context, r *run) (*answer, error) {
 		set := func(enabled string) error {
@@ -72,8 +70,7 @@ func asMINIApp(ask step) step {
 	}
 }
 
-// verifyLongLived verifies a token that LINE issues in its console alone, and revokes
-// it.
+// verifyLongLived verifies a token that LINE issues only in its console, and revokes it.
 func verifyLongLived(ctx context.Context, r *run) (*answer, error) {
 	issued, err := admin(endpoint("POST /_emulator/channels/"+r.cfg.ChannelID+"/long-lived"), "{}")(ctx, r)
 	if err != nil {
@@ -85,9 +82,9 @@ func verifyLongLived(ctx context.Context, r *run) (*answer, error) {
 	return a, join(err, failed)
 }
 
-// fillV21 has v2.1 tokens issued until that is refused.
+// fillV21 issues v2.1 tokens until the server refuses.
 func fillV21(ctx context.Context, r *run) (a *answer, err error) {
-	signed, err := assertionWith()(r) // once, for it takes longer than a request
+	signed, err := assertionWith()(r) // once, since it takes longer than a request
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +99,7 @@ func fillV21(ctx context.Context, r *run) (a *answer, err error) {
 	return a, r.countValid(ctx)
 }
 
-// limitReached expects a refusal once there are as many tokens as may be.
+// limitReached expects a refusal once the limit of tokens is reached.
 func limitReached() expect {
 	full := answered(http.StatusBadRequest, "The maximum number of access tokens has already been issued")
 	return expect{
@@ -112,7 +109,7 @@ func limitReached() expect {
 	}
 }
 
-// countValid asks the emulator how many v2.1 tokens the channel has.
+// countValid returns the emulator's number of v2.1 tokens of the channel.
 func (r *run) countValid(ctx context.Context) error {
 	a, err := r.call(ctx, request{to: emulatorState})
 	if err != nil {
@@ -140,7 +137,7 @@ func revokeOne(ctx context.Context, r *run) (*answer, error) {
 	return ask(revokeV21, clientID(ownID), clientSecret(ownSecret), accessToken(leftV21))(ctx, r)
 }
 
-// fillShortLived has one token more issued than may be, and verifies the first.
+// fillShortLived issues one token more than the limit, and verifies the first.
 func fillShortLived(ctx context.Context, r *run) (*answer, error) {
 	var oldest string
 	for range limit + 1 {
@@ -155,14 +152,14 @@ func fillShortLived(ctx context.Context, r *run) (*answer, error) {
 	return ask(verifyV2, accessToken(text(oldest)))(ctx, r)
 }
 
-// fault has the emulator strike once, and asks for what is struck.
+// fault injects a fault into the emulator, and runs a step that it affects.
 func fault(kind string) step {
 	return then(
 		admin(emulatorFault, `{"fault":"`+kind+`","operation":"verifyChannelToken"}`),
 		ask(verifyV2, accessToken(opaque)))
 }
 
-// expireAll moves the emulator's clock on, past the end of every token so far.
+// expireAll advances the emulator's clock until every token has expired.
 func expireAll(ctx context.Context, r *run) (*answer, error) {
 	if !r.expired {
 		if _, err := admin(emulatorClock, `{"advance":"744h"}`)(ctx, r); err != nil {

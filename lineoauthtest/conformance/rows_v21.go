@@ -9,7 +9,7 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
-// noLifetime is what LINE says of an assertion that does not ask for a lifetime.
+// noLifetime is LINE's error for an assertion without a lifetime.
 const noLifetime = "JWT payload must contain token_exp"
 
 // v21Rows are those of POST /oauth2/v2.1/token and GET /oauth2/v2.1/verify.
@@ -140,7 +140,7 @@ func hasFirstKeyID(r *run, kids []string) bool {
 	return slices.Contains(kids, r.first[lineoauth.V21].text("key_id"))
 }
 
-// askForKeyID lists the key IDs, if there is one to look for.
+// askForKeyID lists the key IDs, if there is one to search for.
 func askForKeyID(ctx context.Context, r *run) (*answer, error) {
 	if _, err := firstV21(r); err != nil {
 		return nil, err
@@ -158,7 +158,7 @@ func askForRevokedKeyID(ctx context.Context, r *run) (*answer, error) {
 	return askForKeyID(ctx, r)
 }
 
-// An absolute time where LINE wants a number of seconds from now.
+// An absolute time where LINE expects a number of seconds from now.
 func absoluteTokenExp(r *run, a *assertion) {
 	a.claims["token_exp"] = r.now().Add(24 * time.Hour).Unix()
 }

@@ -42,7 +42,7 @@ type run struct {
 	wrongSecret, opaque, jws string
 
 	requests    int
-	silent      int // requests in a row without an answer
+	silent      int // consecutive requests without an answer
 	unanswered  int
 	skew        time.Duration // the server's clock against the client's
 	seen        []*answer
@@ -104,7 +104,7 @@ func Run(ctx context.Context, cfg lineoauth.Config) (report *Report, err error) 
 		if r.silent == maxSilence {
 			return report, fmt.Errorf("lineoauth: stopped before %s, for %d requests in a row got no answer; check the network, then run it again", row.name, maxSilence)
 		}
-		report.Rows = append(report.Rows, r.try(ctx, row))
+		report.Rows = append(report.Rows, r.check(ctx, row))
 	}
 	if r.unanswered > 0 {
 		return report, fmt.Errorf("lineoauth: %d requests got no answer; check the network, then run it again", r.unanswered)
@@ -141,8 +141,8 @@ func newRun(cfg lineoauth.Config) *run {
 	return r
 }
 
-// try returns what became of one row.
-func (r *run) try(ctx context.Context, row row) Result {
+// check returns the result of one row.
+func (r *run) check(ctx context.Context, row row) Result {
 	want := row.want
 	if !r.emulator && row.or.ok != nil {
 		want = want.or(row.or)
@@ -184,7 +184,7 @@ func (r *run) try(ctx context.Context, row row) Result {
 	return result
 }
 
-// answer returns the answer that a row is about, or an untried.
+// answer returns the answer for a row, or an untried.
 func (r *run) answer(ctx context.Context, row row) (*answer, error) {
 	kind := row.to.issues()
 	switch {
@@ -204,8 +204,7 @@ func (r *run) answer(ctx context.Context, row row) (*answer, error) {
 	return row.ask(ctx, r)
 }
 
-// worst returns the first answer that a row about all of them is not content with,
-// else any.
+// worst returns the first answer that violates a row about all answers, otherwise any.
 func (r *run) worst(row row) (last *answer, err error) {
 	for _, a := range r.seen {
 		if !row.every(a) {
@@ -239,7 +238,7 @@ func (r *run) noteIssued(kind lineoauth.Kind, q request, a *answer) {
 	r.tokens = append(r.tokens, &token{kind: kind, text: r.hide(text)})
 }
 
-// noteRevoked believes a server that it revoked a token, if it was asked rightly.
+// noteRevoked records a token as revoked after a valid request.
 func (r *run) noteRevoked(q request) {
 	right := q.to == revokeV2 || q.to == revokeV21 &&
 		q.form.Get("client_id") == r.cfg.ChannelID && q.form.Get("client_secret") == r.cfg.ChannelSecret.Reveal()
@@ -250,7 +249,7 @@ func (r *run) noteRevoked(q request) {
 	}
 }
 
-// revokeAll revokes what is left, also after ctx ended.
+// revokeAll revokes the remaining tokens, also after ctx is done.
 func (r *run) revokeAll(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), CleanUp)
 	defer cancel()
@@ -273,7 +272,7 @@ func (r *run) revokeAll(ctx context.Context) (err error) {
 	return err
 }
 
-// revoke returns why a token is not revoked, if it is not.
+// revoke revokes a token, or returns the reason why it could not.
 func (r *run) revoke(ctx context.Context, t *token) (why string) {
 	q := request{to: revokeV2, contentType: formType, form: url.Values{"access_token": {t.text}}}
 	if t.kind == lineoauth.V21 {
@@ -282,7 +281,7 @@ func (r *run) revoke(ctx context.Context, t *token) (why string) {
 		q.form.Set("client_secret", r.cfg.ChannelSecret.Reveal())
 	}
 	q.body = q.form.Encode()
-	for range 2 { // the network may lose the first
+	for range 2 { // the first request may be lost
 		a, err := r.call(ctx, q)
 		switch {
 		case err != nil:

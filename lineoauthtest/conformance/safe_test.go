@@ -19,7 +19,7 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest/conformance"
 )
 
-// formats returns a report in all its forms.
+// formats returns a report in all formats.
 func formats(t *testing.T, report *conformance.Report) string {
 	t.Helper()
 	var b bytes.Buffer
@@ -29,8 +29,8 @@ func formats(t *testing.T, report *conformance.Report) string {
 	return b.String()
 }
 
-// On a server that is no emulator, a run sends few requests, has one token of each
-// kind issued at most, and revokes it. No row differs there.
+// On a server that is not an emulator, a run sends few requests, issues at most one
+// token of each kind, and revokes it. No row differs.
 func TestSafeOnLINE(t *testing.T) {
 	t.Parallel()
 	issued := make(map[string]int)
@@ -53,7 +53,7 @@ func TestSafeOnLINE(t *testing.T) {
 		t.Errorf("%d requests, %d in the report", requests, report.Requests)
 	}
 	if n := liveTokens(f.Server); n != 0 {
-		t.Errorf("%d tokens are left", n)
+		t.Errorf("%d tokens remain", n)
 	}
 	if report.Emulator || report.Count(conformance.Differs) > 0 {
 		t.Errorf("%+v", report)
@@ -82,7 +82,7 @@ func TestEitherAnswer(t *testing.T) {
 	}
 }
 
-// Whenever a run is cut off, it revokes: before, while and after a token is issued.
+// Whenever a run is interrupted, it revokes: before, while and after a token is issued.
 func TestInterruptedRunRevokes(t *testing.T) {
 	t.Parallel()
 	for name, cut := range map[string]func(x *exchange) bool{
@@ -109,14 +109,14 @@ func TestInterruptedRunRevokes(t *testing.T) {
 				t.Errorf("reached: %t, error: %v", reached, err)
 			}
 			if n := liveTokens(f.Server); n != 0 {
-				t.Errorf("%d tokens are left", n)
+				t.Errorf("%d tokens remain", n)
 			}
 		})
 	}
 }
 
-// A run that loses the answer to a request for a token says so, and so does one
-// whose revocation is refused. What it can revoke, it does.
+// A run reports a lost answer to a request for a token, and a refused revocation. It
+// revokes all other tokens.
 func TestTokensThatAreLeft(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
@@ -151,14 +151,14 @@ func TestTokensThatAreLeft(t *testing.T) {
 				t.Errorf("error: %v", err)
 			}
 			if n := liveTokens(f.Server); n != tt.left {
-				t.Errorf("%d tokens are left", n)
+				t.Errorf("%d tokens remain", n)
 			}
 		})
 	}
 }
 
-// No report holds a token, an assertion or the channel secret, not even of a server
-// that repeats whatever it hears, wherever it can.
+// No report contains a token, an assertion or the channel secret, even of a server
+// that echoes requests wherever it can.
 func TestReportHoldsNoSecret(t *testing.T) {
 	t.Parallel()
 	for name, echo := range map[string]bool{"emulator": false, "server that echoes": true} {
@@ -194,7 +194,7 @@ func TestReportHoldsNoSecret(t *testing.T) {
 			found := 0
 			for secret, long := range secrets {
 				if long && (strings.Contains(text, secret) || strings.Contains(text, url.QueryEscape(secret))) {
-					t.Errorf("the report holds %s…", secret[:8])
+					t.Errorf("the report contains %s…", secret[:8])
 				}
 				found++
 			}
@@ -205,16 +205,16 @@ func TestReportHoldsNoSecret(t *testing.T) {
 	}
 }
 
-// Rows whose credentials are missing are unknown, and say what they lack.
+// Rows with missing credentials are unknown, with the reason.
 func TestFewCredentials(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {
 		take         func(cfg *lineoauth.Config)
 		tried, lacks []string
 	}{
-		"secret alone": {func(cfg *lineoauth.Config) { cfg.Key, cfg.KeyID = nil, "" },
+		"only a secret": {func(cfg *lineoauth.Config) { cfg.Key, cfg.KeyID = nil, "" },
 			[]string{"stateless-by-secret", "v2-revoke", "v2.1-verify-unknown"}, []string{"key-ids", "v2.1-issue", "v2.1-revoke"}},
-		"key alone": {func(cfg *lineoauth.Config) { cfg.ChannelSecret = lineoauth.Secret{} },
+		"only a key": {func(cfg *lineoauth.Config) { cfg.ChannelSecret = lineoauth.Secret{} },
 			[]string{"stateless-by-assertion", "key-ids", "v2-verify-unknown"}, []string{"v2.1-issue", "short-lived-issue", "v2.1-revoke-unknown"}},
 		"nothing": {func(cfg *lineoauth.Config) { *cfg = lineoauth.Config{BaseURL: cfg.BaseURL} },
 			[]string{"v2-verify-unknown", "bot-no-authorization", "v2.1-verify-not-jws"}, []string{"key-ids", "stateless-by-secret"}},
@@ -243,13 +243,13 @@ func TestFewCredentials(t *testing.T) {
 				}
 			}
 			if n := liveTokens(f.Server); n != 0 {
-				t.Errorf("%d tokens are left", n)
+				t.Errorf("%d tokens remain", n)
 			}
 		})
 	}
 }
 
-// What cannot begin is an error without a report; what breaks off has both.
+// A run that cannot start returns an error without a report; an aborted one returns both.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	if report, err := conformance.Run(t.Context(), lineoauth.Config{BaseURL: "http://line.example"}); report != nil || !errors.Is(err, lineoauth.ErrInvalid) {
@@ -273,7 +273,7 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-// A client's clock that is wrong by hours changes nothing: LINE's own counts.
+// A client's clock that is wrong by hours has no effect: LINE's clock counts.
 func TestWrongClock(t *testing.T) {
 	t.Parallel()
 	for _, off := range []time.Duration{-26 * time.Hour, 26 * time.Hour} {
@@ -286,7 +286,7 @@ func TestWrongClock(t *testing.T) {
 	}
 }
 
-// Whatever goes wrong with an answer, the run ends, and no token is left.
+// Whatever the fault of an answer, the run ends, and no token remains.
 func TestFaults(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []lineoauthtest.FaultKind{
@@ -303,7 +303,7 @@ func TestFaults(t *testing.T) {
 				t.Fatalf("%v, %v", report, err)
 			}
 			if n := liveTokens(srv); n != 0 || errors.Is(err, conformance.ErrNotRevoked) {
-				t.Errorf("%d tokens are left: %v", n, err)
+				t.Errorf("%d tokens remain: %v", n, err)
 			}
 			for _, row := range rows(report, conformance.Differs) {
 				if row != "v2-verify" && row != "oauth-content-type" { // a page of HTML is both

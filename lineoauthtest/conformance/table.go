@@ -9,7 +9,7 @@ import (
 	"github.com/lineoauth/lineoauth"
 )
 
-// Where facts were recorded, or who claims them.
+// The sources of recorded and claimed facts.
 const (
 	omniauth = "omniauth-line, 2026-09-03"
 	zenn     = "a Zenn article, 2023-03"
@@ -29,15 +29,15 @@ type row struct {
 	strength Strength
 	source   string
 	to       endpoint
-	// One of these three gives the answer: ask sends requests; of takes the first
-	// answer with a token of a kind; every picks from all answers up to here.
+	// One of these three selects the answer: ask sends requests; of uses the first
+	// answer with a token of a kind; every selects from all previous answers.
 	ask   step
 	of    lineoauth.Kind
 	every func(*answer) bool
-	// want is what an emulator answers; another server may also answer as or has it,
-	// where LINE's page and a recording differ, or clocks may.
+	// want is the emulator's answer; other servers may also answer as in or, where
+	// LINE's page and a recording, or clocks, differ.
 	want, or expect
-	// emulator: it needs an emulator's help. issues: ask has a token issued, or may.
+	// emulator: the row needs an emulator. issues: ask issues a token, or may.
 	emulator, issues bool
 }
 
@@ -48,7 +48,7 @@ func table() []row {
 	return slices.Concat(statelessRows(), assertionRows(), shortLivedRows(), v21Rows(), revocationRows(), emulatorRows(), headerRows())
 }
 
-// headerRows look at all the answers before them.
+// headerRows check all the answers before them.
 func headerRows() []row {
 	oauth := func(a *answer) bool { return a.to.isOAuth() && a.status != 429 && a.status < 500 }
 	withBody := func(a *answer) bool { return oauth(a) && len(a.body) > 0 }

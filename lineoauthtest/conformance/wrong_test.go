@@ -25,8 +25,7 @@ const (
 	botInfo        = "GET /v2/bot/info"
 )
 
-// wrongBehaviours are ways in which an emulator may not be as LINE is, by the row
-// that finds each.
+// wrongBehaviours are deviations of an emulator from LINE, by the row that detects each.
 var wrongBehaviours = map[string]func(f *front, x *exchange){
 	"v2.1-token-header": func(f *front, x *exchange) {
 		if token := x.field("access_token"); x.endpoint == issueV21 && token != "" {
@@ -155,7 +154,7 @@ var wrongBehaviours = map[string]func(f *front, x *exchange){
 
 func base64url(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 
-// expiresIn is how far ahead a request's assertion expires.
+// expiresIn returns the remaining lifetime of a request's assertion.
 func expiresIn(f *front, x *exchange) time.Duration {
 	parts := strings.Split(x.form.Get("client_assertion"), ".")
 	var claims struct{ Exp int64 }
@@ -166,7 +165,7 @@ func expiresIn(f *front, x *exchange) time.Duration {
 	return time.Unix(claims.Exp, 0).Sub(f.Now())
 }
 
-// Each wrong behaviour is found by the row that is about it, and by no other.
+// Each wrong behaviour is detected by its row, and by no other.
 func TestWrongBehaviours(t *testing.T) {
 	t.Parallel()
 	for row, change := range wrongBehaviours {
@@ -182,7 +181,7 @@ func TestWrongBehaviours(t *testing.T) {
 				t.Errorf("rows that differ (-want +got):\n%s", diff)
 			}
 			if n := liveTokens(f.Server); n != 0 {
-				t.Errorf("%d tokens are left", n)
+				t.Errorf("%d tokens remain", n)
 			}
 		})
 	}
