@@ -119,7 +119,7 @@ func Example() {
 	}
 	fmt.Println("sources:", m.pool.Len(), "tokens:", len(line.State().Tokens))
 
-	// A channel's secret is issued anew; its next token is issued by the new one.
+	// A channel's secret is issued again; its next token is issued by the new one.
 	database[changing.ID] = lineoauth.Credentials{ChannelSecret: lineoauth.NewSecret(changing.ReissueSecret(""))}
 	line.Advance(15 * time.Minute)
 	fmt.Println("with a new secret:", m.push(ctx, changing.ID, "U1", "hello again"))

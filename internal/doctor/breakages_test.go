@@ -36,19 +36,19 @@ func breakages(key, other *rsa.PrivateKey) map[string]breakage {
 		"proxy not a URL":                    {set("HTTPS_PROXY", "http://user:hunter2@%zz"), "proxy", "^HTTPS_PROXY is not", "^set it to the proxy's address"},
 		"another not a URL":                  {set("http_proxy", "ftp://x"), "proxy", "^http_proxy is not", "unset it"},
 		"proxy with a slash in its password": {set("HTTPS_PROXY", "http://user:hun@ter2/x@127.0.0.1:1"), "proxy", "^HTTPS_PROXY is not", "percent-encoded"},
-		"proxy forbids":                      {func(p *patient) { p.proxied(403) }, "proxy", "HTTPS_PROXY, 127.*: Forbidden", "its rules"},
-		"proxy wants a login":                {func(p *patient) { p.proxied(407) }, "proxy", "Proxy Authentication Required", "http://USER:PASSWORD@HOST:PORT, percent-encoded"},
-		"proxy out of reach":                 {func(p *patient) { p.proxied(200); p.env["HTTPS_PROXY"] = "127.0.0.1:1" }, "proxy", "HTTPS_PROXY, 127.0.0.1:1, .*refused", "check its address"},
+		"proxy forbids":                      {func(p *fixture) { p.proxied(403) }, "proxy", "HTTPS_PROXY, 127.*: Forbidden", "its rules"},
+		"proxy wants a login":                {func(p *fixture) { p.proxied(407) }, "proxy", "Proxy Authentication Required", "http://USER:PASSWORD@HOST:PORT, percent-encoded"},
+		"proxy unreachable":                  {func(p *fixture) { p.proxied(200); p.env["HTTPS_PROXY"] = "127.0.0.1:1" }, "proxy", "HTTPS_PROXY, 127.0.0.1:1, .*refused", "check its address"},
 		"no such host":                       {set("LINE_OAUTH_BASE_URL", "https://line.invalid"), "DNS", "line.invalid", "check the name, and the DNS"},
 		"nobody listens":                     {set("LINE_OAUTH_BASE_URL", "http://127.0.0.1:1"), "TCP", "refused", "a firewall"},
-		"unknown authority":                  {func(p *patient) { p.secured() }, "TLS", `unknown authority: "O=Acme Co"$`, "ca-certificates.*SSL_CERT_FILE$"},
-		"no authorities' file":               {func(p *patient) { p.secured(); p.env["SSL_CERT_FILE"] = "nothing.pem" }, "TLS", "unknown authority", "can be read by SSL_CERT_FILE: open nothing.pem"},
-		"no authority in the file":           {func(p *patient) { p.secured(); p.env["SSL_CERT_FILE"] = p.write("none.pem", []byte("x")) }, "TLS", "unknown authority", "has no certificate"},
-		"another's authority": {func(p *patient) {
+		"unknown authority":                  {func(p *fixture) { p.secured() }, "TLS", `unknown authority: "O=Acme Co"$`, "ca-certificates.*SSL_CERT_FILE$"},
+		"no authorities' file":               {func(p *fixture) { p.secured(); p.env["SSL_CERT_FILE"] = "nothing.pem" }, "TLS", "unknown authority", "can be read by SSL_CERT_FILE: open nothing.pem"},
+		"no authority in the file":           {func(p *fixture) { p.secured(); p.env["SSL_CERT_FILE"] = p.write("none.pem", []byte("x")) }, "TLS", "unknown authority", "has no certificate"},
+		"another's authority": {func(p *fixture) {
 			p.secured()
 			p.env["SSL_CERT_FILE"] = p.write("another.pem", authority(p.T))
 		}, "TLS", "unknown authority", "^add the authority's certificate to the file of SSL_CERT_FILE"},
-		"another's certificate": {func(p *patient) {
+		"another's certificate": {func(p *fixture) {
 			p.env["SSL_CERT_FILE"] = p.secured()
 			p.env["LINE_OAUTH_BASE_URL"] = strings.Replace(p.front.URL, "127.0.0.1", "localhost", 1)
 		}, "TLS", "not localhost|localhost", "another server answers"},

@@ -128,7 +128,7 @@ func (e *examination) proxyFor(req *http.Request) (proxy *url.URL, variable stri
 	return proxy, variable, err
 }
 
-func (e *examination) checkProxy(proxy *url.URL, variable string, w *way, err error) (on bool) {
+func (e *examination) checkProxy(proxy *url.URL, variable string, r *route, err error) (on bool) {
 	const name = "proxy"
 	switch {
 	case proxy == nil && variable == "":

@@ -160,7 +160,7 @@ func newChannelLife(p *process, ch int) *channelLife {
 			return c.jitter.Float64()
 		}},
 		Now:     time.Now,
-		OnEvent: c.told,
+		OnEvent: c.observe,
 	}
 	cfg.Fleet.LINE = &lineConn{c}
 	cfg.Fleet.Clock = p.clock
