@@ -8,6 +8,7 @@ import (
 )
 
 func TestAPIDiff(t *testing.T) {
+	takesLong(t) // it is for releases
 	t.Parallel()
 	c := newClone(t)
 	apiDiff := func(t *testing.T, change ...func(map[string]any)) answer {
@@ -21,7 +22,6 @@ func TestAPIDiff(t *testing.T) {
 		says(t, c.contract(t, "api-diff"), 2, "make api-diff BASE=")
 	})
 	t.Run("no change", func(t *testing.T) {
-		takesLong(t)
 		says(t, c.contract(t, "api-diff", "HEAD"), 0, "# Go API changes since HEAD\n\nNothing that Go programs can see", "**patch**")
 	})
 	t.Run("stale code", func(t *testing.T) {
@@ -34,7 +34,6 @@ func TestAPIDiff(t *testing.T) {
 		c.reset(t)
 	})
 	t.Run("a renamed field", func(t *testing.T) {
-		takesLong(t)
 		const use = "var kids = gen.ChannelAccessTokenKeyIDsResponse{}.Kids\n"
 		for name, pkg := range map[string]string{"gen/kids_test.go": "gen_test", "lineoauthtest/kids.go": "lineoauthtest", "examples/echobot/kids.go": "main"} {
 			c.write(t, name, "package "+pkg+"\n\nimport \"github.com/lineoauth/lineoauth/gen\"\n\n"+use)
@@ -47,7 +46,6 @@ func TestAPIDiff(t *testing.T) {
 		c.reset(t)
 	})
 	t.Run("only the wire", func(t *testing.T) {
-		takesLong(t)
 		// The overlay alone changes what the code sends, too.
 		c.replace(t, "api/overlay.yml", "client_secret: {type: string}", "secret: {type: string, x-go-name: ClientSecret}")
 		says(t, apiDiff(t, renameOnWire, renameParameter, servers("https://two.example")), 0,
@@ -58,7 +56,6 @@ func TestAPIDiff(t *testing.T) {
 		c.reset(t)
 	})
 	t.Run("packages", func(t *testing.T) {
-		takesLong(t)
 		add := func(name, text string) {
 			if err := os.MkdirAll(filepath.Dir(filepath.Join(c.dir, name)), 0o755); err != nil {
 				t.Fatal(err)

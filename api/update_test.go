@@ -70,6 +70,7 @@ func TestSpecUpdate(t *testing.T) {
 		}
 	})
 	t.Run("a test fails", func(t *testing.T) {
+		takesLong(t)
 		// The default test: vet finds the places that no longer compile.
 		a := c.contract(t, "spec-update", file(t, renameField))
 		says(t, a, 1, "- **breaks callers on the wire and Go programs:** removed", "client.go:", "make test fails", "git checkout -- "+document+" gen/oauth.gen.go")
