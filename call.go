@@ -81,7 +81,7 @@ func (c *Client) do(ctx context.Context, cl *call) (*answer, error) {
 			req.Header.Set("Authorization", authorization)
 		}
 		cl.attempts++
-		ans := &answer{call: cl, client: c, askedAt: c.cfg.Now().Round(0)} // wall time goes on while a machine is suspended
+		ans := &answer{call: cl, client: c, askedAt: c.cfg.Now().Round(0)} // wall time continues while a machine is suspended
 		ans.Answer = wire.Do(ctx, c.cfg.Transport, req, c.cfg.Timeout)
 		failed := ans.failed()
 		switch {

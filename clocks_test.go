@@ -16,7 +16,7 @@ import (
 	"github.com/lineoauth/lineoauth/store"
 )
 
-// ahead sets a process's wall clock; its monotonic clock goes on.
+// ahead sets a process's wall clock; its monotonic clock is unchanged.
 func ahead(d time.Duration) func(*lineoauth.Config) {
 	return func(cfg *lineoauth.Config) {
 		cfg.Now = func() time.Time { return time.Now().Add(d) }
@@ -63,7 +63,7 @@ func TestClocksApart(t *testing.T) {
 				if n := calls.calls.Load(); n > 5*300+5*50 {
 					t.Errorf("%d calls of the store in 5 hours", n)
 				}
-				// A job that starts anew takes the token, whatever its clock shows.
+				// A job that restarts takes the token, whatever its clock shows.
 				before := issued(srv)
 				for i := range 40 {
 					source := newSource(t, srv, shared(seen), ahead(time.Duration(i-20)*time.Hour))

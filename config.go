@@ -47,7 +47,7 @@ type Config struct {
 	// manager, or from files that are replaced ([CredentialsFromEnv]). It is called
 	// before each call that needs them, up to 64 times at once, with the Timeout; and
 	// again when LINE refused what it returned, or the Key's signer failed, and if that
-	// is something else by then, the call is made with it. A Key may be made anew each
+	// is something else by then, the call is made with it. A Key may be a new value each
 	// time: the newest signs, though it is a change only if its public key or ID is. If
 	// the function fails, the last ones serve, and [EventCredentialsFailed] reports it.
 	// With it, ShortLived tokens need a secret.
@@ -227,7 +227,7 @@ func (cfg Config) checkBaseURL(name, base string) error {
 	u, err := url.Parse(base)
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
-		return fmt.Errorf("%s is no absolute https URL, such as %s", name, gen.DefaultServerURL)
+		return fmt.Errorf("%s is not an absolute https URL, such as %s", name, gen.DefaultServerURL)
 	case u.User != nil || strings.ContainsAny(base, "?#"):
 		return errors.New(name + " holds a user name, a query or a fragment; leave them out" + cfg.name(" (Authorization is for a gateway's credentials)", ""))
 	case !wire.IsASCII(u.Host):

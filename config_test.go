@@ -194,7 +194,7 @@ func TestNewRefuses(t *testing.T) {
 	ownVerification := &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { return nil }}
 	for name, cfg := range map[string]lineoauth.Config{
 		"plain http, allowed":   {BaseURL: "http://line.example", AllowPlainHTTP: true},
-		"verification by hand":  {Transport: &http.Transport{TLSClientConfig: ownVerification}},
+		"own verification":      {Transport: &http.Transport{TLSClientConfig: ownVerification}},
 		"a transport of no TLS": {Transport: roundTrip(nil)},
 	} {
 		if _, err := lineoauth.New(cfg); err != nil {

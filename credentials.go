@@ -47,7 +47,7 @@ func (cr Credentials) check(skip bool) error {
 }
 
 // CredentialsFromEnv returns a function for [Config.Credentials] that reads the
-// secret and the key anew each time, from the variables of [ConfigFromEnv] and the
+// secret and the key again each time, from the variables of [ConfigFromEnv] and the
 // files that they name, and so notices when a file is replaced. getenv is usually
 // [os.Getenv].
 func CredentialsFromEnv(getenv func(string) string) func(context.Context) (Credentials, error) {

@@ -191,7 +191,7 @@ func deadUnderClient(t *testing.T, h2 bool) {
 	crowd(t, func() error { return issue(patient) })
 	before := s.swallow()
 	if err := issue(hasty); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("over a dead connection: %v", err)
+		t.Fatalf("over a silent connection: %v", err)
 	}
 	// With a timeout of a minute, these would fail after that minute on one.
 	for range 4 {
@@ -235,7 +235,7 @@ func deadUnderTransport(t *testing.T, h2 bool) {
 	crowd(t, func() error { return info(time.Minute) })
 	before := s.swallow()
 	if err := info(100 * time.Millisecond); !errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("over a dead connection: %v", err)
+		t.Fatalf("over a silent connection: %v", err)
 	}
 	for range 4 {
 		if err := info(time.Minute); err != nil {
@@ -250,7 +250,7 @@ func deadUnderTransport(t *testing.T, h2 bool) {
 	}
 }
 
-// A request without a deadline, too, learns that an HTTP/2 connection is dead.
+// A request without a deadline, too, finds out that an HTTP/2 connection is unresponsive.
 func deadWithoutDeadline(t *testing.T) {
 	s, _, cfg := behind(t, true)
 	cfg.Timeout = -1

@@ -21,7 +21,7 @@
 //	…
 //	bot := &http.Client{Transport: &lineoauth.Transport{Source: source}}
 //
-// Processes that use one token together, and a process that starts anew, keep it
+// Processes that use one token together, and a process that restarts, keep it
 // in a store: package filestore has one for a machine, the module
 // redisstore one for many, and package storetest proves any other.
 //

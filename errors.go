@@ -172,7 +172,7 @@ func (e *Error) advice() string {
 	case e.StatusCode == http.StatusProxyAuthRequired:
 		return wire.AuthenticateProxy
 	case e.StatusCode >= http.StatusBadRequest && e.Err == nil:
-		return "LINE's reference tells what that means: https://developers.line.biz/en/reference/messaging-api/"
+		return "LINE's reference explains it: https://developers.line.biz/en/reference/messaging-api/"
 	}
 	return ""
 }

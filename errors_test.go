@@ -325,10 +325,10 @@ func TestRetryAfter(t *testing.T) {
 	}
 }
 
-// A redirect that is followed takes the secret to a stranger.
+// A redirect that is followed takes the secret to another server.
 func TestNoRedirect(t *testing.T) {
-	var stranger int
-	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { stranger++ }))
+	var leaked int
+	thief := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leaked++ }))
 	defer thief.Close()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -343,8 +343,8 @@ func TestNoRedirect(t *testing.T) {
 		}
 		srv.Close()
 	}
-	if stranger != 0 {
-		t.Errorf("%d requests reached the stranger", stranger)
+	if leaked != 0 {
+		t.Errorf("%d requests reached another server", leaked)
 	}
 }
 
@@ -474,7 +474,7 @@ func TestBrokenBodies(t *testing.T) {
 	}
 }
 
-// Every answer is read to its end and closed, so one connection serves all.
+// Every answer is read completely and closed, so one connection serves all.
 func TestConnectionIsReused(t *testing.T) {
 	var conns atomic.Int32
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -618,7 +618,7 @@ func TestRefusalsOfOddTokens(t *testing.T) {
 	}
 }
 
-// A context with a cause is told by itself and by its cause, without advice about
+// An error reports a context and its cause, without advice about
 // the network.
 func TestContextWithACause(t *testing.T) {
 	shutdown := errors.New("shutdown")

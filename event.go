@@ -36,7 +36,7 @@ const (
 	// EventCredentialsFailed is when it failed, or returned what LINE would refuse.
 	EventCredentialsFailed EventKind = "credentials failed"
 	// EventStoreFailed is when a Source could not use its store, or found a damaged
-	// entry there. It goes on without, and uses it again after Wait.
+	// entry there. It continues without the store, and uses it again after Wait.
 	EventStoreFailed EventKind = "token store failed"
 )
 

@@ -300,7 +300,7 @@ func ExampleClient_WithAssertion() {
 	// Output: v2.1 1h0m0s
 }
 
-// A token that was issued by hand becomes the one that all sources share.
+// A token that was issued manually becomes the one that all sources share.
 func ExampleClient_StoreToken() {
 	srv := lineoauthtest.NewServer() // in place of LINE
 	defer srv.Close()

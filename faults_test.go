@@ -56,7 +56,7 @@ type fault struct {
 }
 
 const (
-	stolen  = "stolen-by-a-stranger"
+	stolen  = "stolen-by-an-attacker"
 	waiting = 100 * time.Millisecond // for an answer that does not come
 )
 
@@ -176,7 +176,7 @@ var faults = []fault{
 		answer: func(http.ResponseWriter, *http.Request, http.Handler) { panic(http.ErrAbortHandler) }},
 	{name: "no answer in time", want: "no answer within 100ms", cause: is(context.DeadlineExceeded), slow: true, again: true,
 		answer: emulated(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: time.Hour})},
-	{name: "the connection dies in silence after another call; the next call has a new one", want: "no answer within 100ms", cause: is(context.DeadlineExceeded), slow: true, used: true, again: true, answer: unanswered},
+	{name: "the connection goes silent after another call; the next call has a new one", want: "no answer within 100ms", cause: is(context.DeadlineExceeded), slow: true, used: true, again: true, answer: unanswered},
 	{name: "the caller's deadline ends before the answer", want: "the caller's context ended before LINE answered; give it more time", cause: is(context.DeadlineExceeded), slow: true, caller: inTime, answer: unanswered},
 	{name: "the caller's deadline ends in the middle of the answer", want: "the answer broke off: context deadline exceeded", cause: is(context.DeadlineExceeded), slow: true, caller: inTime,
 		answer: func(w http.ResponseWriter, r *http.Request, _ http.Handler) { stall(w, r) }},
@@ -216,7 +216,7 @@ var faults = []fault{
 		answer: edited(func(body []byte) []byte {
 			return append([]byte(`{"access_token":"`+stolen+`","Client_ID":"`+stolen+`","kids":["`+stolen+`"],`), body[1:]...)
 		})},
-	{name: "a field comes twice, the stranger's last", want: "twice; " + something, strikes: answers, kept: true,
+	{name: "a field comes twice, the attacker's last", want: "twice; " + something, strikes: answers, kept: true,
 		answer: edited(func(body []byte) []byte {
 			return append(bytes.TrimRight(body, "}\n"), `,"acce`+"\u017f\u017f"+`_token":"`+stolen+`","CLIENT_ID":"`+stolen+`","\u006bids":["`+stolen+`"]}`...)
 		})},
@@ -310,13 +310,13 @@ var bomb = sync.OnceValue(func() []byte {
 	return b.Bytes()
 })
 
-// patient is the calls of a client, each with a token of its own.
-type patient struct {
+// subject is the calls of a client, each with a token of its own.
+type subject struct {
 	good  *lineoauth.Client
 	heard []string // what no error may show
 }
 
-func (p *patient) reveal(t *testing.T, token *lineoauth.Token, err error) string {
+func (p *subject) reveal(t *testing.T, token *lineoauth.Token, err error) string {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
@@ -326,7 +326,7 @@ func (p *patient) reveal(t *testing.T, token *lineoauth.Token, err error) string
 }
 
 // call returns the operation as a call that succeeds, and may be made again.
-func (p *patient) call(t *testing.T, op lineoauth.Operation) func(context.Context, *lineoauth.Client) (any, error) {
+func (p *subject) call(t *testing.T, op lineoauth.Operation) func(context.Context, *lineoauth.Client) (any, error) {
 	t.Helper()
 	o := calls[slices.IndexFunc(calls, func(o operationCall) bool { return o.op == op })]
 	var text string
@@ -460,7 +460,7 @@ func (f *fault) meet(t *testing.T, channel *lineoauthtest.Channel, line *lineoau
 	cfg := channel.Config()
 	now := line.Now().Truncate(time.Second)
 	cfg.Now = func() time.Time { return now }
-	p := &patient{good: newClient(t, cfg), heard: []string{channel.Secret}}
+	p := &subject{good: newClient(t, cfg), heard: []string{channel.Secret}}
 	call := p.call(t, op)
 
 	n := f.start(t, line)

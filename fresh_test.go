@@ -68,7 +68,7 @@ func TestFreshTokenInTime(t *testing.T) {
 		}
 		time.Sleep(9 * time.Second)
 		if token, err := source.FreshToken(t.Context(), 6*time.Minute); err != nil || token.AccessToken.Reveal() == first {
-			t.Errorf("after the refresh that goes on: the old token, %v", err)
+			t.Errorf("after the refresh that continues: the old token, %v", err)
 		}
 		if n := srv.State().Calls[issueStateless]; n != 2 {
 			t.Errorf("%d issues", n)

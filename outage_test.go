@@ -35,7 +35,7 @@ func firstGood(t *testing.T, source *lineoauth.Source) time.Duration {
 	return 0
 }
 
-// However long an outage lasts, there is a token within a second of its end.
+// However long an outage lasts, there is a token within a second after it.
 func TestOutageBeyondTheExpiry(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []lineoauthtest.FaultKind{lineoauthtest.ServerError, lineoauthtest.ResetBefore, lineoauthtest.ResetAfter} {

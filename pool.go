@@ -12,10 +12,10 @@ const DefaultMaxSources = 100_000
 
 // Pool keeps the sources of many channels, each made on its first use. When
 // there are too many, it lets go of those that were not asked for for the longest
-// time; their holders can go on using them. A channel that is not in use costs no
+// time; their holders can keep using them. A channel that is not in use costs no
 // goroutine and no timer. A Pool is safe for concurrent use.
 //
-// A source that is made anew issues a new token. For V21 and ShortLived tokens
+// A source that is created again issues a new token. For V21 and ShortLived tokens
 // that counts toward the channel's limit of 30, so MaxSources should be no less
 // than the channels in use; or the sources have a Store, where the token is found
 // again. A source with a [store.Watcher] costs a goroutine from its first token
@@ -158,7 +158,7 @@ func (p *Pool) remove(e *list.Element) {
 }
 
 // Forget lets go of the source of a channel; the next call for it makes another.
-// Holders of the old one can go on using it.
+// Holders of the old one can keep using it.
 func (p *Pool) Forget(channelID string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -61,7 +61,7 @@ func TestPool(t *testing.T) {
 			t.Fatal(err)
 		}
 		get(t, fourth)
-		get(t, sources["2"]) // forgotten, but a caller that holds it can go on
+		get(t, sources["2"]) // forgotten, but a caller that holds it can keep using it
 		if again, err := pool.Source(t.Context(), "2"); err == nil && again == sources["2"] {
 			t.Error("the pool still knows the source that it should have forgotten")
 		}

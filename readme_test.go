@@ -288,7 +288,7 @@ func (r *reader) save(t *testing.T, document string) {
 }
 
 // transcript runs the commands of a transcript, and compares what they print;
-// "…" stands for anything. A server that they end with goes on.
+// "…" stands for anything. A server that they end with keeps running.
 func (r *reader) transcript(t *testing.T, text string) {
 	var commands, prints strings.Builder
 	continued := false

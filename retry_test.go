@@ -275,7 +275,7 @@ func TestAssertionIsReused(t *testing.T) {
 		first = get(0)
 		time.Sleep(27 * time.Minute)
 		if get(0) == first {
-			t.Error("an assertion was reused at its end")
+			t.Error("an assertion was reused when it expired")
 		}
 	})
 }

@@ -62,7 +62,7 @@ func (l *line) Verify(ctx context.Context, token *store.Token) (time.Duration, e
 func (l *line) Failure(err error) fleet.Failure {
 	e := new(Error)
 	if !errors.As(err, &e) {
-		// A call that was abandoned may go on.
+		// A call that was abandoned may continue.
 		return fleet.Failure{Sent: errors.Is(err, fleet.ErrAbandoned), Final: errors.Is(err, ErrInvalid)}
 	}
 	return fleet.Failure{Sent: e.lost(), RetryAfter: e.RetryAfter, Final: !e.temporary() && !e.cut}

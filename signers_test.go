@@ -109,7 +109,7 @@ func TestSignerIsReplaced(t *testing.T) {
 func TestSignerIsAskedForAgain(t *testing.T) {
 	for name, tt := range map[string]struct {
 		lost          int32 // so many sessions at first
-		same          bool  // the key is kept, and not opened anew
+		same          bool  // the key is kept, and not opened again
 		opened, signs int32
 		want          error
 	}{
@@ -140,7 +140,7 @@ func TestSignerIsAskedForAgain(t *testing.T) {
 	}
 }
 
-// A key that is made anew with each call still signs once for all callers.
+// A key that is a new value with each call still signs once for all callers.
 func TestOneSignatureOfManySigners(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		h := hardware{gate: make(chan struct{})}

@@ -157,7 +157,7 @@ func (r *refusals) WriteHeader(status int) {
 	r.ResponseWriter.WriteHeader(status)
 }
 
-// used tells the goroutines, and the bytes of heap after a collection.
+// used returns the goroutines, and the bytes of heap after a collection.
 func used() (goroutines int, heap uint64) {
 	runtime.GC()
 	var m runtime.MemStats

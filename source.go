@@ -45,7 +45,7 @@ type SourceConfig struct {
 
 	// Store is shared by all processes that use one token together: the source
 	// adopts the valid token that is there, and issues the next one only while no
-	// other process does. When the store fails, the source goes on with the token
+	// other process does. When the store fails, the source keeps the token
 	// that it has, and reports [EventStoreFailed]. nil means that each source has
 	// a token of its own.
 	Store store.Store
@@ -156,7 +156,7 @@ func (c *Client) checkSource(cfg SourceConfig) error {
 
 // Token returns a valid token. It waits, no longer than ctx allows, only when
 // there is none; the refresh that it then waits for belongs to all callers, and
-// goes on when ctx ends.
+// continues when ctx ends.
 //
 // When there is no token, the error wraps the [*Error] of the last attempt. It
 // matches [ErrClosed] after Close, and the context's error if ctx ends first.
@@ -230,7 +230,7 @@ func (s *Source) failure(ctx context.Context, err error) error {
 // Invalidate is for a token that a server refused with status 401, named by its
 // text. It asks LINE whether the token is still valid, once for all callers. If
 // it is, the refusal concerned this request only, replaced is false, and the
-// source goes on with the token. If not, or if the source has another token
+// source keeps the token. If not, or if the source has another token
 // already, replaced is true: the next call for a token returns another.
 //
 // The error, which wraps an [*Error], is why LINE could not be asked. The token

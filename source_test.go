@@ -242,7 +242,7 @@ func TestCallersLeaveAlone(t *testing.T) {
 		}
 		wg.Go(func() {
 			if _, err := source.Token(t.Context()); err != nil {
-				t.Errorf("the patient caller: %v", err)
+				t.Errorf("the caller without a deadline: %v", err)
 			}
 		})
 		wg.Wait()

@@ -136,7 +136,7 @@ func TestStoreToken(t *testing.T) {
 		}
 		synctest.Wait()
 		if get(t, source) != token.AccessToken.Reveal() {
-			t.Error("the source does not adopt a token that was stored by hand")
+			t.Error("the source does not adopt a token that was stored manually")
 		}
 		stored, err := client.StoredToken(t.Context(), st, lineoauth.V21)
 		if err != nil || stored.AccessToken.Reveal() != token.AccessToken.Reveal() || stored.KeyID != token.KeyID || !stored.ExpiresAt().Equal(token.ExpiresAt()) || stored.Kind != lineoauth.V21 {

@@ -191,7 +191,7 @@ func TestSavedTooLate(t *testing.T) {
 				}()
 				synctest.Wait()
 				if !closed && <-got != theirs {
-					t.Error("the source goes on with a token that nobody else has")
+					t.Error("the source keeps a token that nobody else has")
 				}
 				if err := source.Revoke(t.Context()); err != nil {
 					t.Error(err)

@@ -128,7 +128,7 @@ func TestFleetWaits(t *testing.T) {
 }
 
 // The losses of an outage are counted in the store, for as long as they may count
-// toward the limit: a job that starts anew does not lose more.
+// toward the limit: a job that restarts does not lose more.
 func TestLossesOutliveProcesses(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
 		st := &expiring{Memory: new(store.Memory)}

@@ -113,7 +113,7 @@ func TestTransportKeepsTheRefusal(t *testing.T) {
 	}
 }
 
-// A request is sent once more, not for ever, and only if the token is not valid.
+// A request is sent once more, not forever, and only if the token is not valid.
 func TestTransportRepeatsOnce(t *testing.T) {
 	srv, source := liveServer(t)
 	var requests int

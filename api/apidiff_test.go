@@ -29,7 +29,7 @@ func TestAPIDiff(t *testing.T) {
 		a := c.contract(t, "api-diff", "HEAD")
 		says(t, a, 2, "make generate first")
 		if strings.Contains(a.stdout, "version") {
-			t.Error("it tells a version", a)
+			t.Error("it names a version", a)
 		}
 		c.reset(t)
 	})

@@ -31,7 +31,7 @@ type operation struct {
 	answer               []string   // "name type format =default", with r for required
 }
 
-// operations is LINE's contract, told once more, by hand. The document may say
+// operations is LINE's contract, written a second time, manually. The document may say
 // more than that, in any order, with its schemas wherever it likes.
 var operations = map[string]operation{
 	"issueStatelessChannelToken": {"POST", "/oauth2/v3/token", "issue-stateless-channel-access-token", nil,

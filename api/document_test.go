@@ -39,7 +39,7 @@ func TestDocuments(t *testing.T) {
 		command, _, _ = strings.Cut(command, " #")
 		command, _, silent := strings.Cut(command, " 2>")
 		a := c.run(t, strings.Fields(command)...)
-		// An operation that the document in place adds is told of each time.
+		// Each comparison reports an operation that the current document adds.
 		got := regexp.MustCompile(`(?m)^- \w+ is new: .*\n`).ReplaceAllString(a.stdout, "")
 		if !silent {
 			for line := range strings.Lines(a.stderr) {
@@ -49,7 +49,7 @@ func TestDocuments(t *testing.T) {
 			}
 		}
 		got, block = edit(got), edit(block)
-		// Lines of code move; what is told of them does not.
+		// Line numbers change; the text of a finding does not.
 		numbers := regexp.MustCompile(`(\.go|Makefile):[0-9]+(:[0-9]+)?`)
 		if numbers.ReplaceAllString(got, "$1:0") != numbers.ReplaceAllString(block, "$1:0") {
 			t.Errorf("docs/openapi.md shows\n%s\nwhere this prints\n%s", block, a)

@@ -72,7 +72,7 @@ func explained(object map[string]any) {
 }
 
 // A new operation is one row. Without a method it is none: see
-// TestVariantsOfTheContract, where nothing is written by hand.
+// TestVariantsOfTheContract, where nothing is written manually.
 func TestNewOperation(t *testing.T) {
 	takesLong(t)
 	t.Parallel()

@@ -71,7 +71,7 @@ func TestProposal(t *testing.T) {
 		t.Errorf("the pull request changes\n%s", got)
 	}
 
-	// Somebody goes on with it.
+	// A maintainer adds a commit to it.
 	person := clone{dir: filepath.Join(t.TempDir(), "person")}
 	c.git(t, "clone", "-q", "-b", "openapi-update", remote, person.dir)
 	person.write(t, "CHANGELOG.md", "# Mine\n")

@@ -27,7 +27,7 @@ func takesLong(t *testing.T) {
 // them does not run these tests once more.
 const nested = "LINEOAUTH_NESTED_TEST"
 
-// skipCopies skips a test that copies the repository where that would be in vain.
+// skipCopies skips a test that copies the repository where that would test nothing.
 func skipCopies(t *testing.T) {
 	t.Helper()
 	if testing.Short() || os.Getenv(nested) != "" {

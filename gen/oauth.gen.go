@@ -302,8 +302,8 @@ func (c *Client) IssueChannelTokenByJWTWithBody(ctx context.Context, contentType
 
 // IssueChannelTokenByJWTWithFormdataBody sends POST /oauth2/v2.1/token: issue a channel access token with a user-specified expiration (v2.1). The body is application/x-www-form-urlencoded.
 //
-// The token lives as long as the assertion's `token_exp` asks, 30 days at
-// most. A channel has at most 30 of them alive; the next one is refused.
+// The token is valid for as long as the assertion's `token_exp` asks, 30
+// days at most. A channel has at most 30 valid ones; the next is refused.
 func (c *Client) IssueChannelTokenByJWTWithFormdataBody(ctx context.Context, body IssueChannelTokenByJWTFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewIssueChannelTokenByJWTRequestWithFormdataBody(c.Server, body)
 	return c.send(ctx, req, err, reqEditors)
@@ -311,7 +311,7 @@ func (c *Client) IssueChannelTokenByJWTWithFormdataBody(ctx context.Context, bod
 
 // GetsAllValidChannelAccessTokenKeyIDs sends GET /oauth2/v2.1/tokens/kid: list the key IDs of live v2.1 tokens.
 //
-// Names every token with a user-specified expiration that is still alive,
+// Names every token with a user-specified expiration that is still valid,
 // by the key ID that came with it when it was issued.
 func (c *Client) GetsAllValidChannelAccessTokenKeyIDs(ctx context.Context, params *GetsAllValidChannelAccessTokenKeyIDsParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewGetsAllValidChannelAccessTokenKeyIDsRequest(c.Server, params)
@@ -320,7 +320,7 @@ func (c *Client) GetsAllValidChannelAccessTokenKeyIDs(ctx context.Context, param
 
 // VerifyChannelTokenByJWT sends GET /oauth2/v2.1/verify: verify a v2.1 channel access token.
 //
-// Says whether a token with a user-specified expiration is alive, and for how long.
+// Reports whether a token with a user-specified expiration is valid, and for how long.
 func (c *Client) VerifyChannelTokenByJWT(ctx context.Context, params *VerifyChannelTokenByJWTParams, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewVerifyChannelTokenByJWTRequest(c.Server, params)
 	return c.send(ctx, req, err, reqEditors)
@@ -334,8 +334,8 @@ func (c *Client) IssueStatelessChannelTokenWithBody(ctx context.Context, content
 
 // IssueStatelessChannelTokenWithFormdataBody sends POST /oauth2/v3/token: issue a stateless channel access token. The body is application/x-www-form-urlencoded.
 //
-// The token lives 15 minutes, cannot be revoked, and any number of them
-// may live at once. The caller proves itself with a JWT assertion or with
+// The token is valid for 15 minutes, cannot be revoked, and any number of
+// them may be valid at once. The caller proves itself with a JWT assertion or with
 // the channel secret, never with both.
 func (c *Client) IssueStatelessChannelTokenWithFormdataBody(ctx context.Context, body IssueStatelessChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewIssueStatelessChannelTokenRequestWithFormdataBody(c.Server, body)
@@ -350,7 +350,7 @@ func (c *Client) IssueChannelTokenWithBody(ctx context.Context, contentType stri
 
 // IssueChannelTokenWithFormdataBody sends POST /v2/oauth/accessToken: issue a short-lived channel access token. The body is application/x-www-form-urlencoded.
 //
-// The token lives 30 days. A channel has at most 30 of them alive; issuing
+// The token is valid for 30 days. A channel has at most 30 valid ones; issuing
 // another one revokes the oldest.
 func (c *Client) IssueChannelTokenWithFormdataBody(ctx context.Context, body IssueChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewIssueChannelTokenRequestWithFormdataBody(c.Server, body)
@@ -379,7 +379,7 @@ func (c *Client) VerifyChannelTokenWithBody(ctx context.Context, contentType str
 
 // VerifyChannelTokenWithFormdataBody sends POST /v2/oauth/verify: verify a short-lived or long-lived channel access token. The body is application/x-www-form-urlencoded.
 //
-// Says whether an opaque token is alive, and for how long.
+// Reports whether an opaque token is valid, and for how long.
 func (c *Client) VerifyChannelTokenWithFormdataBody(ctx context.Context, body VerifyChannelTokenFormdataRequestBody, reqEditors ...RequestEditorFn) (*http.Response, error) {
 	req, err := NewVerifyChannelTokenRequestWithFormdataBody(c.Server, body)
 	return c.send(ctx, req, err, reqEditors)

@@ -68,7 +68,7 @@ var (
 	ErrInvalid = errors.New("the token is not valid")
 	// ErrHeld is returned while no process of the fleet may issue.
 	ErrHeld = errors.New("LINE asked a process that shares the store to wait, or its answers were lost too often; its events or log say why")
-	// ErrAbandoned is returned for a call that goes on although its context ended.
+	// ErrAbandoned is returned for a call that continues although its context ended.
 	ErrAbandoned = errors.New("abandoned")
 	// ErrStore is returned when no token is issued because the store fails.
 	ErrStore = errors.New("no token is issued while the store fails, unless IssueWithoutStore is set")

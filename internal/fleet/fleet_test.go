@@ -388,7 +388,7 @@ func TestMarkOfOthers(t *testing.T) {
 		impatient, cancel := context.WithTimeout(w.Context(), time.Second)
 		defer cancel()
 		if o := b.get(impatient, fleet.Attempt{Issue: true, Wait: true}); !errors.Is(o.Err, context.DeadlineExceeded) || o.Token != nil {
-			w.Errorf("with somebody impatient: %+v", o)
+			w.Errorf("with an impatient caller: %+v", o)
 		}
 		b.must(b.issue(), "token 1")
 		if w.shelf.record(w.T).Lost != 0 {
@@ -456,7 +456,7 @@ func TestLost(t *testing.T) {
 			w.line.issue = nil
 			p.must(p.issue(), "token 1")
 			fail(lost)
-			knocks(0) // counted anew
+			knocks(0) // counted from zero
 		})
 	}
 }
@@ -575,7 +575,7 @@ func TestSurplus(t *testing.T) {
 		}
 		w.want("LINE", w.line.took(), "issue", "knock", "issue")
 		if w.shelf.leased() {
-			w.Error("somebody has the lease")
+			w.Error("the lease is held")
 		}
 	})
 }
@@ -644,9 +644,9 @@ func TestPutBack(t *testing.T) {
 		other := w.process()
 		other.must(other.issue(), "token 1")
 
-		w.shelf.set(w.T, store.Record{Issuing: "somebody"})
+		w.shelf.set(w.T, store.Record{Issuing: "another"})
 		if o := p.look(); o.Stored || o.Token != nil || w.shelf.record(w.T).Token != nil {
-			w.Errorf("put back while somebody is issuing: %+v", o)
+			w.Errorf("put back while another process is issuing: %+v", o)
 		}
 		w.shelf.set(w.T, store.Record{Lost: 2, Hold: time.Hour.Milliseconds()})
 		time.Sleep(time.Minute)

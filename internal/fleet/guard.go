@@ -39,7 +39,7 @@ func (n *notice) notify() {
 const (
 	// maxHung is how many calls may hang until others are not made.
 	maxHung = 8
-	// linger is how long a call may go on after its context has ended: one that heeds
+	// linger is how long a call may continue after its context has ended: one that heeds
 	// the context returns a better error.
 	linger = 100 * time.Millisecond
 )

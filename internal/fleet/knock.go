@@ -21,7 +21,7 @@ const (
 	knockPause = 100 * time.Millisecond
 )
 
-// knock fails unless LINE answers, and goes on answering if answers were lost.
+// knock fails unless LINE answers, and keeps answering if answers were lost.
 func (f *Fleet) knock(ctx context.Context, lost int) error {
 	begun := f.Clock.Now()
 	for n := 0; n == 0 || lost > 1 && (n < knocks || f.Clock.Now().Sub(begun) < knockFor); n++ {

@@ -113,7 +113,7 @@ func (f *Fleet) check(r store.Record) error {
 }
 
 // save has the store put a record, whose times then count from now, in the place of
-// what was loaded. It goes on when ctx ends.
+// what was loaded. It continues when ctx ends.
 func (f *Fleet) save(ctx context.Context, s stored) (revision string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeTimeout)
 	defer cancel()

@@ -38,7 +38,7 @@ func (k *Keeper[V]) background(ctx context.Context, h *Held[V], now clock.Instan
 }
 
 // start begins a flight in a goroutine: attempts, with pauses between them. It has
-// the values of the context of the caller, and goes on when that ends. k.mu is held.
+// the values of the context of the caller, and continues when that ends. k.mu is held.
 func (k *Keeper[V]) start(ctx context.Context, f *flight[V]) *flight[V] {
 	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	f.done = make(chan struct{})

@@ -210,7 +210,7 @@ func (k *Keeper[V]) wait(ctx context.Context, need time.Duration) (*Held[V], err
 		}
 		return f.held, f.err
 	case <-ctx.Done():
-		if h := k.current.Load(); h != nil && k.left(h) > 0 { // the flight goes on for callers that need more
+		if h := k.current.Load(); h != nil && k.left(h) > 0 { // the flight continues for callers that need more
 			return h, nil
 		}
 		return nil, ctx.Err()

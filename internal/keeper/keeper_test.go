@@ -282,7 +282,7 @@ func TestBackground(t *testing.T) {
 	}
 }
 
-// One call finds that the renewal is due, and goes on at once like all others.
+// One call finds that the renewal is due, and returns at once like all others.
 func TestRenewal(t *testing.T) {
 	bubble(t, func(t *testing.T, k *keeper.Keeper[int], i *issuer) {
 		first := get(t, k, 0)
@@ -373,7 +373,7 @@ func TestTries(t *testing.T) {
 	})
 }
 
-// An outage of any length is over for callers a second after its end.
+// An outage of any length is over for callers a second after LINE answers again.
 func TestOutage(t *testing.T) {
 	for _, length := range []time.Duration{time.Second, time.Minute, time.Hour, 30 * 24 * time.Hour} {
 		bubble(t, func(t *testing.T, k *keeper.Keeper[int], i *issuer) {

@@ -61,7 +61,7 @@ type Token struct {
 // Held is a token, and until when it is valid.
 type Held = keeper.Held[*Token]
 
-// retired is a token, out of reach of what prints values.
+// retired is a token, in a form that printing a value does not show.
 type retired func() *store.Token
 
 // Counts is how often things happened.

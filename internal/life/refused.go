@@ -23,7 +23,7 @@ type judgment struct {
 	group singleflight.Group
 
 	// Under Life.mu:
-	held     atomic.Pointer[Held] // the token that LINE was asked about last, out of reach of what prints values
+	held     atomic.Pointer[Held] // the token that LINE was asked about last; printing does not show it
 	verdicts int                  // in a row, none of them that it is not valid
 	at       clock.Instant        // of the last
 	doubt    error                // why LINE could not be asked then

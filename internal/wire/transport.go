@@ -32,7 +32,7 @@ var shared = sync.OnceValue(func() http.RoundTripper {
 	f := &fresh{new: func() *http.Transport {
 		t := base.Clone()
 		if t.HTTP2 == nil {
-			// A request without a deadline learns of a dead connection by this alone.
+			// A request without a deadline detects an unresponsive connection by this alone.
 			t.HTTP2 = &http.HTTP2Config{SendPingTimeout: time.Second, PingTimeout: time.Second}
 		}
 		reportProxies(t)
@@ -56,7 +56,7 @@ func (f *fresh) RoundTrip(req *http.Request) (*http.Response, error) {
 	return rsp, err
 }
 
-// replace has later requests dial anew. Those that are under way go on.
+// replace makes later requests dial again. Those in progress continue.
 func (f *fresh) replace(transport *http.Transport) {
 	if f.current.CompareAndSwap(transport, f.new()) {
 		transport.CloseIdleConnections()

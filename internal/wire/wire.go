@@ -38,7 +38,7 @@ type Answer struct {
 var errTimeout = errors.New("timeout")
 
 // Do sends a request and reads the answer, within timeout if that is positive. It
-// follows no redirect, which would hand a secret to whoever that points at.
+// follows no redirect, which would hand a secret to the server that it points at.
 func Do(ctx context.Context, transport http.RoundTripper, req *http.Request, timeout time.Duration) *Answer {
 	if timeout > 0 {
 		var cancel context.CancelFunc

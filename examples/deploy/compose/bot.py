@@ -1,5 +1,5 @@
-"""A bot in Python that says back what it is told. It has no token: that is put on
-its requests by the proxy at LINE_API_URL."""
+"""A bot in Python that echoes messages. It has no token: that is put on its
+requests by the proxy at LINE_API_URL."""
 import base64
 import hashlib
 import hmac

@@ -49,7 +49,7 @@ func (r repository) write(t *testing.T, name, text string) {
 	}
 }
 
-// pullRequest is what a workflow has of a pull request whose base went on: the
+// pullRequest is what a workflow has of a pull request whose base has newer commits: the
 // merge of both, and its last commits alone.
 func pullRequest(t *testing.T, depth string) repository {
 	t.Helper()
@@ -84,7 +84,7 @@ func TestBase(t *testing.T) {
 			t.Errorf("since %s: %q, %v; want %q", base, s.text, err, want)
 		}
 	}
-	t.Run("main went on", func(t *testing.T) {
+	t.Run("main has newer commits", func(t *testing.T) {
 		r := repo(t, "first", "older")
 		r.run(t, "switch", "-q", "-c", "mine")
 		r.commitDocument(t, "mine")

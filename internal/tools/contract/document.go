@@ -88,7 +88,7 @@ func parse(ctx context.Context, name string, text []byte) (*openapi3.T, error) {
 // supported are the versions that both oasdiff and the generator read.
 var supported = regexp.MustCompile(`^3\.[01]\.\d+$`)
 
-// recognize tells what a text is that is not one OpenAPI document.
+// recognize returns an error that describes a text that is not one OpenAPI document.
 func recognize(text []byte) error {
 	start := strings.TrimSpace(string(text[:min(len(text), 200)]))
 	line, _, _ := strings.Cut(start, "\n")

@@ -54,7 +54,7 @@ func (r repository) judge(ctx context.Context) *judge {
 	return &judge{ctx: ctx, root: r, imported: make(map[string]*types.Package), compiled: make(map[string]*types.Package)}
 }
 
-// errNoCode tells that a document generates nothing that compiles, and why.
+// errNoCode is returned for a document whose generated code does not compile.
 type errNoCode struct{ why string }
 
 func (e *errNoCode) Error() string { return e.why }
@@ -66,7 +66,7 @@ var beside = regexp.MustCompile(`\bapi/[\w./-]+`)
 func (s source) all() string {
 	all := []string{string(s.text)}
 	for _, name := range configurations {
-		config, _ := s.read(name) // what is missing is told when it is needed
+		config, _ := s.read(name) // a missing file is reported when it is needed
 		all = append(all, string(config))
 		for _, file := range beside.FindAllString(string(config), -1) {
 			text, _ := s.read(file)
@@ -297,7 +297,7 @@ func goChanges(older, newer *types.Package) (changes []apidiff.Change) {
 	return append(changes, tagChanges(older, newer)...)
 }
 
-// tagChanges tells of fields that keep their Go name and are others on the wire,
+// tagChanges returns the fields that keep their Go name and are others on the wire,
 // or have a tag less, which apidiff leaves out. That an empty one is left out is no
 // break.
 func tagChanges(older, newer *types.Package) (changes []apidiff.Change) {

@@ -11,7 +11,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
-// hidden tells what a document says and the overlay keeps from Go, each with the
+// hidden lists what a document has and the overlay hides from Go, each with the
 // line that api/overlay.yml lacks.
 func (j *judge) hidden(s source) ([]string, error) {
 	doc, err := parse(j.ctx, s.name, s.text)
@@ -47,8 +47,8 @@ func (j *judge) hidden(s source) ([]string, error) {
 	return lines, nil
 }
 
-// lost compares the fields of a document with those that Go sees. In what tells
-// of a field, %s is its name.
+// lost compares the fields of a document with those that Go sees. In what,
+// %s is the name of a field.
 func lost(what, place string, before, after map[string]*openapi3.Schema) (lines []string) {
 	for _, name := range slices.Sorted(maps.Keys(before)) {
 		was, is := before[name], after[name]

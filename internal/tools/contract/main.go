@@ -1,4 +1,4 @@
-// Contract tells what a change of the OpenAPI document does to callers. It runs
+// Contract reports what a change of the OpenAPI document does to callers. It runs
 // in a folder two levels below the root of the repository, as
 //
 //	go -C internal/tools tool contract COMMAND ARGUMENT
@@ -81,7 +81,7 @@ func (r repository) command(ctx context.Context, name string, args ...string) *e
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.Dir = string(r)
 	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	// A make below starts anew; the variables given to the one above are for that.
+	// A make below starts from scratch; the variables given to the one above are for that.
 	for _, variable := range os.Environ() {
 		if name, _, _ := strings.Cut(variable, "="); name != "MAKEFLAGS" && name != "MFLAGS" && name != "MAKELEVEL" {
 			cmd.Env = append(cmd.Env, variable)

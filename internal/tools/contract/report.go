@@ -104,7 +104,7 @@ func (r repository) documentAt(ctx context.Context, base, commit string) ([]byte
 	return []byte(text), err
 }
 
-// forkPoint returns the commit from which a branch and HEAD went on.
+// forkPoint returns the commit at which a branch and HEAD diverged.
 func (r repository) forkPoint(ctx context.Context, base, commit string) (string, error) {
 	fork, err := r.git(ctx, "merge-base", commit, "HEAD")
 	if err == nil {

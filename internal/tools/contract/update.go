@@ -15,7 +15,7 @@ import (
 )
 
 // specUpdate takes a newer document, from a file or URL: shows the difference,
-// copies it, regenerates, tests, and says what is left to a person. $TEST is the
+// copies it, regenerates, tests, and lists the remaining steps. $TEST is the
 // command that tests, make test unless it is set.
 func (r repository) specUpdate(ctx context.Context, from string) error {
 	text, err := fetch(ctx, from)
@@ -30,7 +30,7 @@ func (r repository) update(ctx context.Context, from string, text []byte, w io.W
 	if err != nil {
 		return err
 	}
-	// What is not committed would be lost when the update is taken back.
+	// What is not committed would be lost when the update is undone.
 	dirty, err := r.git(ctx, "status", "--porcelain", "--untracked-files=all", "--", document, provenance, generated)
 	if err != nil {
 		return err
@@ -75,14 +75,14 @@ func (r repository) update(ctx context.Context, from string, text []byte, w io.W
 		test = []string{"make", "test"}
 	}
 	if r.command(ctx, test[0], test[1:]...).Run() != nil {
-		return r.undo(ctx, "the code is generated, but "+strings.Join(test, " ")+" fails, as is told above")
+		return r.undo(ctx, "the code is generated, but "+strings.Join(test, " ")+" fails; see its output above")
 	}
 	printHidden(w, hidden)
 	proposeEntry(w, changes)
 	return printLeft(ctx, older, newer, w, broken != nil)
 }
 
-// undo tells how to undo an update of which something fails.
+// undo returns how to undo an update of which something fails.
 func (r repository) undo(ctx context.Context, what string) error {
 	files, err := r.git(ctx, "diff", "--name-only", "--", document, provenance, generated)
 	if err != nil {
@@ -98,14 +98,14 @@ func (r repository) undo(ctx context.Context, what string) error {
 
 // printLeft prints what no program can do.
 func printLeft(ctx context.Context, older, newer source, w io.Writer, broken bool) error {
-	printf(w, "\n## Left to a person\n\n")
+	printf(w, "\n## Remaining steps\n\n")
 	if broken {
 		printf(w, "- The changes above that break callers: allow each in %s, or do not take them.\n", allowlist)
 	}
 	if err := newOperations(ctx, older, newer, w); err != nil {
 		return err
 	}
-	printf(w, "- What no schema tells, in the descriptions above: limits, lifetimes, errors.\n"+
+	printf(w, "- What no schema contains, in the descriptions above: limits, lifetimes, errors.\n"+
 		"- `make api-diff BASE=HEAD`: what it does to Go programs.\n"+
 		"- CHANGELOG.md, under Unreleased: the entry above, in your words.\n")
 	return nil
@@ -132,7 +132,7 @@ func (r repository) showDifference(ctx context.Context, path string, text []byte
 	return nil
 }
 
-// newOperations tells which operations were not there before.
+// newOperations lists the operations that the older document does not have.
 func newOperations(ctx context.Context, older, newer source, w io.Writer) error {
 	before, err := parse(ctx, older.name, older.text)
 	if err != nil {
@@ -145,7 +145,7 @@ func newOperations(ctx context.Context, older, newer source, w io.Writer) error 
 	known := operationIDs(before)
 	for _, id := range operationIDs(after) {
 		if !slices.Contains(known, id) {
-			printf(w, "- %s is new: package gen has it, and the emulator answers it with 501; give lineoauth.Client a method and the emulator an answer (CONTRIBUTING.md tells where).\n", id)
+			printf(w, "- %s is new: package gen has it, and the emulator answers it with 501; give lineoauth.Client a method and the emulator an answer (CONTRIBUTING.md lists where).\n", id)
 		}
 	}
 	return nil
@@ -227,7 +227,7 @@ func (r repository) propose(ctx context.Context, from string, text []byte, notab
 	printf(&body, "What %s says now, with the code that it generates.\n\n", from)
 	err := r.update(ctx, from, text, io.MultiWriter(&body, os.Stdout))
 	if errors.Is(err, errBroken) {
-		printf(&body, "\n**The document does not generate, or a test fails; the job's log tells.**\n")
+		printf(&body, "\n**The document does not generate, or a test fails; see the job's log.**\n")
 		err = nil
 	}
 	return body.String(), err

@@ -32,7 +32,7 @@ func (c change) breaksGo() bool {
 
 func (c change) breaks() bool { return c.wire || c.breaksGo() }
 
-// verdict tells whom it breaks.
+// verdict reports whom it breaks.
 func (c change) verdict() string { return verdict(c.wire, c.breaksGo()) }
 
 func verdict(wire, golang bool) string {
@@ -87,7 +87,7 @@ func (j *judge) compare(older, newer source) ([]change, error) {
 }
 
 // compileBoth compiles what is compared: before is nil if the older document never
-// generated, so that there is no Go program that could break, and none tells why
+// generated, so that there is no Go program that could break, and none says why
 // the newer one does not. An overlay for other documents, such as LINE's of another
 // year, is for neither.
 func (j *judge) compileBoth(older, newer source) (before, after *types.Package, none error, err error) {

@@ -147,7 +147,7 @@ func both(older, newer *openapi3.T, do func(where string, before, after *openapi
 	}
 }
 
-// encodingChanges tells of values that are written in another way, which
+// encodingChanges returns the values that are written in another way, which
 // oasdiff's changelog leaves out.
 func encodingChanges(older, newer *openapi3.T) (changes []change) {
 	both(older, newer, func(where string, before, after *openapi3.PathItem, method string) {
@@ -174,7 +174,7 @@ func encodingChanges(older, newer *openapi3.T) (changes []change) {
 	return changes
 }
 
-// parameterEncoding tells how a parameter's value is written. Of a single value,
+// parameterEncoding returns how a parameter's value is written. Of a single value,
 // only the label and matrix styles matter.
 func parameterEncoding(parameter *openapi3.Parameter) string {
 	if len(parameter.Content) > 0 {
@@ -234,7 +234,7 @@ func bodyEncodings(where string, before, after *openapi3.MediaType) (changes []c
 	return changes
 }
 
-// serverChanges tells of changed servers, which oasdiff's changelog leaves out.
+// serverChanges returns changed servers, which oasdiff's changelog leaves out.
 // The first of the document is gen.DefaultServerURL.
 func serverChanges(older, newer *openapi3.T) []change {
 	changes := changedServers("servers", older.Servers, newer.Servers)
