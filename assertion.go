@@ -160,7 +160,7 @@ func (c *Client) outdated(ctx context.Context, a *signedAssertion, e *Error) boo
 func (c *Client) follow(ctx context.Context, skew time.Duration) bool {
 	event := Event{Kind: EventClockSkew, Skew: skew}
 	if skew.Abs()-minSkew > c.cfg.MaxClockSkew {
-		event.Err = fmt.Errorf("lineoauth: the Date of LINE's answer is %v off this machine's clock, which is more than MaxClockSkew allows (%v); set the clock right",
+		event.Err = fmt.Errorf("lineoauth: the Date of LINE's answer is %v off this machine's clock, which is more than MaxClockSkew allows (%v); synchronize the clock (NTP)",
 			skew, max(c.cfg.MaxClockSkew, 0))
 	} else {
 		c.skew.Store(int64(skew))

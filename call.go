@@ -153,7 +153,7 @@ func (c *Client) prove(ctx context.Context, cl *call) (*signedAssertion, error) 
 	case c.assertion.IsZero() && !c.cfg.SkipChecks:
 		return nil, fmt.Errorf("lineoauth: %w: the given assertion is empty", ErrInvalid)
 	case cl.validFor != 0 && cl.validFor != anyLife:
-		return nil, fmt.Errorf("lineoauth: %w: the given assertion already says how long the token is valid; pass 0", ErrInvalid)
+		return nil, fmt.Errorf("lineoauth: %w: the given assertion already contains the lifetime of the token; pass 0", ErrInvalid)
 	}
 	cl.assertion = c.assertion.Reveal()
 	return nil, nil
@@ -284,15 +284,15 @@ func (a *answer) empty() error {
 func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresIn int64) (*Token, error) {
 	switch {
 	case accessToken == "":
-		return nil, a.unexpected(errors.New("the answer holds no access_token"))
+		return nil, a.unexpected(errors.New("the answer has no access_token"))
 	case !isToken(accessToken) || keyID != "" && !isToken(keyID):
-		return nil, a.unexpected(errors.New("the answer's access_token or key_id has letters that a Bearer token cannot have"))
+		return nil, a.unexpected(errors.New("the answer's access_token or key_id has characters that a Bearer token cannot have"))
 	case expiresIn <= 0:
-		return nil, a.unexpected(fmt.Errorf("the answer says expires_in %d, which is not in the future", expiresIn))
+		return nil, a.unexpected(fmt.Errorf("the answer has expires_in %d, which is not positive", expiresIn))
 	case tokenType != "" && tokenType != bearer && wire.Lower(tokenType) != "bearer":
 		return nil, a.unexpected(errors.New("the answer's token_type is not Bearer"))
 	case kind == V21 && keyID == "":
-		return nil, a.unexpected(errors.New("the answer holds no key_id"))
+		return nil, a.unexpected(errors.New("the answer has no key_id"))
 	}
 	return &Token{
 		AccessToken: NewSecret(accessToken),
@@ -308,7 +308,7 @@ func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresI
 func (a *answer) verification(v *gen.VerifyChannelAccessTokenResponse) (*Verification, error) {
 	given := slices.ContainsFunc(a.fields, func(f wire.Field) bool { return !f.Null && bytes.EqualFold(f.Name, []byte("expires_in")) })
 	if v.ClientID == "" || !given || v.ExpiresIn < 0 {
-		return nil, a.unexpected(errors.New("the answer holds no client_id, or no expires_in of 0 or more"))
+		return nil, a.unexpected(errors.New("the answer has no client_id, or no expires_in of 0 or more"))
 	}
 	return &Verification{ClientID: v.ClientID, ExpiresIn: v.ExpiresIn, Scope: v.Scope, VerifiedAt: a.askedAt}, nil
 }

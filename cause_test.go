@@ -87,7 +87,7 @@ func TestErrorsPointAtTheCause(t *testing.T) {
 			[]string{`the authority "O=Acme Co"`, "SSL_CERT_FILE"}},
 		"certificate of another": {untrusted.URL, knows(&tls.Config{ServerName: "line.example"}), []string{"the server that answered is not that host"}, []string{"check the network"}, nil},
 		"certificate expired": {untrusted.URL, knows(&tls.Config{Time: func() time.Time { return time.Now().AddDate(200, 0, 0) }}),
-			[]string{"has expired", "set the clock right"}, []string{"check the network"}, nil},
+			[]string{"has expired", "synchronize the clock (NTP)"}, []string{"check the network"}, nil},
 		"no TLS":               {"https://" + rawServer(t, "HTTP/1.1 400 Bad Request\r\n\r\n"), &http.Transport{}, []string{"does not speak TLS"}, nil, nil},
 		"proxy is not there":   {"https://line.example", through(t, "http://"+port), []string{"the proxy cannot be reached", "HTTPS_PROXY"}, []string{"base URL"}, nil},
 		"proxy asks, CONNECT":  {"https://line.example", through(t, answersAll(t, 407)), []string{"the proxy asks for a user name", "HTTPS_PROXY"}, []string{"base URL"}, nil},
@@ -95,9 +95,9 @@ func TestErrorsPointAtTheCause(t *testing.T) {
 		"proxy refuses":        {"https://line.example", through(t, answersAll(t, 403)), []string{"Forbidden", "the proxy refused"}, []string{"base URL"}, nil},
 		"proxy cannot":         {"https://line.example", through(t, answersAll(t, 502)), []string{"Bad Gateway", "the proxy refused"}, []string{"base URL"}, nil},
 		"no such host":         {lost, nameServer, []string{"check the network and the base URL", "DNS does not know the host line.example"}, nil, nil},
-		"status 000":           {"http://" + rawServer(t, "HTTP/1.1 000 \r\nContent-Length: 2\r\n\r\n{}"), nil, []string{"status is none of HTTP"}, []string{"answered 0"}, nil},
-		"status 099":           {"http://" + rawServer(t, "HTTP/1.1 099 x\r\nContent-Length: 2\r\n\r\n{}"), nil, []string{"status is none of HTTP"}, nil, nil},
-		"status 999":           {"http://" + rawServer(t, "HTTP/1.1 999 x\r\nContent-Length: 2\r\n\r\n{}"), nil, []string{"status is none of HTTP"}, []string{"LINE has trouble"}, nil},
+		"status 000":           {"http://" + rawServer(t, "HTTP/1.1 000 \r\nContent-Length: 2\r\n\r\n{}"), nil, []string{"status is not an HTTP status"}, []string{"answered 0"}, nil},
+		"status 099":           {"http://" + rawServer(t, "HTTP/1.1 099 x\r\nContent-Length: 2\r\n\r\n{}"), nil, []string{"status is not an HTTP status"}, nil, nil},
+		"status 999":           {"http://" + rawServer(t, "HTTP/1.1 999 x\r\nContent-Length: 2\r\n\r\n{}"), nil, []string{"status is not an HTTP status"}, []string{"LINE has trouble"}, nil},
 		"a refused connection": {closed, nil, []string{"connection refused; check the network and the base URL"}, nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -171,7 +171,7 @@ func (c *Client) ValidChannelAccessTokenKeyIDs(ctx context.Context) ([]string, e
 		return nil, err
 	}
 	if ids.Kids == nil {
-		return nil, ans.unexpected(errors.New("the answer holds no kids"))
+		return nil, ans.unexpected(errors.New("the answer has no kids"))
 	}
 	return ids.Kids, nil
 }

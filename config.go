@@ -46,10 +46,10 @@ type Config struct {
 	// the fields above, for those that change while the program runs: from a secret
 	// manager, or from files that are replaced ([CredentialsFromEnv]). It is called
 	// before each call that needs them, up to 64 times at once, with the Timeout; and
-	// again when LINE refused what it returned, or the Key's signer failed, and if that
-	// is something else by then, the call is made with it. A Key may be a new value each
-	// time: the newest signs, though it is a change only if its public key or ID is. If
-	// the function fails, the last ones serve, and [EventCredentialsFailed] reports it.
+	// again when LINE refused what it returned, or the Key's signer failed; if it then
+	// returns something else, the call is repeated with that. A Key may be a new value
+	// each time: the newest signs, though it is a change only if its public key or ID is.
+	// If the function fails, the last ones serve, and [EventCredentialsFailed] reports it.
 	// With it, ShortLived tokens need a secret.
 	Credentials func(ctx context.Context) (Credentials, error)
 	// AssertionLifetime is how far ahead an assertion's exp lies: 1 s to 30
@@ -59,7 +59,7 @@ type Config struct {
 	// MaxClockSkew bounds how far an assertion is signed off this machine's clock,
 	// when LINE refuses one for its exp and the Date of that answer shows that the
 	// clock is off: an assertion that leaks can be used for that much longer. 0
-	// means DefaultMaxClockSkew, a negative one that the Date is not followed.
+	// means DefaultMaxClockSkew; a negative value means that the Date is not followed.
 	// [EventClockSkew] reports both.
 	MaxClockSkew time.Duration
 

@@ -159,8 +159,8 @@ func TestNewRefuses(t *testing.T) {
 		"zero key":             {lineoauth.Config{Key: &lineoauth.Key{}}, "Key is empty"},
 		"not loopback":         {lineoauth.Config{BaseURL: "http://127.evil.example"}, "plain http toward 127.evil.example"},
 		"plain http":           {lineoauth.Config{BaseURL: "http://line.example"}, "plain http toward line.example"},
-		"other scheme":         {lineoauth.Config{BaseURL: "ftp://line.example"}, "no absolute https URL"},
-		"no URL":               {lineoauth.Config{BaseURL: "api"}, "no absolute https URL"},
+		"other scheme":         {lineoauth.Config{BaseURL: "ftp://line.example"}, "not an absolute https URL"},
+		"no URL":               {lineoauth.Config{BaseURL: "api"}, "not an absolute https URL"},
 		"userinfo":             {lineoauth.Config{BaseURL: "https://user:hunter2@line.example"}, "user name"},
 		"query":                {lineoauth.Config{BaseURL: "https://line.example?a=hunter2"}, "a query"},
 		"fragment":             {lineoauth.Config{BaseURL: "https://line.example#hunter2"}, "fragment"},
@@ -171,10 +171,10 @@ func TestNewRefuses(t *testing.T) {
 		"TLS 1.1":              {lineoauth.Config{Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS11}}}, "less than TLS 1.2"},
 		"empty query":          {lineoauth.Config{BaseURL: "https://line.example/a?"}, "a query"},
 		"empty fragment":       {lineoauth.Config{BaseURL: "https://line.example/a#"}, "fragment"},
-		"no host":              {lineoauth.Config{BaseURL: "https:///a"}, "no absolute https URL"},
+		"no host":              {lineoauth.Config{BaseURL: "https:///a"}, "not an absolute https URL"},
 		"authorization":        {lineoauth.Config{Authorization: lineoauth.NewSecret("Bearer hunter2\n")}, "line break"},
 		"two things, the 1st":  {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "other than digits"},
-		"two things, the 2nd":  {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "no absolute https URL"},
+		"two things, the 2nd":  {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "not an absolute https URL"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := lineoauth.New(tt.cfg)

@@ -12,8 +12,10 @@ import (
 	"github.com/lineoauth/lineoauth/internal/env"
 )
 
-// Credentials are what a channel proves by who it is; see the fields of [Config]
-// of the same names.
+// Credentials are the secret and key with which a channel authenticates; see the fields
+// of [Config] of the same names.
+//
+// https://developers.line.biz/en/docs/basics/channel-access-token/
 type Credentials struct {
 	// ChannelSecret may be empty if there is a Key.
 	ChannelSecret Secret
@@ -49,7 +51,8 @@ func (cr Credentials) check(skip bool) error {
 // CredentialsFromEnv returns a function for [Config.Credentials] that reads the
 // secret and the key again each time, from the variables of [ConfigFromEnv] and the
 // files that they name, and so notices when a file is replaced. getenv is usually
-// [os.Getenv].
+// [os.Getenv]. The function's error matches [ErrInvalid], and also
+// [ErrMissingCredentials] if neither a secret nor a key is set.
 func CredentialsFromEnv(getenv func(string) string) func(context.Context) (Credentials, error) {
 	var mu sync.Mutex
 	var text string
@@ -70,10 +73,10 @@ func CredentialsFromEnv(getenv func(string) string) func(context.Context) (Crede
 		r := env.Reader{Getenv: getenv}
 		cr := readCredentials(&r, parse)
 		if err := join(r.Errs); err != nil {
-			return Credentials{}, fmt.Errorf("%w: %w", ErrInvalid, err)
+			return Credentials{}, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
 		}
 		if cr.ChannelSecret.IsZero() && cr.Key == nil {
-			return Credentials{}, fmt.Errorf("%w: %w: set %s or %s or %s or %s", ErrInvalid, ErrMissingCredentials, env.ChannelSecret, env.ChannelSecretFile, env.PrivateKey, env.PrivateKeyFile)
+			return Credentials{}, fmt.Errorf("lineoauth: %w: %w: set %s or %s or %s or %s", ErrInvalid, ErrMissingCredentials, env.ChannelSecret, env.ChannelSecretFile, env.PrivateKey, env.PrivateKeyFile)
 		}
 		return cr, nil
 	}

@@ -10,7 +10,7 @@
 //	…
 //	token, err := client.IssueStatelessChannelToken(ctx)
 //
-// LINE has three kinds of token to issue; see [Kind]. A channel proves itself
+// LINE has three kinds of token to issue; see [Kind]. A channel authenticates
 // with its secret, or with a JWT assertion (RFC 7523) that the client signs
 // with the channel's [Key].
 //
@@ -23,9 +23,9 @@
 //
 // Processes that use one token together, and a process that restarts, keep it
 // in a store: package filestore has one for a machine, the module
-// redisstore one for many, and package storetest proves any other.
+// redisstore one for many, and package storetest tests any other.
 //
-// A call that LINE refuses, or that does not come through, ends in an [*Error];
+// A call that LINE refuses, or that gets no answer, returns an [*Error];
 // errors.Is distinguishes the cases that a program decides on. Tokens, secrets, keys
 // and assertions never show in an error or when printed: a [Secret] is masked
 // until Reveal is called.

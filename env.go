@@ -13,11 +13,11 @@ import (
 //
 //   - LINE_CHANNEL_ID: the channel ID
 //   - LINE_CHANNEL_SECRET: the channel secret
-//   - LINE_CHANNEL_SECRET_FILE: or the path of a file that holds it
+//   - LINE_CHANNEL_SECRET_FILE: or the path of a file that contains it
 //   - LINE_PRIVATE_KEY: the private key itself, in any form that [ParseKey] reads
-//   - LINE_PRIVATE_KEY_FILE: or the path of a file that holds it
+//   - LINE_PRIVATE_KEY_FILE: or the path of a file that contains it
 //   - LINE_KEY_ID: its key ID; optional when a JWK carries it
-//   - LINE_KEY_ID_FILE: or the path of a file that holds it
+//   - LINE_KEY_ID_FILE: or the path of a file that contains it
 //   - LINE_OAUTH_BASE_URL: the base URL, when it is not LINE's own
 //   - LINE_OAUTH_ALLOW_PLAIN_HTTP: 1 or true allows plain http toward any host
 //

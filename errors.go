@@ -18,7 +18,8 @@ var (
 	// ErrMissingCredentials is returned, together with ErrInvalid, when a call needs
 	// a credential that the configuration lacks; nothing was sent.
 	ErrMissingCredentials = errors.New("credentials are missing")
-	// ErrTokenLimit is returned when the channel has 30 valid v2.1 tokens.
+	// ErrTokenLimit is returned when the channel has 30 valid v2.1 tokens; see
+	// https://developers.line.biz/en/reference/messaging-api/#issue-channel-access-token-v2-1
 	ErrTokenLimit = errors.New("the channel has 30 valid tokens already")
 	// ErrUnknownKey is returned when the key ID is not registered with the channel.
 	ErrUnknownKey = errors.New("the key ID is not registered with the channel")
@@ -33,7 +34,7 @@ var (
 	// https://developers.line.biz/en/reference/messaging-api/#rate-limits
 	ErrRateLimited = errors.New("too many requests")
 	// ErrNotRevocable is returned when the token is still valid after its revocation,
-	// as stateless tokens are.
+	// as stateless tokens, and v2.1 tokens of another channel, are.
 	ErrNotRevocable = errors.New("the token cannot be revoked")
 )
 
@@ -180,8 +181,8 @@ func (e *Error) advice() string {
 // maxDetails is how many details an error keeps.
 const maxDetails = 10
 
-// errStatus is for an answer whose status is none of HTTP, such as 000.
-var errStatus = errors.New("the answer's status is none of HTTP; something between this machine and LINE may have given it, check the base URL and the proxy")
+// errStatus is for an answer whose status is not an HTTP status, such as 000.
+var errStatus = errors.New("the answer's status is not an HTTP status; something between this machine and LINE may have given it, check the base URL and the proxy")
 
 // temporary reports whether the same request may succeed later.
 func (e *Error) temporary() bool {

@@ -36,7 +36,7 @@ const (
 	// EventCredentialsFailed is when it failed, or returned what LINE would refuse.
 	EventCredentialsFailed EventKind = "credentials failed"
 	// EventStoreFailed is when a Source could not use its store, or found a damaged
-	// entry there. It continues without the store, and uses it again after Wait.
+	// entry there. It keeps the token that it has, and uses the store again after Wait.
 	EventStoreFailed EventKind = "token store failed"
 )
 
@@ -47,7 +47,7 @@ type Event struct {
 	Kind EventKind
 	// ChannelID is the channel; empty for a client without one.
 	ChannelID string
-	// Token is the token that was issued, refreshed, shared or invalidated, else nil.
+	// Token is the token that was issued, refreshed, adopted or invalidated, else nil.
 	Token *Token
 	// Err is why a refresh, a call or the store failed, else nil.
 	Err error

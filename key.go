@@ -48,8 +48,7 @@ func (k *Key) sameSigner(other *Key) bool {
 	return k == other || k != nil && other != nil && k.in().Key == other.in().Key
 }
 
-// ParseKey reads a private key in any form in which LINE's developers come by
-// one:
+// ParseKey reads a private key in any common form:
 //
 //   - a JWK as JSON, from the jwx tool, JWCrypto or a browser's WebCrypto, with
 //     or without its "kid" and its primes, also wrapped as {"privateKey": …,
@@ -57,10 +56,10 @@ func (k *Key) sameSigner(other *Key) bool {
 //   - PEM, PKCS #8 or PKCS #1, or what is between its first and last line;
 //   - base64 of either, as a whole.
 //
-// Line breaks may be gone, or have become blanks, "n" or a literal \n, also twice
+// Line breaks may be missing, or replaced by spaces, "n" or a literal \n, also twice
 // escaped; lines may be indented, the text quoted, or UTF-16 as PowerShell writes it.
 //
-// The error says what was found and what is needed, holds nothing of the key,
+// The error reports what was found and what is needed, contains nothing of the key,
 // and matches [ErrInvalid]. The key's size is checked by [New].
 func ParseKey(data []byte) (*Key, error) {
 	key, err := parseKey(string(data))

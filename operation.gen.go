@@ -5,20 +5,36 @@ package lineoauth
 // The operations of LINE's channel access token API.
 const (
 	// OpIssueStatelessChannelToken is POST /oauth2/v3/token: issue a stateless channel access token.
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#issue-stateless-channel-access-token
 	OpIssueStatelessChannelToken Operation = "issueStatelessChannelToken"
-	// OpGetsAllValidChannelAccessTokenKeyIds is GET /oauth2/v2.1/tokens/kid: list the key IDs of live v2.1 tokens.
+	// OpGetsAllValidChannelAccessTokenKeyIds is GET /oauth2/v2.1/tokens/kid: list the key IDs of valid v2.1 tokens.
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#get-all-valid-channel-access-token-key-ids-v2-1
 	OpGetsAllValidChannelAccessTokenKeyIds Operation = "getsAllValidChannelAccessTokenKeyIds"
 	// OpIssueChannelTokenByJWT is POST /oauth2/v2.1/token: issue a channel access token with a user-specified expiration (v2.1).
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#issue-channel-access-token-v2-1
 	OpIssueChannelTokenByJWT Operation = "issueChannelTokenByJWT"
 	// OpVerifyChannelTokenByJWT is GET /oauth2/v2.1/verify: verify a v2.1 channel access token.
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#verify-channel-access-token-v2-1
 	OpVerifyChannelTokenByJWT Operation = "verifyChannelTokenByJWT"
 	// OpRevokeChannelTokenByJWT is POST /oauth2/v2.1/revoke: revoke a v2.1 channel access token.
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#revoke-channel-access-token-v2-1
 	OpRevokeChannelTokenByJWT Operation = "revokeChannelTokenByJWT"
 	// OpIssueChannelToken is POST /v2/oauth/accessToken: issue a short-lived channel access token.
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#issue-shortlived-channel-access-token
 	OpIssueChannelToken Operation = "issueChannelToken"
 	// OpVerifyChannelToken is POST /v2/oauth/verify: verify a short-lived or long-lived channel access token.
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#verify-channel-access-token
 	OpVerifyChannelToken Operation = "verifyChannelToken"
 	// OpRevokeChannelToken is POST /v2/oauth/revoke: revoke a short-lived or long-lived channel access token.
+	//
+	// https://developers.line.biz/en/reference/messaging-api/#revoke-longlived-or-shortlived-channel-access-token
 	OpRevokeChannelToken Operation = "revokeChannelToken"
 )
 

@@ -11,9 +11,9 @@ import (
 const DefaultMaxSources = 100_000
 
 // Pool keeps the sources of many channels, each made on its first use. When
-// there are too many, it lets go of those that were not asked for for the longest
-// time; their holders can keep using them. A channel that is not in use costs no
-// goroutine and no timer. A Pool is safe for concurrent use.
+// there are too many, it lets go of the least recently used; their holders can keep
+// using them. A channel that is not in use costs no goroutine and no timer. A Pool is
+// safe for concurrent use.
 //
 // A source that is created again issues a new token. For V21 and ShortLived tokens
 // that counts toward the channel's limit of 30, so MaxSources should be no less

@@ -71,7 +71,7 @@ var facts = []fact{
 }
 
 const (
-	adviceOnExp      = "set this machine's clock right"
+	adviceOnExp      = "synchronize this machine's clock (NTP)"
 	adviceOnLifetime = "ask for a token that is valid for 30 days at most; token_exp is that in seconds, not a date"
 )
 
@@ -136,7 +136,7 @@ func (a *answer) refusal() *Error {
 	case 2:
 		return a.unexpected(errors.New("only 200 is a success"))
 	case 3:
-		return a.failure(errors.New("a redirect to " + a.Redirect() + ", which is not followed, for it would carry the secret along; check the base URL"))
+		return a.failure(errors.New("a redirect to " + a.Redirect() + ", which is not followed, because that would send the secret there; check the base URL"))
 	}
 	body, more, err := a.readRefusal()
 	if err != nil && a.StatusCode >= http.StatusInternalServerError {
@@ -169,7 +169,7 @@ func (a *answer) readRefusal() (body gen.ErrorResponse, more bool, err error) {
 		more, err = true, nil // the other fields are there
 	}
 	if err != nil {
-		return body, false, errors.New(a.MediaType() + " that is no error of LINE's")
+		return body, false, errors.New(a.MediaType() + " that is not an error of LINE's")
 	}
 	fields, err := wire.Fields(a.Bytes)
 	if err != nil {

@@ -43,11 +43,11 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // GobEncode masks the secret for encoding/gob.
 func (s Secret) GobEncode() ([]byte, error) { return s.MarshalText() }
 
-// GobDecode refuses what GobEncode wrote: the secret is not in there.
+// GobDecode refuses what GobEncode wrote: it does not contain the secret.
 func (s *Secret) GobDecode(text []byte) error { return s.UnmarshalText(text) }
 
 // UnmarshalText takes the secret from a configuration file or a flag. It
-// refuses what MarshalText wrote: the secret is not in there.
+// refuses what MarshalText wrote: it does not contain the secret.
 func (s *Secret) UnmarshalText(text []byte) error {
 	if string(text) == secret.Masked {
 		return fmt.Errorf("lineoauth: %w: the secret was masked when it was written; write what Reveal returns", ErrInvalid)

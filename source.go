@@ -127,7 +127,7 @@ func (c *Client) checkSource(cfg SourceConfig) error {
 	case cfg.ValidFor != 0 && cfg.Kind != V21:
 		err = errors.New("ValidFor is for V21 tokens only; leave it 0")
 	case cfg.ValidFor != 0 && c.assertion != nil:
-		err = errors.New("the given assertion says how long the token is valid; leave ValidFor 0")
+		err = errors.New("the given assertion contains the lifetime of the token; leave ValidFor 0")
 	case cfg.ValidFor != 0 && !c.cfg.SkipChecks && assertion.CheckValidFor(cfg.ValidFor) != nil:
 		err = assertion.CheckValidFor(cfg.ValidFor)
 	case cfg.RefreshWindow < 0 || cfg.RefreshTimeout < 0:

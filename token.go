@@ -32,6 +32,8 @@ const (
 func (k Kind) issuable() bool { return k == Stateless || k == V21 || k == ShortLived }
 
 // Token is a channel access token as LINE issued it.
+//
+// https://developers.line.biz/en/docs/basics/channel-access-token/
 type Token struct {
 	// AccessToken is the token itself; Reveal returns it for the wire, and for
 	// keeping: encoding/json masks it.
@@ -57,6 +59,9 @@ func (t Token) Lifetime() time.Duration { return wire.Seconds(t.ExpiresIn) }
 func (t Token) ExpiresAt() time.Time { return t.IssuedAt.Add(t.Lifetime()) }
 
 // Verification is LINE's answer about a valid token.
+//
+// https://developers.line.biz/en/reference/messaging-api/#verify-channel-access-token-v2-1
+// https://developers.line.biz/en/reference/messaging-api/#verify-channel-access-token
 type Verification struct {
 	// ClientID is the channel ID that the token was issued for.
 	ClientID string

@@ -20,7 +20,7 @@ const DefaultServerURL = "https://api.line.me"
 
 // ChannelAccessTokenKeyIDsResponse is the schema ChannelAccessTokenKeyIdsResponse of the document.
 //
-// The key IDs of the live v2.1 tokens.
+// The key IDs of the valid v2.1 tokens.
 type ChannelAccessTokenKeyIDsResponse struct {
 	// Kids The key IDs.
 	Kids []string `json:"kids"`
@@ -56,7 +56,7 @@ type IssueChannelAccessTokenResponse struct {
 	// ExpiresIn Seconds until the token expires.
 	ExpiresIn int32 `json:"expires_in"`
 
-	// KeyID Names this token in the list of live key IDs. Keep it with the token.
+	// KeyID Names this token in the list of valid key IDs. Keep it with the token.
 	KeyID string `json:"key_id"`
 
 	// TokenType Always `Bearer`.
@@ -309,7 +309,7 @@ func (c *Client) IssueChannelTokenByJWTWithFormdataBody(ctx context.Context, bod
 	return c.send(ctx, req, err, reqEditors)
 }
 
-// GetsAllValidChannelAccessTokenKeyIDs sends GET /oauth2/v2.1/tokens/kid: list the key IDs of live v2.1 tokens.
+// GetsAllValidChannelAccessTokenKeyIDs sends GET /oauth2/v2.1/tokens/kid: list the key IDs of valid v2.1 tokens.
 //
 // Names every token with a user-specified expiration that is still valid,
 // by the key ID that came with it when it was issued.

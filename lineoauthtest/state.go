@@ -57,7 +57,7 @@ type State struct {
 	// Channels are the server's channels, in the order of their IDs.
 	Channels []ChannelState `json:"channels"`
 	// Tokens are the valid tokens, by channel, kind and time of issue.
-	Tokens []LiveToken `json:"tokens"`
+	Tokens []TokenState `json:"tokens"`
 	// ForgottenTokens counts the stateless tokens that were dropped while they were
 	// valid: the server keeps the last 100,000 of a channel, and treats others as
 	// revoked.
@@ -81,8 +81,8 @@ type ChannelState struct {
 	KeyIDs []string `json:"key_ids"`
 }
 
-// LiveToken is a token without its text.
-type LiveToken struct {
+// TokenState is a token without its text.
+type TokenState struct {
 	// ChannelID is the channel that it was issued to.
 	ChannelID string `json:"channel_id"`
 	// Kind is the kind of token; [LongLived] among others.
@@ -142,7 +142,7 @@ func (s *Server) State() State {
 		Now:             now,
 		Calls:           maps.Clone(s.calls),
 		Channels:        s.channelStates(),
-		Tokens:          []LiveToken{},
+		Tokens:          []TokenState{},
 		ForgottenTokens: s.forgotten,
 		Requests:        append([]Request{}, s.requests...),
 		Messages:        append([]Message{}, s.messages...),
@@ -158,7 +158,7 @@ func (s *Server) State() State {
 				if !now.Before(t.expiresAt) {
 					continue // the machine's clock was set back after the issue
 				}
-				state.Tokens = append(state.Tokens, LiveToken{
+				state.Tokens = append(state.Tokens, TokenState{
 					ChannelID: c.ID,
 					Kind:      kind,
 					KeyID:     t.keyID,
@@ -168,7 +168,7 @@ func (s *Server) State() State {
 			}
 		}
 	}
-	slices.SortStableFunc(state.Tokens, func(a, b LiveToken) int {
+	slices.SortStableFunc(state.Tokens, func(a, b TokenState) int {
 		return cmp.Or(cmp.Compare(a.ChannelID, b.ChannelID), cmp.Compare(a.Kind, b.Kind), a.IssuedAt.Compare(b.IssuedAt))
 	})
 	return state

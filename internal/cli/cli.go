@@ -26,11 +26,11 @@ import (
 )
 
 const (
-	exitDone        = 0
-	exitFailed      = 1
-	exitUsage       = 2
-	exitDeadToken   = 3
-	exitInterrupted = 130
+	exitDone         = 0
+	exitFailed       = 1
+	exitUsage        = 2
+	exitInvalidToken = 3
+	exitInterrupted  = 130
 )
 
 // grace is how long an interrupted command may take to clean up.
@@ -90,7 +90,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errInvalidToken):
-		return exitDeadToken
+		return exitInvalidToken
 	case ctx.Err() != nil:
 		return exitInterrupted
 	case errors.As(err, &failed) && !errors.Is(err, lineoauth.ErrInvalid) && !errors.Is(err, store.ErrInvalid):
@@ -118,7 +118,9 @@ func (a *app) command() *cobra.Command {
 		Use:   "lineoauth",
 		Short: "Channel access tokens for LINE bots",
 		Long:  environmentHelp,
-		Example: `  lineoauth demo
+		Example: `  # see the life of a token, without a channel
+  lineoauth demo
+  # a v2.1 token that expires after a day
   lineoauth issue --type v2.1 --valid-for 24h -o token`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
@@ -174,9 +176,9 @@ Credentials come from the environment:
     LINE_PRIVATE_KEY             private key: JWK or PEM, also with literal \n or in base64
     LINE_PRIVATE_KEY_FILE        or the path of a file with the key
     LINE_KEY_ID                  key ID, unless the key is a JWK that has one
-    LINE_KEY_ID_FILE             or the path of a file that holds it
+    LINE_KEY_ID_FILE             or the path of a file with the key ID
     LINE_OAUTH_BASE_URL          base URL, if not LINE's
-    LINE_OAUTH_ALLOW_PLAIN_HTTP  1 allows plain http to other hosts than this machine
+    LINE_OAUTH_ALLOW_PLAIN_HTTP  1 or true allows plain http to other hosts than this machine
 
 Exit codes: 0 done, 1 the call failed, 2 wrong usage or configuration,
 3 the verified token is not valid, 130 interrupted.`
@@ -340,7 +342,7 @@ const maxToken = 1 << 20
 // token that LINE revoked.
 func (a *app) withToken(cmd *cobra.Command, do func(context.Context, *lineoauth.Client, string, *storedTokens) error) *cobra.Command {
 	flags := a.clientFlags(cmd)
-	stored := newStoreFlag(cmd, "`directory` of the shared token, "+defaultStore)
+	stored := newStoreFlag(cmd, "`directory` of the shared token "+defaultStore)
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) != 1 {
 			return fmt.Errorf("%s needs one token, or - to read it from standard input", cmd.Name())

@@ -34,7 +34,8 @@ fish:
 PowerShell, as a line of the file $PROFILE:
 
     lineoauth completion powershell | Out-String | Invoke-Expression`,
-		Example: `  mkdir -p ~/.local/share/bash-completion/completions
+		Example: `  # for bash
+  mkdir -p ~/.local/share/bash-completion/completions
   lineoauth completion bash > ~/.local/share/bash-completion/completions/lineoauth`,
 		ValidArgs: shells,
 		Args: func(_ *cobra.Command, args []string) error {

@@ -38,7 +38,7 @@ It is safe to run against LINE with a test channel. It
     are revoked at the end, also after Ctrl-C; a stateless one cannot be revoked,
     and expires after 15 minutes.
   - asks for confirmation unless the server is on this machine, and needs --yes
-  where there is no terminal to ask on.
+    where there is no terminal to ask on.
 
 Do not use the channel of a production bot: if it has 30 short-lived tokens,
 LINE revokes the oldest one.

@@ -82,7 +82,7 @@ func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL strin
 	kinds := []lineoauth.Kind{lineoauth.Stateless, lineoauth.V21, lineoauth.ShortLived}
 	lifetimes := []time.Duration{15 * time.Minute, 24 * time.Hour, 30 * 24 * time.Hour}
 	var tokens []*lineoauth.Token
-	var liveKeyIDs []string
+	var validKeyIDs []string
 	for i, kind := range kinds {
 		token, err := issue[i]()
 		if err != nil {
@@ -97,7 +97,7 @@ func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL strin
 		say("issue", "%-11s %s, valid for %v", kind, shortened(token.AccessToken), token.Lifetime())
 		tokens = append(tokens, token)
 		if token.KeyID != "" {
-			liveKeyIDs = append(liveKeyIDs, token.KeyID)
+			validKeyIDs = append(validKeyIDs, token.KeyID)
 		}
 	}
 	for _, token := range tokens {
@@ -110,10 +110,10 @@ func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL strin
 		}
 		say("verify", "%-11s valid, channel %s", token.Kind, v.ClientID)
 	}
-	if err := expectKeyIDs(ctx, client, liveKeyIDs); err != nil {
+	if err := expectKeyIDs(ctx, client, validKeyIDs); err != nil {
 		return err
 	}
-	say("key IDs", "%q", liveKeyIDs)
+	say("key IDs", "%q", validKeyIDs)
 
 	for _, token := range tokens {
 		err := client.RevokeChannelToken(ctx, token.AccessToken.Reveal())

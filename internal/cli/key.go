@@ -28,6 +28,7 @@ func (a *app) assertionCommand() *cobra.Command {
 	flags := a.clientFlags(cmd)
 	cmd.Flags().DurationVar(&expiresIn, "expires-in", assertion.DefaultExpiresIn, "lifetime of the assertion, up to 30m")
 	cmd.Flags().DurationVar(&validFor, "valid-for", assertion.DefaultValidFor, "lifetime of the v2.1 token to request with it, up to 720h")
+	cmd.Flags().Lookup("expires-in").DefValue = "29m"
 	cmd.Flags().Lookup("valid-for").DefValue = "720h"
 	cmd.RunE = runs(func(ctx context.Context, _ []string) error {
 		if expiresIn <= 0 || validFor <= 0 {

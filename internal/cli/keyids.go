@@ -13,8 +13,8 @@ func (a *app) keyIDsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "key-ids",
 		Short: "List the key IDs of the valid v2.1 tokens",
-		Long: `List the key IDs of the valid v2.1 tokens. With --store also which of them
-belong to a token in that directory, and which are orphans: valid, but not stored.
+		Long: `List the key IDs of the valid v2.1 tokens. With --store, also list which of them
+belong to the token in that directory, and which are orphans: valid, but not stored.
 
 LINE revokes a token by its text, but lists only key IDs. You can revoke an orphan
 only if you still have its text; otherwise it counts toward the limit of 30 until it
@@ -35,15 +35,18 @@ expires, after 30 days at most. To avoid orphans, share one token with --store.`
 		if err != nil {
 			return err
 		}
+		if store != nil {
+			// Checked first: exit code 2 means that nothing was sent.
+			if err := a.checkStore(ctx, client, store, lineoauth.V21); err != nil {
+				return err
+			}
+		}
 		kids, err := client.ValidChannelAccessTokenKeyIDs(ctx)
 		if err != nil {
 			return err
 		}
 		if store == nil {
 			return a.print(keyIDs{kids})
-		}
-		if err := a.checkStore(ctx, client, store, lineoauth.V21); err != nil {
-			return err
 		}
 		token, err := client.StoredToken(ctx, store, lineoauth.V21)
 		if err != nil {

@@ -7,18 +7,19 @@ import (
 	"strings"
 )
 
-// tcpAddress returns the host and port of --listen. PORT and :PORT mean loopback, so
-// that listening on the network is explicit.
-func tcpAddress(listen string) (string, error) {
+// tcpAddress returns the host and port of --listen, of which forms are the valid forms.
+// PORT and :PORT mean loopback, so that listening on the network is explicit.
+func tcpAddress(listen, forms string) (string, error) {
+	invalid := usagef("invalid --listen: use %s", forms)
 	host, port := "", listen
 	if strings.Contains(listen, ":") {
 		var err error
 		if host, port, err = net.SplitHostPort(listen); err != nil {
-			return "", errListen
+			return "", invalid
 		}
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return "", errListen
+		return "", invalid
 	}
 	if host == "" {
 		host = "127.0.0.1"
@@ -33,5 +34,3 @@ func urlOf(address net.Addr) string {
 	}
 	return "http://" + address.String()
 }
-
-var errListen = usagef("invalid --listen: use PORT, :PORT or HOST:PORT, such as 8080 or 127.0.0.1:8080")

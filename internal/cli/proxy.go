@@ -153,7 +153,7 @@ type proxying struct {
 
 // listenTCP listens on loopback, or on any address with --allow-host.
 func listenTCP(listen string, public bool) (net.Listener, error) {
-	address, err := tcpAddress(listen)
+	address, err := tcpAddress(listen, "PORT, :PORT, HOST:PORT or unix:PATH, such as 8081 or 127.0.0.1:8081")
 	if err != nil {
 		return nil, err
 	}

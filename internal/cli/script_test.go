@@ -207,6 +207,9 @@ func examples(ts *testscript.TestScript, _ bool, _ []string) {
 			line = strings.Replace(line, "curl ", "curl --silent --show-error --fail ", 1)
 			ts.Logf("$ %s", line)
 			ts.Check(ts.Exec("bash", "-euo", "pipefail", "-c", line))
+			if strings.Contains(line, "-H @-") && strings.Contains(ts.ReadFile("stdout"), "Authorization:") {
+				ts.Fatalf("the header is printed, not piped into curl: %s", line)
+			}
 			if errs := ts.ReadFile("stderr"); errs != "" {
 				ts.Fatalf("standard error: %s", errs)
 			}

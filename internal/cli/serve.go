@@ -71,7 +71,7 @@ type serveFlags struct {
 func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 	defer stop()
-	address, err := tcpAddress(f.listen)
+	address, err := tcpAddress(f.listen, "PORT, :PORT or HOST:PORT, such as 8080 or 127.0.0.1:8080")
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,8 @@ refuses it:
 		// Through standard input, so that no other process sees the token in curl's
 		// arguments.
 		Example: `  # pass the header to curl on standard input, where no other process sees it
-  auth=$(lineoauth token -o header) && echo "$auth" || curl -H @- ` + gen.DefaultServerURL + `/v2/bot/info
+  auth=$(lineoauth token -o header) && echo "$auth" | curl -H @- ` + gen.DefaultServerURL + `/v2/bot/info
+  # a v2.1 token that the scripts of a service share
   lineoauth token -o token --type v2.1 --store /var/lib/bot/token`,
 		Args: noArgs,
 	}

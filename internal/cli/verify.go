@@ -20,7 +20,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		v, err := client.VerifyChannelToken(ctx, token)
 		if refusal := new(lineoauth.Error); errors.Is(err, lineoauth.ErrInvalidToken) && errors.As(err, &refusal) {
 			stored.forget(ctx, stored.cfg.ChannelID, token)
-			if err := a.print(dead{Error: refusal.Code, ErrorDescription: refusal.Description}); err != nil {
+			if err := a.print(invalidAnswer{Error: refusal.Code, ErrorDescription: refusal.Description}); err != nil {
 				return err
 			}
 			return errInvalidToken
@@ -28,7 +28,7 @@ func (a *app) verifyCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.print(alive{
+		return a.print(validAnswer{
 			Valid:     true,
 			ClientID:  v.ClientID,
 			ExpiresIn: v.ExpiresIn,
@@ -38,7 +38,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	})
 }
 
-type alive struct {
+type validAnswer struct {
 	Valid     bool   `json:"valid"`
 	ClientID  string `json:"client_id"`
 	ExpiresIn int64  `json:"expires_in"`
@@ -46,7 +46,7 @@ type alive struct {
 	Scope     string `json:"scope"`
 }
 
-type dead struct {
+type invalidAnswer struct {
 	Valid            bool   `json:"valid"`
 	Error            string `json:"error"`
 	ErrorDescription string `json:"error_description"`

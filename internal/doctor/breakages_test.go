@@ -156,7 +156,7 @@ func settings(key *rsa.PrivateKey) map[string]breakage {
 			}
 			p.env["LINE_PRIVATE_KEY_FILE"] = p.writePEM(short)
 		}, "private key", "RSA-1024", "2048"},
-		"base URL of FTP":  {set("LINE_OAUTH_BASE_URL", "ftp://line.example"), "base URL", "no absolute https URL", ""},
+		"base URL of FTP":  {set("LINE_OAUTH_BASE_URL", "ftp://line.example"), "base URL", "not an absolute https URL", ""},
 		"base URL in http": {set("LINE_OAUTH_BASE_URL", "http://line.example"), "base URL", "plain http toward line.example", "secrets travel over https"},
 	}
 }

@@ -44,17 +44,17 @@ func trimmed(value string) (text, around string) {
 // read reads only the given variables, with trimmed values. Other required settings
 // get placeholders.
 func (e *examination) read(variables ...string) (lineoauth.Config, error) {
-	madeUp := map[string]string{env.ChannelID: "1", env.ChannelSecret: "x", env.KeyID: "x"}
+	values := map[string]string{env.ChannelID: "1", env.ChannelSecret: "x", env.KeyID: "x"}
 	for _, variable := range variables {
 		text, _ := trimmed(e.Getenv(variable))
-		madeUp[variable] = text
+		values[variable] = text
 	}
 	for file, variable := range map[string]string{secretFile: env.ChannelSecret, env.KeyIDFile: env.KeyID} {
-		if madeUp[file] != "" && !e.given(variable) {
-			delete(madeUp, variable)
+		if values[file] != "" && !e.given(variable) {
+			delete(values, variable)
 		}
 	}
-	return lineoauth.ConfigFromEnv(func(name string) string { return madeUp[name] })
+	return lineoauth.ConfigFromEnv(func(name string) string { return values[name] })
 }
 
 func (e *examination) given(variables ...string) bool {

@@ -67,7 +67,7 @@ var (
 	// ErrInvalid is returned by [LINE.Verify] for a token that is not valid.
 	ErrInvalid = errors.New("the token is not valid")
 	// ErrHeld is returned while no process of the fleet may issue.
-	ErrHeld = errors.New("LINE asked a process that shares the store to wait, or its answers were lost too often; its events or log say why")
+	ErrHeld = errors.New("LINE asked a process that shares the store to wait, or its answers were lost too often; see its events or log")
 	// ErrAbandoned is returned for a call that continues although its context ended.
 	ErrAbandoned = errors.New("abandoned")
 	// ErrStore is returned when no token is issued because the store fails.

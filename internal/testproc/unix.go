@@ -15,7 +15,7 @@ import (
 // can have the same number.
 func killAtEnd(t testing.TB, cmd *exec.Cmd) {
 	t.Helper()
-	end, alive, err := os.Pipe()
+	end, running, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +31,6 @@ func killAtEnd(t testing.TB, cmd *exec.Cmd) {
 	t.Cleanup(func() {
 		_ = syscall.Kill(-group, syscall.SIGKILL)
 		_ = leader.Wait()
-		_ = alive.Close()
+		_ = running.Close()
 	})
 }

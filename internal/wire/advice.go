@@ -68,7 +68,7 @@ func certificateAdvice(err error, roots string) string {
 	case errors.As(err, &other):
 		return "the server that answered is not that host; check the base URL and the proxy"
 	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return "the certificate has expired, or this machine's clock is wrong; set the clock right"
+		return "the certificate has expired, or this machine's clock is wrong; synchronize the clock (NTP)"
 	case errors.As(err, new(tls.RecordHeaderError)):
 		return "the server that answered does not speak TLS; check the port and the scheme of the base URL"
 	}

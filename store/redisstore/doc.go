@@ -27,7 +27,7 @@
 //   - A new token, and a lease that is released, are known to all processes at
 //     once, by a notice, or after a minute if that is lost. All watches of a Store
 //     share one connection.
-//   - The age of a token is what Redis says, by its own clock.
+//   - The age of a token is measured by the clock of Redis.
 //   - What is damaged or foreign is not used, but renamed to end in ":corrupt",
 //     and stays for a week.
 //

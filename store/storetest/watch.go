@@ -68,7 +68,7 @@ func (w *watching) end(t *testing.T) {
 func testWatch(t *testing.T, open func() store.Store) {
 	watcher, ok := open().(store.Watcher)
 	if !ok {
-		t.Skip("the store is no Watcher")
+		t.Skip("the store is not a Watcher")
 	}
 	one, twin := watch(t.Context(), watcher, key), watch(t.Context(), watcher, key)
 	another := watch(t.Context(), watcher, "another key")
@@ -96,7 +96,7 @@ func testWatchEnds(t *testing.T, open func() store.Store) {
 	const watches = 20
 	watcher, ok := open().(store.Watcher)
 	if !ok {
-		t.Skip("the store is no Watcher")
+		t.Skip("the store is not a Watcher")
 	}
 	label := t.Name() + time.Now().Format("@150405.000000000")
 	pprof.Do(t.Context(), pprof.Labels("storetest", label), func(ctx context.Context) {

@@ -83,7 +83,7 @@ func sealed(rdb *redis.Client, keyFile string) (store.Store, error) {
 	}
 	block, err := aes.NewCipher(key)
 	if err != nil {
-		return nil, fmt.Errorf("STORE_KEY_FILE holds no 32 bytes: %w", err)
+		return nil, fmt.Errorf("STORE_KEY_FILE does not contain 32 bytes: %w", err)
 	}
 	aead, err := cipher.NewGCM(block)
 	if err != nil {

@@ -107,7 +107,7 @@ func printVersion(major, minor bool) {
 	case major:
 		printf(os.Stdout, "Go programs that use what is incompatible, or rely on what changed on the wire, no longer\n"+
 			"compile or work. The next version: **major**; while the major is 0, **minor**. Revert the\n"+
-			"change, or fix what no longer compiles and tell in CHANGELOG.md, under Unreleased,\n"+
+			"change, or fix what no longer compiles and describe in CHANGELOG.md, under Unreleased,\n"+
 			"what callers do about it.\n")
 	case minor:
 		printf(os.Stdout, "Every Go program still compiles. The next version: **minor**; while the major is 0, **patch**.\n")

@@ -13,7 +13,7 @@ import (
 	"github.com/oapi-codegen/runtime"
 )
 
-// ChannelAccessTokenKeyIdsResponse The key IDs of the live v2.1 tokens.
+// ChannelAccessTokenKeyIdsResponse The key IDs of the valid v2.1 tokens.
 type ChannelAccessTokenKeyIdsResponse struct {
 	// Kids The key IDs.
 	Kids []string `json:"kids"`
@@ -45,7 +45,7 @@ type IssueChannelAccessTokenResponse struct {
 	// ExpiresIn Seconds until the token expires.
 	ExpiresIn int32 `json:"expires_in"`
 
-	// KeyID Names this token in the list of live key IDs. Keep it with the token.
+	// KeyID Names this token in the list of valid key IDs. Keep it with the token.
 	KeyID string `json:"key_id"`
 
 	// TokenType Always `Bearer`.
@@ -189,7 +189,7 @@ type ServerInterface interface {
 	// IssueChannelTokenByJWT Issue a channel access token with a user-specified expiration (v2.1)
 	// (POST /oauth2/v2.1/token)
 	IssueChannelTokenByJWT(w http.ResponseWriter, r *http.Request)
-	// GetsAllValidChannelAccessTokenKeyIds List the key IDs of live v2.1 tokens
+	// GetsAllValidChannelAccessTokenKeyIds List the key IDs of valid v2.1 tokens
 	// (GET /oauth2/v2.1/tokens/kid)
 	GetsAllValidChannelAccessTokenKeyIds(w http.ResponseWriter, r *http.Request, params GetsAllValidChannelAccessTokenKeyIdsParams)
 	// VerifyChannelTokenByJWT Verify a v2.1 channel access token
