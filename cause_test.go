@@ -183,6 +183,7 @@ func TestUnreadableProxy(t *testing.T) {
 				says(t, err, nil, []string{name + " cannot be read"})
 			}
 		}
+		throughTransport(t, name)
 		srv := lineoauthtest.NewServer() // on loopback, where there is no proxy
 		defer srv.Close()
 		if _, err := newClient(t, srv.Config()).IssueStatelessChannelToken(t.Context()); err != nil {
@@ -200,6 +201,31 @@ func TestUnreadableProxy(t *testing.T) {
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v\n%s", setting, err, out)
 		}
+	}
+}
+
+// throughTransport is the same fault for a request of a bot.
+func throughTransport(t *testing.T, name string) {
+	t.Helper()
+	base := "http://0.0.0.0:1"
+	if strings.HasPrefix(strings.ToLower(name), "https") {
+		base = "https://0.0.0.0:1"
+	}
+	source, err := newClient(t, lineoauth.Config{BaseURL: base, AllowPlainHTTP: true, ChannelID: "1", ChannelSecret: lineoauth.NewSecret("s")}).Source(lineoauth.SourceConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, strings.Replace(base, ":1", ":2", 1), http.NoBody) // a host that gets no token
+	if err != nil {
+		t.Fatal(err)
+	}
+	rsp, err := (&lineoauth.Transport{Source: source}).RoundTrip(req)
+	if err == nil {
+		_ = rsp.Body.Close()
+	}
+	if want := os.Getenv("NO_PROXY") == ""; errors.Is(err, lineoauth.ErrInvalid) != want {
+		t.Errorf("a Transport's error: %v", err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package lineoauth
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -42,8 +43,8 @@ type Transport struct {
 }
 
 // RoundTrip sends one request. If there is no token, it sends none, and the error
-// is that of [Source.Token]. Without a Source, or with a Base that is refused, the
-// error matches [ErrInvalid].
+// is that of [Source.Token]. Without a Source, with a Base that is refused, or with a
+// proxy variable that cannot be read, the error matches [ErrInvalid].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.Source == nil {
 		closeBody(req)
@@ -59,14 +60,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
 	}
 	if !t.serves(req.URL) {
-		return base.RoundTrip(req)
+		return send(base, req)
 	}
 	token, err := t.Source.accessToken(req.Context())
 	if err != nil {
 		closeBody(req)
 		return nil, err
 	}
-	rsp, err := base.RoundTrip(withToken(req, token, req.Body))
+	rsp, err := send(base, withToken(req, token, req.Body))
 	if err != nil || rsp == nil || rsp.StatusCode != http.StatusUnauthorized {
 		return rsp, err
 	}
@@ -85,7 +86,16 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		return rsp, nil // likewise
 	}
 	_ = rsp.Body.Close() // unread: it may be slow, or have no end
-	return base.RoundTrip(withToken(req, next, body))
+	return send(base, withToken(req, next, body))
+}
+
+// send makes the error of a proxy variable that cannot be read match [ErrInvalid].
+func send(base http.RoundTripper, req *http.Request) (*http.Response, error) {
+	rsp, err := base.RoundTrip(req)
+	if errors.As(err, new(*wire.UnreadableProxy)) {
+		err = fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
+	}
+	return rsp, err
 }
 
 func (t *Transport) base() http.RoundTripper {

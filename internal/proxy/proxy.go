@@ -125,7 +125,7 @@ func New(cfg Config) (*Proxy, error) {
 // bodies.
 func NewTransport() *http.Transport {
 	dialer := &net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}
-	return &http.Transport{
+	t := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
 		DialContext:           dialer.DialContext,
 		ForceAttemptHTTP2:     true,
@@ -137,6 +137,8 @@ func NewTransport() *http.Transport {
 		// Pings detect a connection that broke silently.
 		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 10 * time.Second},
 	}
+	wire.ReportProxies(t)
+	return t
 }
 
 // ServeHTTP answers one request.

@@ -32,6 +32,20 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// A proxy variable that net/http would misread fails the request by its name, before a
+// part of its password is looked up.
+func TestUnreadableProxy(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://user:pass@hunter2/word@proxy.example:3128")
+	t.Setenv("NO_PROXY", "")
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.line.me", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if to, err := proxy.NewTransport().Proxy(req); err == nil || !strings.Contains(err.Error(), "HTTPS_PROXY cannot be read") || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("proxy = %v, %v", to, err)
+	}
+}
+
 // A request gets a token and is otherwise forwarded unchanged; so is the answer.
 func TestPassesOn(t *testing.T) {
 	t.Parallel()

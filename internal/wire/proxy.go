@@ -28,10 +28,10 @@ func (e *UnreadableProxy) Error() string {
 	return e.name + " cannot be read as a proxy's address; set it to http://HOST:PORT, with a password percent-encoded (%2F for /), or unset it (net/http goes around such a proxy, or asks another)"
 }
 
-// reportProxies has a transport report what net/http keeps to itself: how a proxy
+// ReportProxies has a transport report what net/http keeps to itself: how a proxy
 // refused, and that a variable cannot be read, without which it would go around the
 // proxy.
-func reportProxies(t *http.Transport) {
+func ReportProxies(t *http.Transport) {
 	if t.OnProxyConnectResponse == nil {
 		t.OnProxyConnectResponse = func(_ context.Context, proxy *url.URL, _ *http.Request, rsp *http.Response) error {
 			if rsp.StatusCode == http.StatusOK {

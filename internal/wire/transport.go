@@ -35,7 +35,7 @@ var shared = sync.OnceValue(func() http.RoundTripper {
 			// A request without a deadline detects an unresponsive connection by this alone.
 			t.HTTP2 = &http.HTTP2Config{SendPingTimeout: time.Second, PingTimeout: time.Second}
 		}
-		reportProxies(t)
+		ReportProxies(t)
 		return t
 	}}
 	f.current.Store(f.new())

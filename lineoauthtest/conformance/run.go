@@ -13,6 +13,7 @@ import (
 
 	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/gen"
+	"github.com/lineoauth/lineoauth/internal/wire"
 )
 
 const (
@@ -117,7 +118,7 @@ func newRun(cfg lineoauth.Config) *run {
 		cfg.BaseURL = gen.DefaultServerURL
 	}
 	if cfg.Transport == nil {
-		cfg.Transport = http.DefaultTransport
+		cfg.Transport = wire.Default()
 	}
 	base64url := base64.RawURLEncoding.EncodeToString
 	r := &run{
