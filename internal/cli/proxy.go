@@ -108,6 +108,9 @@ func (a *app) proxySource(flags *clientFlags, wanted *tokenFlags, stored *storeF
 		}
 		settings.Store = store
 	}
+	if settings.Kind == lineoauth.ShortLived && line.ChannelSecret.IsZero() && line.Key != nil {
+		settings.Kind = lineoauth.V21 // as a client without Credentials issues
+	}
 	source, err := client.Source(settings) // which says what is missing now
 	if err != nil || line.ChannelSecret.IsZero() && line.Key == nil {
 		return source, err
