@@ -78,12 +78,16 @@ func (c *Client) sign(ctx context.Context, cl *call) (*signedAssertion, error) {
 	signed := signing.group.DoChan(name, func() (any, error) {
 		signing.running.Add(1)
 		defer signing.running.Add(-1)
-		return c.signAnew(by, validFor, skew)
+		a, err := c.signAnew(by, validFor, skew)
+		return signature{a, by.Key}, err
 	})
 	select {
 	case s := <-signed:
-		a, _ := s.Val.(*signedAssertion)
-		return a, s.Err
+		done, _ := s.Val.(signature)
+		if errors.Is(s.Err, assertion.ErrSigner) && !by.Key.sameSigner(done.by) {
+			return c.sign(ctx, cl) // another signer of the same public key failed
+		}
+		return done.a, s.Err
 	case <-ctx.Done():
 		// A signer takes no context. One that hangs must not hold up the next call.
 		if c.clock.Now().Sub(begun) >= hungSigner && signing.running.Load() < maxHungSigners {
@@ -91,6 +95,12 @@ func (c *Client) sign(ctx context.Context, cl *call) (*signedAssertion, error) {
 		}
 		return nil, fmt.Errorf("lineoauth: assertion: %w", ctx.Err())
 	}
+}
+
+// signature is what became of a signature that callers wait for.
+type signature struct {
+	a  *signedAssertion
+	by *Key
 }
 
 const (

@@ -37,6 +37,7 @@ type call struct {
 	current           *Credentials // that Config.Credentials returned
 	channelID         string       // set by do; the requests need it
 	assertion, secret string       // that prove who calls; see prove
+	asserted          bool         // by the assertion, even if that is empty
 
 	attempts, lost int // since the credentials are these; of them, whose answers were lost
 	delays         *backoff.ExponentialBackOff
@@ -60,11 +61,17 @@ func (c *Client) do(ctx context.Context, cl *call) (*answer, error) {
 	if err := c.renew(ctx, cl); err != nil {
 		return nil, err
 	}
+	var failed *Error // of the last attempt
 	for signedAnew, renewed := false, false; ; {
 		a, err := c.prove(ctx, cl)
 		if err != nil && !renewed && c.replaced(ctx, cl, err) {
 			renewed = true
 			continue
+		}
+		if err != nil && failed != nil {
+			failed.unproved = true
+			failed.Err = join([]error{failed.Err, fmt.Errorf("on the next attempt: %w", err)})
+			return nil, failed
 		}
 		if err != nil {
 			return nil, err
@@ -83,7 +90,7 @@ func (c *Client) do(ctx context.Context, cl *call) (*answer, error) {
 		cl.attempts++
 		ans := &answer{call: cl, client: c, askedAt: c.cfg.Now().Round(0)} // wall time continues while a machine is suspended
 		ans.Answer = wire.Do(ctx, c.cfg.Transport, req, c.cfg.Timeout)
-		failed := ans.failed()
+		failed = ans.failed()
 		switch {
 		case failed == nil:
 			return ans, nil
@@ -119,7 +126,8 @@ func (c *Client) again(ctx context.Context, cl *call, failed *Error) bool {
 	if deadline, ok := ctx.Deadline(); failed.RetryAfter > maxRetry || ok && time.Until(deadline) < delay {
 		return false
 	}
-	c.emit(ctx, Event{Kind: EventRetried, Err: failed, Wait: delay})
+	told := *failed // that whoever gets the event may keep
+	c.emit(ctx, Event{Kind: EventRetried, Err: &told, Wait: delay})
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {
@@ -131,9 +139,10 @@ func (c *Client) again(ctx context.Context, cl *call, failed *Error) bool {
 	}
 }
 
-// prove gives a call the credentials that it needs. It returns the assertion if
-// that was signed here.
+// prove gives a call the credentials that it needs, in place of those of an earlier
+// attempt. It returns the assertion if that was signed here.
 func (c *Client) prove(ctx context.Context, cl *call) (*signedAssertion, error) {
+	cl.assertion, cl.secret, cl.asserted = "", "", false
 	cr := c.credentials(cl)
 	switch {
 	case cl.by == byNothing:
@@ -147,7 +156,7 @@ func (c *Client) prove(ctx context.Context, cl *call) (*signedAssertion, error) 
 	case c.assertion == nil:
 		a, err := c.sign(ctx, cl)
 		if err == nil {
-			cl.assertion = a.text.Reveal()
+			cl.assertion, cl.asserted = a.text.Reveal(), true
 		}
 		return a, err
 	case c.assertion.IsZero() && !c.cfg.SkipChecks:
@@ -155,7 +164,7 @@ func (c *Client) prove(ctx context.Context, cl *call) (*signedAssertion, error) 
 	case cl.validFor != 0 && cl.validFor != anyLife:
 		return nil, fmt.Errorf("lineoauth: %w: the given assertion already contains the lifetime of the token; pass 0", ErrInvalid)
 	}
-	cl.assertion = c.assertion.Reveal()
+	cl.assertion, cl.asserted = c.assertion.Reveal(), true
 	return nil, nil
 }
 
@@ -204,7 +213,7 @@ func (a *answer) failure(err error) *Error {
 		Operation:   a.call.op,
 		Attempts:    a.call.attempts,
 		Err:         redactor.Error(err),
-		byAssertion: a.call.assertion != "",
+		byAssertion: a.call.asserted,
 		unsent:      a.Unsent,
 		ended:       a.Ended,
 		fromEnv:     a.client.cfg.fromEnv,

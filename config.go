@@ -49,7 +49,8 @@ type Config struct {
 	// again when LINE refused what it returned, or the Key's signer failed; if it then
 	// returns something else, the call is repeated with that. A Key may be a new value
 	// each time: the newest signs, though it is a change only if its public key or ID is.
-	// If the function fails, the last ones serve, and [EventCredentialsFailed] reports it.
+	// If the function fails or panics, the last ones serve, and [EventCredentialsFailed]
+	// reports it.
 	// With it, ShortLived tokens need a secret.
 	Credentials func(ctx context.Context) (Credentials, error)
 	// AssertionLifetime is how far ahead an assertion's exp lies: 1 s to 30
@@ -183,6 +184,8 @@ func (cfg Config) validate() (Config, error) {
 		if !slices.Contains(Operations(), op) {
 			errs = append(errs, fmt.Errorf("OperationURLs: unknown operation %q", op))
 		}
+		base = wire.LocalName(base)
+		cfg.OperationURLs[op] = base
 		errs = append(errs, cfg.checkBaseURL("OperationURLs["+string(op)+"]", base))
 	}
 	if strings.ContainsFunc(cfg.Authorization.Reveal(), unicode.IsControl) {

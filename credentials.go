@@ -170,8 +170,14 @@ func (c *Client) askForCredentials(ctx context.Context) (cr Credentials, err err
 	var failed error
 	go func() {
 		defer func() { <-c.asking }()
+		defer close(returned)
+		defer func() {
+			if v := recover(); v != nil { // which may hold a secret
+				failed = fmt.Errorf("Config.Credentials panicked with a %T; fix the function", v)
+			}
+		}()
+		failed = errors.New("Config.Credentials did not return; fix the function") // it called runtime.Goexit
 		got, failed = c.cfg.Credentials(ctx)
-		close(returned)
 	}()
 	select {
 	case <-returned:

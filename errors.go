@@ -70,6 +70,7 @@ type Error struct {
 	unsent      bool      // nothing left this machine
 	cut         bool      // the answer began, and broke off
 	ended       bool      // the caller's context did
+	unproved    bool      // the next attempt got no credentials
 	fromEnv     bool      // the configuration came from variables
 }
 

@@ -16,7 +16,7 @@ const (
 func statelessRequest(cl *call, server string) (*http.Request, error) {
 	// The two credentials exclude each other.
 	body := gen.IssueStatelessChannelTokenFormdataRequestBody{GrantType: grantType, ClientID: cl.channelID, ClientSecret: cl.secret}
-	if cl.assertion != "" {
+	if cl.asserted {
 		body = gen.IssueStatelessChannelTokenFormdataRequestBody{GrantType: grantType, ClientAssertionType: assertionType, ClientAssertion: cl.assertion}
 	}
 	return gen.NewIssueStatelessChannelTokenRequestWithFormdataBody(server, body)

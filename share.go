@@ -65,7 +65,7 @@ func (l *line) Failure(err error) fleet.Failure {
 		// A call that was abandoned may continue.
 		return fleet.Failure{Sent: errors.Is(err, fleet.ErrAbandoned), Final: errors.Is(err, ErrInvalid)}
 	}
-	return fleet.Failure{Sent: e.lost(), RetryAfter: e.RetryAfter, Final: !e.temporary() && !e.cut}
+	return fleet.Failure{Sent: e.lost(), RetryAfter: e.RetryAfter, Final: !e.temporary() && !e.cut && !e.unproved}
 }
 
 // toStore returns a token as stores keep it, which is valid for left.
