@@ -200,3 +200,33 @@ func TestOperationURLIsLocal(t *testing.T) {
 		t.Error("the caller's map was changed")
 	}
 }
+
+// Nor does DNS decide which machine gets a bot's token.
+func TestTransportIsLocal(t *testing.T) {
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	cfg := srv.Config()
+	cfg.BaseURL = strings.Replace(srv.URL, "127.0.0.1", "localhost", 1)
+	cfg.Transport = srv.Transport()
+	source, err := newClient(t, cfg).Source(lineoauth.SourceConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	var host, token string
+	transport := lineoauth.Transport{Source: source, Base: roundTrip(func(req *http.Request) (*http.Response, error) {
+		host, token = req.URL.Host, req.Header.Get("Authorization")
+		return nil, errSession
+	})}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, strings.Replace(cfg.BaseURL, "localhost", "LocalHost.", 1), http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	given := req.URL.Host
+	if rsp, err := transport.RoundTrip(req); err == nil {
+		_ = rsp.Body.Close()
+	}
+	if token == "" || strings.Contains(host, ".") || req.URL.Host != given {
+		t.Errorf("host %q, request's host %q, a token: %v", host, req.URL.Host, token != "")
+	}
+}

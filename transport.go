@@ -135,6 +135,7 @@ func (t *Transport) CloseIdleConnections() {
 // withToken returns a copy of a request, with the header of a token.
 func withToken(req *http.Request, token string, body io.ReadCloser) *http.Request {
 	req = req.Clone(req.Context())
+	wire.Localize(req.URL)
 	req.Body = body
 	req.Header.Set("Authorization", "Bearer "+token)
 	return req

@@ -39,11 +39,19 @@ func IsLoopback(host string) bool {
 // DNS, which may name any machine.
 func LocalName(base string) string {
 	u, err := url.Parse(base)
-	if err != nil || !strings.HasSuffix(u.Hostname(), ".") || !IsLoopback(u.Hostname()) {
+	if err != nil || !Localize(u) {
 		return base
 	}
-	u.Host = strings.Replace(u.Host, ".", "", 1)
 	return u.String()
+}
+
+// Localize is LocalName for a URL, which it changes, and reports whether it did.
+func Localize(u *url.URL) bool {
+	if host := u.Hostname(); !strings.HasSuffix(host, ".") || !IsLoopback(host) {
+		return false
+	}
+	u.Host = strings.Replace(u.Host, ".", "", 1)
+	return true
 }
 
 // Lower puts the letters of ASCII in lower case. Unicode has others whose lower
