@@ -126,7 +126,7 @@ func (c *Client) again(ctx context.Context, cl *call, failed *Error) bool {
 	if deadline, ok := ctx.Deadline(); failed.RetryAfter > maxRetry || ok && time.Until(deadline) < delay {
 		return false
 	}
-	told := *failed // that whoever gets the event may keep
+	told := *failed // which OnEvent may keep
 	c.emit(ctx, Event{Kind: EventRetried, Err: &told, Wait: delay})
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
