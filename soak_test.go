@@ -46,7 +46,7 @@ func TestSoak(t *testing.T) {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	cfg.BaseURL, cfg.Transport = front.URL, transport
-	var tokens, failures, unsigned atomic.Int64
+	var tokens, failures, unsigned, unanswered atomic.Int64
 	cfg.OnEvent = func(e lineoauth.Event) {
 		switch e.Kind {
 		case lineoauth.EventIssued, lineoauth.EventRefreshed:
@@ -55,6 +55,9 @@ func TestSoak(t *testing.T) {
 			failures.Add(1)
 			if errors.Is(e.Err, lineoauth.ErrInvalidAssertion) {
 				unsigned.Add(1)
+			}
+			if failed := new(*lineoauth.Error); !errors.As(e.Err, failed) || (*failed).StatusCode == 0 {
+				unanswered.Add(1)
 			}
 		}
 	}
@@ -119,7 +122,9 @@ func TestSoak(t *testing.T) {
 	// At this speed an assertion is valid for less than a Retry-After here. When
 	// it is refused, another is signed and sent, of which there is no event.
 	reported := func() int64 { return tokens.Load() + failures.Load() + refused.Load() - unsigned.Load() }
-	for waits := 0; counted() != reported() && waits < 6000; waits++ {
+	// On a busy machine a request may time out before it is sent.
+	agree := func() bool { return counted() <= reported() && counted() >= reported()-unanswered.Load() }
+	for waits := 0; !agree() && waits < 6000; waits++ {
 		<-time.After(10 * time.Millisecond)
 	}
 	if err := source.Close(); err != nil {
@@ -128,8 +133,8 @@ func TestSoak(t *testing.T) {
 
 	t.Logf("%v: %d calls, %d tokens, %d failed issues, %d faults, %d errors without a valid token; goroutines %d, later %d; heap %d KiB, later %d KiB",
 		*soak, calls.Load(), tokens.Load(), failures.Load(), struck.Load(), errs.Load(), goroutines, moreGoroutines, heap>>10, moreHeap>>10)
-	if counted() != reported() {
-		t.Errorf("the emulator counted %d issues, the source %d", counted(), reported())
+	if !agree() {
+		t.Errorf("the emulator counted %d issues, the source %d, %d of them without an answer", counted(), reported(), unanswered.Load())
 	}
 	if moreGoroutines > goroutines+10 {
 		t.Errorf("%d goroutines became %d", goroutines, moreGoroutines)
