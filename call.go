@@ -15,7 +15,6 @@ import (
 
 	"github.com/cenkalti/backoff/v5"
 
-	"github.com/lineoauth/lineoauth/gen"
 	"github.com/lineoauth/lineoauth/internal/wire"
 )
 
@@ -314,10 +313,10 @@ func (a *answer) token(kind Kind, accessToken, tokenType, keyID string, expiresI
 }
 
 // verification returns what the answer reports of a token.
-func (a *answer) verification(v *gen.VerifyChannelAccessTokenResponse) (*Verification, error) {
+func (a *answer) verification(clientID, scope string, expiresIn int64) (*Verification, error) {
 	given := slices.ContainsFunc(a.fields, func(f wire.Field) bool { return !f.Null && bytes.EqualFold(f.Name, []byte("expires_in")) })
-	if v.ClientID == "" || !given || v.ExpiresIn < 0 {
+	if clientID == "" || !given || expiresIn < 0 {
 		return nil, a.unexpected(errors.New("the answer has no client_id, or no expires_in of 0 or more"))
 	}
-	return &Verification{ClientID: v.ClientID, ExpiresIn: v.ExpiresIn, Scope: v.Scope, VerifiedAt: a.askedAt}, nil
+	return &Verification{ClientID: clientID, ExpiresIn: expiresIn, Scope: scope, VerifiedAt: a.askedAt}, nil
 }

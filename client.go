@@ -192,14 +192,14 @@ func (c *Client) VerifyChannelToken(ctx context.Context, accessToken string) (*V
 		if err != nil {
 			return nil, err
 		}
-		return ans.verification(v)
+		return ans.verification(v.ClientID, v.Scope, int64(v.ExpiresIn))
 	}
 	ans, err := c.do(ctx, &call{op: OpVerifyChannelToken, request: verifyRequest, token: accessToken})
 	v, err := read(ans, err, gen.ParseVerifyChannelTokenResponse)
 	if err != nil {
 		return nil, err
 	}
-	return ans.verification(v)
+	return ans.verification(v.ClientID, v.Scope, int64(v.ExpiresIn))
 }
 
 // TokenValidFor reports whether a token is valid for at least d more, by
