@@ -67,7 +67,7 @@ func TestProposal(t *testing.T) {
 		t.Errorf("it changed the caller's checkout:\n%s\nwas\n%s", got, before)
 	}
 	pushed := func(what string) string { return c.git(t, "-C", remote, "show", "openapi-update"+what) }
-	if got := c.git(t, "-C", remote, "diff", "--name-only", "main", "openapi-update"); got != document+"\ngen/oauth.gen.go\nlineoauthtest/internal/api/api.gen.go\n" {
+	if got := c.git(t, "-C", remote, "diff", "--name-only", "main", "openapi-update"); got != document+"\ngen/oauth.gen.go\nlineoauthtest/internal/api/api.gen.go\noperation.gen.go\n" {
 		t.Errorf("the pull request changes\n%s", got)
 	}
 
