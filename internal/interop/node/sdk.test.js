@@ -125,7 +125,7 @@ test('all refusals', async () => {
   await api.revokeChannelTokenByJWT(line.channel_id, line.channel_secret, expiring);
   await refuses(api.verifyChannelTokenByJWT('AAAA'), 400,
     {error: 'invalid_request', error_description: 'The access token not JWS'});
-  await refuses(api.revokeChannelTokenByJWT(line.channel_id, line.channel_secret, 'AAAA'), 400,
+  await refuses(api.revokeChannelTokenByJWT(line.channel_id, line.channel_secret, 'A'.repeat(171) + '='), 400,
     {error: 'invalid_request', error_description: 'The access token not JWS'});
   await refuses(api.revokeChannelTokenByJWT(line.channel_id, line.channel_secret, 'a.b.c'), 400,
     {error: 'invalid_request', error_description: 'The access token malformed'});
