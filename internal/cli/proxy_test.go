@@ -90,6 +90,37 @@ func TestProxyEnds(t *testing.T) {
 	}
 }
 
+// startProxy runs "lineoauth proxy" with a credential of the line's channel until stop,
+// which returns its standard error.
+func startProxy(t *testing.T, line *lineoauthtest.Server, credential string, flags ...string) (url string, stop func() string) {
+	t.Helper()
+	cmd := process(append([]string{"proxy", "--listen", "0"}, flags...)...)
+	cmd.Env = append(cmd.Env, "LINE_OAUTH_BASE_URL="+line.URL, "LINE_CHANNEL_ID="+line.Channel().ID, credential)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var ready proxying
+	if err := json.NewDecoder(out).Decode(&ready); err != nil {
+		t.Fatal(err)
+	}
+	return ready.URL, func() string {
+		t.Helper()
+		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		return stderr.String()
+	}
+}
+
 // A secret that Kubernetes mounts again, by the swap of a link, is used for the next
 // token.
 func TestProxyTakesMountedSecrets(t *testing.T) {
@@ -112,24 +143,9 @@ func TestProxyTakesMountedSecrets(t *testing.T) {
 	if err := os.Symlink(filepath.Join("..data", "secret"), filepath.Join(dir, "secret")); err != nil {
 		t.Fatal(err)
 	}
-	cmd := process("proxy", "--listen", "0")
-	cmd.Env = append(cmd.Env, "LINE_OAUTH_BASE_URL="+line.URL,
-		"LINE_CHANNEL_ID="+line.Channel().ID, "LINE_CHANNEL_SECRET_FILE="+filepath.Join(dir, "secret"))
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var ready proxying
-	if err := json.NewDecoder(out).Decode(&ready); err != nil {
-		t.Fatal(err)
-	}
+	url, stop := startProxy(t, line, "LINE_CHANNEL_SECRET_FILE="+filepath.Join(dir, "secret"))
 	status := func() int {
-		rsp, err := http.Get(ready.URL + "/v2/bot/info")
+		rsp, err := http.Get(url + "/v2/bot/info")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -152,13 +168,7 @@ func TestProxyTakesMountedSecrets(t *testing.T) {
 	if got := status(); got != http.StatusOK {
 		t.Errorf("%d without a secret in the file, where the last one is still good", got)
 	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
-	if said := stderr.String(); !strings.Contains(said, "warning: getting the credentials: ") || !strings.Contains(said, "; the last ones are used until it succeeds") || strings.Contains(said, secret) {
+	if said := stop(); !strings.Contains(said, "warning: getting the credentials: ") || !strings.Contains(said, "; the last ones are used until it succeeds") || strings.Contains(said, secret) {
 		t.Errorf("standard error is %q", said)
 	}
 }
@@ -168,23 +178,9 @@ func TestProxyWarns(t *testing.T) {
 	t.Parallel()
 	line := lineoauthtest.NewServer()
 	defer line.Close()
-	cmd := process("proxy", "--listen", "0", "--log")
-	cmd.Env = append(cmd.Env, "LINE_OAUTH_BASE_URL="+line.URL, "LINE_CHANNEL_ID="+line.Channel().ID, "LINE_CHANNEL_SECRET=wrong-secret")
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var ready proxying
-	if err := json.NewDecoder(out).Decode(&ready); err != nil {
-		t.Fatal(err)
-	}
+	url, stop := startProxy(t, line, "LINE_CHANNEL_SECRET=wrong-secret", "--log")
 	for range 2 {
-		rsp, err := http.Get(ready.URL + "/v2/bot/info")
+		rsp, err := http.Get(url + "/v2/bot/info")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -193,13 +189,7 @@ func TestProxyWarns(t *testing.T) {
 			t.Errorf("the bot gets %s", rsp.Status)
 		}
 	}
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Wait(); err != nil {
-		t.Error(err)
-	}
-	said := stderr.String()
+	said := stop()
 	if strings.Count(said, "lineoauth: warning: issueStatelessChannelToken: LINE answered 400 ") == 0 ||
 		strings.Count(said, `"method":"GET","path":"/v2/bot/info","status":503,`) != 2 || strings.Contains(said, "wrong-secret") {
 		t.Errorf("standard error is %q", said)
