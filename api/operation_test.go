@@ -25,7 +25,7 @@ func (c *Client) ExplainChannelToken(ctx context.Context, accessToken string) (*
 	if err != nil {
 		return nil, err
 	}
-	return ans.verification(v)
+	return ans.verification(v.ClientID, v.Scope, int64(v.ExpiresIn))
 }
 
 func explainRequest(cl *call, server string) (*http.Request, error) {
