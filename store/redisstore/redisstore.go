@@ -181,9 +181,13 @@ func failure(ctx context.Context, err error) error {
 		return nil
 	}
 	text, _, cut := strings.Cut(err.Error(), ", with args")
+	ended := ctx.Err()
+	if deadline, ok := ctx.Deadline(); ended == nil && ok && !time.Now().Before(deadline) {
+		ended = context.DeadlineExceeded // the connection's timer was earlier than the context's
+	}
 	switch {
-	case ctx.Err() != nil && !errors.Is(err, ctx.Err()): // an error of the connection
-		return fmt.Errorf("redisstore: %w: %w", ctx.Err(), err)
+	case ended != nil && !errors.Is(err, ended): // an error of the connection
+		return fmt.Errorf("redisstore: %w: %w", ended, err)
 	case cut:
 		return fmt.Errorf("redisstore: %s; use a server or proxy that supports this command", text)
 	case redis.HasErrorPrefix(err, "NOPERM"):

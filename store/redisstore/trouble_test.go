@@ -85,6 +85,15 @@ func silent(t *testing.T, addr string) (actual string, accepted <-chan struct{})
 	return l.Addr().String(), told
 }
 
+// lateContext has a deadline that its Err notices late, as the timers of a busy machine
+// may; a connection's own timer can be earlier.
+type lateContext struct {
+	context.Context
+	deadline time.Time
+}
+
+func (c lateContext) Deadline() (time.Time, bool) { return c.deadline, true }
+
 // Every call ends with its context's deadline, and a watch when its context is
 // canceled, whatever Redis does.
 func TestContext(t *testing.T) {
@@ -108,6 +117,12 @@ func TestContext(t *testing.T) {
 			t.Errorf("%s took %v", call, took)
 		}
 		cancel()
+		if call == "Watch" { // it continues while Redis does not answer
+			continue
+		}
+		if err := do(lateContext{t.Context(), time.Now().Add(50 * time.Millisecond)}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s, with a late context: %v; want context.DeadlineExceeded", call, err)
+		}
 	}
 	for name, options := range map[string]*redis.Options{
 		"by default":          {Addr: addr},
