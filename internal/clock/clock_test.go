@@ -8,6 +8,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"github.com/lineoauth/lineoauth/internal/clock"
 )
@@ -41,7 +42,14 @@ func TestElapsed(t *testing.T) {
 			both := &hands{Wall: 1e18}
 			c := clock.NewFromReadings(both.read, nil)
 			start := c.Now()
-			tt.move(both, func() { c.Now() })
+			looks := 0
+			tt.move(both, func() {
+				if looks++; looks%2 == 1 {
+					c.Before(clock.Never)
+				} else {
+					c.Now()
+				}
+			})
 			if got := c.Now().Sub(start); got != tt.want {
 				t.Errorf("%v have passed, the clock reports %v", tt.want, got)
 			}
@@ -84,6 +92,45 @@ func FuzzNeverBack(f *testing.F) {
 			before = now
 		}
 	})
+}
+
+// setWall sets the wall clock of a reading, in whole seconds, and not its monotonic one.
+// Only the system can do that; in a Time, the seconds begin at bit 30.
+func setWall(t time.Time, d time.Duration) time.Time {
+	*(*int64)(unsafe.Pointer(&t)) += int64(d/time.Second) << 30
+	return t
+}
+
+// Before agrees with Now, whichever way the clocks are read.
+func TestBefore(t *testing.T) {
+	both, start := new(hands), time.Now()
+	for name, create := range map[string]func() *clock.Clock{
+		"simulated": func() *clock.Clock { return clock.NewFromReadings(both.read, nil) },
+		"both clocks": func() *clock.Clock {
+			return clock.New(func() time.Time { return setWall(start.Add(both.Mono), both.Wall-both.Mono) })
+		},
+		"the wall clock": func() *clock.Clock {
+			return clock.New(func() time.Time { return start.Add(both.Wall).Round(0) })
+		},
+	} {
+		r := rand.New(rand.NewPCG(1, 0))
+		upTo := func(d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d))) }
+		c := create()
+		for range 20_000 {
+			at, passed := c.Now(), upTo(1500*time.Millisecond)
+			both.run(passed)
+			switch d := upTo(3*time.Second) - 1500*time.Millisecond; r.IntN(6) {
+			case 0:
+				both.set(d)
+			case 1:
+				both.suspend(d.Abs())
+			}
+			limit := at.Add(passed + time.Duration(r.IntN(3)) - 1 + time.Duration(r.IntN(2))*time.Second)
+			if got, want := c.Before(limit), c.Now() < limit; got != want {
+				t.Fatalf("%s: %v after a reading, before an instant %v after it: %v", name, passed, limit.Sub(at), got)
+			}
+		}
+	}
 }
 
 func TestNowOfTimes(t *testing.T) {

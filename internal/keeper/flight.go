@@ -45,7 +45,7 @@ func (k *Keeper[V]) start(ctx context.Context, f *flight[V]) *flight[V] {
 	f.attempts, f.until = 1, k.settings.Clock.Now().Add(k.settings.Timeout)
 	k.flight = f
 	if h := k.current.Load(); h != nil {
-		h.check.Store(int64(clock.Never))
+		h.checkAt(h.Expires)
 	}
 	k.flights.Go(func() {
 		defer f.cancel()
@@ -122,7 +122,7 @@ func (k *Keeper[V]) settle(ctx context.Context, f *flight[V], look bool, r Resul
 	}
 	k.flight = nil
 	if h != nil {
-		h.check.Store(int64(k.state.Next(now)))
+		h.checkAt(k.state.Next(now))
 	}
 	close(f.done)
 	if k.changed && valid {
@@ -149,7 +149,7 @@ func (k *Keeper[V]) take(report *Report[V], now clock.Instant) {
 	case r.New:
 		e.Kind, e.Expires, e.Life, e.Window = pace.Renewed, r.Expires, r.Life, k.settings.Window
 		next := &Held[V]{Value: r.Value, Expires: r.Expires}
-		next.check.Store(int64(clock.Never)) // until the flight is over
+		next.checkAt(next.Expires) // until the flight is over
 		k.current.Store(next)
 		k.failure, k.answered = nil, false
 		report.Old, report.Used = old, true

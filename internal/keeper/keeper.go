@@ -95,8 +95,10 @@ type Report[V any] struct {
 type Held[V any] struct {
 	Value   V
 	Expires clock.Instant
-	check   atomic.Int64 // the instant of the next attempt; Never during one
+	check   atomic.Int64 // the instant of the next attempt; Expires during one, and at the latest
 }
+
+func (h *Held[V]) checkAt(at clock.Instant) { h.check.Store(int64(min(at, h.Expires))) }
 
 // Settings are the same for many keepers.
 type Settings struct {
@@ -155,9 +157,12 @@ func (k *Keeper[V]) State() pace.State {
 // Get returns a valid value. It waits only when there is none.
 func (k *Keeper[V]) Get(ctx context.Context) (*Held[V], error) {
 	if h := k.current.Load(); h != nil {
-		now := k.settings.Clock.Now()
-		if now < h.Expires {
-			if at := h.check.Load(); now >= clock.Instant(at) && h.check.CompareAndSwap(at, int64(clock.Never)) {
+		check := h.check.Load()
+		if k.settings.Clock.Before(clock.Instant(check)) {
+			return h, nil
+		}
+		if now := k.settings.Clock.Now(); now < h.Expires {
+			if h.check.CompareAndSwap(check, int64(h.Expires)) {
 				k.background(ctx, h, now)
 			}
 			return h, nil
@@ -230,7 +235,7 @@ func (k *Keeper[V]) answer(now clock.Instant, need time.Duration) (h *Held[V], k
 	if valid {
 		k.state = k.state.After(pace.Event{Kind: pace.Wanted}, now)
 		if k.flight == nil {
-			h.check.Store(int64(k.state.Next(now)))
+			h.checkAt(k.state.Next(now))
 		}
 	}
 	switch early := k.flight == nil && now < k.state.Next(now); {
@@ -277,7 +282,7 @@ func (k *Keeper[V]) Doubt(ctx context.Context, h *Held[V]) {
 	case now >= k.state.Next(now):
 		k.start(ctx, &flight[V]{})
 	default:
-		h.check.Store(int64(k.state.Next(now)))
+		h.checkAt(k.state.Next(now))
 	}
 }
 
@@ -296,7 +301,7 @@ func (k *Keeper[V]) Changed(ctx context.Context) {
 	case now.Sub(k.lookedAt) >= lookSpacing || k.lookedAt == 0:
 		k.start(ctx, &flight[V]{look: true})
 	default: // a store that reports too much
-		h.check.Store(min(h.check.Load(), int64(k.lookedAt.Add(lookSpacing))))
+		h.checkAt(min(clock.Instant(h.check.Load()), k.lookedAt.Add(lookSpacing)))
 	}
 }
 
