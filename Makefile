@@ -23,10 +23,11 @@ export BASE FROM VERSION GO
 RACE ?= $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
 # The modules of this repository, each with a go.mod of its own.
-MODULES = . bench examples examples/deploy internal/interop internal/man internal/tools store/redisstore store/redisstore/internal/fleet
+MODULES = . bench examples examples/deploy internal/assets internal/interop internal/man internal/tools store/redisstore store/redisstore/internal/fleet
 
-# Includes modules that take minutes to compile the first time; test-examples runs them.
-SLOW = examples/deploy
+# Modules that take minutes to compile the first time: make test-examples and make
+# test-release test them.
+SLOW = examples/deploy internal/assets
 
 # The platforms on which everything, and store/redisstore, must compile: one of each
 # kind. On plan9 miniredis, which its tests use, does not build. Compiling without
@@ -49,7 +50,7 @@ export GORACE ?= atexit_sleep_ms=0
 TESTFLAGS = -vet=off -ldflags=-w -timeout 30m
 
 # Tests, compilers and linkers end before it pays to collect all their garbage.
-test test-raced test-plain test-contract: export GOGC ?= 400
+test $(TESTS) test-contract: export GOGC ?= 400
 
 # What make test runs without the race detector, which make test-contract has: what
 # has no goroutines of its own, and what starts hundreds of programs, whose parts are
@@ -58,23 +59,27 @@ test test-raced test-plain test-contract: export GOGC ?= 400
 PLAIN_TESTS = ^Test(ClocksApart|Consumer|DocumentsNameWhatIsThere|Faults|FleetWaits|LostAnswersAreBounded|README|Scripts)$$
 PLAIN = ./api ./internal/simulate ./lineoauthtest/conformance
 PLAIN_MODULES = bench examples internal/interop internal/man internal/tools store/redisstore/internal/fleet
-RACED_MODULES = $(filter-out . $(PLAIN_MODULES) $(SLOW),$(MODULES))
+TESTED = store/redisstore $(PLAIN_MODULES)
+
+# The parts of make test, the longest first: two at a time keep two cores busy.
+TESTS = test-plain test-raced test-tables $(TESTED:%=test-in-%)
 
 .PHONY: test
-test: fmt vet check ## run all required checks: format, vet, regeneration, tests with the race detector
+test: fmt ## run all required checks: format, vet, regeneration, tests with the race detector
 	@[ -n "$(RACE)" ] || echo "the tests run without the race detector, which needs a C compiler"
-	@$(MAKE) --no-print-directory -j 2 test-raced test-plain
+	@$(MAKE) --no-print-directory -j 2 vet check $(TESTS)
 
 # Tests that run make do not inherit -j.
-.PHONY: test-raced test-plain
-test-raced:
-	@export MAKEFLAGS=; packages=$$($(GO) list ./... | grep -vE '/(api|internal/simulate|lineoauthtest/conformance)$$'); set -ex; \
-	$(GO) test $(TESTFLAGS) $(RACE) -skip '$(PLAIN_TESTS)' $$packages; \
-	for module in $(RACED_MODULES); do $(GO) -C $$module test $(TESTFLAGS) $(RACE) ./...; done
+.PHONY: $(TESTS)
 test-plain:
-	@export MAKEFLAGS=; set -ex; $(GO) test $(TESTFLAGS) $(PLAIN); \
-	$(GO) test $(TESTFLAGS) -run '$(PLAIN_TESTS)' . ./internal/cli; \
-	for module in $(PLAIN_MODULES); do $(GO) -C $$module test $(TESTFLAGS) ./...; done
+	MAKEFLAGS= $(GO) test $(TESTFLAGS) $(PLAIN)
+test-raced:
+	@packages=$$($(GO) list ./... | grep -vE '/(api|internal/simulate|lineoauthtest/conformance)$$'); set -x; \
+	MAKEFLAGS= $(GO) test $(TESTFLAGS) $(RACE) -skip '$(PLAIN_TESTS)' $$packages
+test-tables:
+	MAKEFLAGS= $(GO) test $(TESTFLAGS) -run '$(PLAIN_TESTS)' . ./internal/cli
+$(TESTED:%=test-in-%): test-in-%:
+	MAKEFLAGS= $(GO) -C $* test $(TESTFLAGS) $(if $(filter $*,$(PLAIN_MODULES)),,$(RACE)) ./...
 
 .PHONY: test-contract
 test-contract: ## run the slowest tests: verdicts on a corpus of changes, more variants of the OpenAPI document, a new operation, updates, proposals, a release, more seeds, the race detector where make test has none
@@ -97,7 +102,7 @@ test-node: ## test LINE's SDK for JavaScript against the emulator (Node 20 or ne
 
 .PHONY: test-examples
 test-examples: ## test the deployments and the examples in TypeScript (Node 20 or newer) and Python against the emulator
-	@set -e; for module in $(SLOW); do (set -x; $(GO) -C $$module test ./...); done
+	$(GO) -C examples/deploy test ./...
 	@set -e; bin=$$(mktemp -d); trap 'rm -rf "$$bin"' EXIT; export LINEOAUTH="$$bin/lineoauth"; \
 	(set -x; $(GO) build -o "$$LINEOAUTH" ./cmd/lineoauth); \
 	if python3 -c '' 2>/dev/null; then (set -x; cd examples/python && python3 -B -m unittest test_bot.py); \
@@ -124,7 +129,7 @@ fmt: ## fail if gofmt would change a file
 
 .PHONY: vet
 vet: ## run go vet, and check that go.mod files are tidy
-	@set -ex; for module in . $(RACED_MODULES); do $(GO) -C $$module vet $(RACE) ./...; done; \
+	@set -ex; for module in $(filter-out $(PLAIN_MODULES) $(SLOW),$(MODULES)); do $(GO) -C $$module vet $(RACE) ./...; done; \
 	for module in $(PLAIN_MODULES); do $(GO) -C $$module vet ./...; done; \
 	for module in $(MODULES); do $(GO) -C $$module mod tidy -diff; done
 
@@ -226,7 +231,7 @@ release-twice: ## fail if two builds of a release differ (about 10 minutes)
 
 .PHONY: test-release
 test-release: ## unpack and run the files of release-snapshot in dist, as far as this machine can
-	$(GO) -C internal/tools test -vet=off -count 1 ./assets -dist $(CURDIR)/dist
+	$(GO) -C internal/assets test -vet=off -count 1 -dist $(CURDIR)/dist
 
 .PHONY: demo
 demo: ## show a token's life cycle on an emulator

@@ -66,7 +66,7 @@ func shortName(dir string) string {
 func imports(t *testing.T) map[string][]string {
 	t.Helper()
 	const module = "github.com/lineoauth/lineoauth"
-	apart := regexp.MustCompile(`^(bench|examples|internal/(interop|man|tools))$|(^|/)(\.\w.*|testdata|node_modules|dist)$`)
+	apart := regexp.MustCompile(`^(bench|examples|internal/(assets|interop|man|tools))$|(^|/)(\.\w.*|testdata|node_modules|dist)$`)
 	found := map[string][]string{}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		path = filepath.ToSlash(path)

@@ -19,7 +19,7 @@ import (
 
 // others are the modules that clones do without, unless all is set: api-diff would
 // compile them, with all that they import.
-var others = []string{"bench", "internal/interop", "internal/man", "store/redisstore/internal/fleet"}
+var others = []string{"bench", "internal/assets", "internal/interop", "internal/man", "store/redisstore/internal/fleet"}
 
 // A clone is a copy of the repository elsewhere, with one commit.
 type clone struct {

@@ -13,16 +13,16 @@ import (
 // The image, as the release makes it.
 type image struct{ name, user, entrypoint, port string }
 
-// released reads what internal/tools/assets makes, whose module these tests do not
+// released reads what internal/assets makes, whose module these tests do not
 // compile.
 func released(t *testing.T) image {
 	t.Helper()
-	source := read(t, "../../internal/tools/assets/main.go") + read(t, "../../internal/tools/assets/image.go")
+	source := read(t, "../../internal/assets/main.go") + read(t, "../../internal/assets/image.go")
 	find := func(pattern string) string {
 		t.Helper()
 		found := regexp.MustCompile(pattern).FindStringSubmatch(source)
 		if found == nil {
-			t.Fatalf("internal/tools/assets has no %s any more", pattern)
+			t.Fatalf("internal/assets has no %s any more", pattern)
 		}
 		return found[1]
 	}
