@@ -13,7 +13,8 @@ import (
 )
 
 // Instant is a point in time, in nanoseconds since some point before the clock was
-// created. It never goes back. The zero Instant is before all others.
+// created. It goes back by a fraction of a second at most, where a clock did. The zero
+// Instant is before all others.
 type Instant int64
 
 // Never is after all other instants.
