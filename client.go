@@ -218,7 +218,8 @@ func (c *Client) TokenValidFor(ctx context.Context, accessToken string, d time.D
 
 // RevokeChannelToken revokes a token, at the endpoint that fits its form. An opaque
 // token needs no credentials; a v2.1 token needs the ChannelID and the ChannelSecret.
-// It succeeds for a token that has already expired or been revoked.
+// It succeeds for a token that has already expired or been revoked, as LINE does; should
+// LINE refuse one, the error matches [ErrInvalidToken].
 //
 // LINE answers a revocation with success even where it has no effect. So the client
 // then verifies a token that is a JWS; if it is still valid, as a stateless token or

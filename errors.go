@@ -133,7 +133,8 @@ func (e *Error) text() string {
 
 func (e *Error) advice() string {
 	var is error
-	if f := e.known(); f != nil && f.advice != "" {
+	f := e.known()
+	if f != nil && f.advice != "" {
 		return f.advice
 	} else if f != nil {
 		is = f.is
@@ -148,7 +149,10 @@ func (e *Error) advice() string {
 	case ErrInvalidCredentials:
 		return "check the channel ID and the channel secret in the LINE Developers Console"
 	case ErrInvalidToken:
-		if e.Operation == OpRevokeChannelToken || e.Operation == OpRevokeChannelTokenByJWT {
+		switch revoked := e.Operation == OpRevokeChannelToken || e.Operation == OpRevokeChannelTokenByJWT; {
+		case revoked && (strings.HasSuffix(f.text, "expired") || strings.HasSuffix(f.text, "revoked")):
+			return "nothing is left to revoke"
+		case revoked:
 			return "check that the token is copied whole"
 		}
 		return "issue a new token"

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -62,10 +63,18 @@ var facts = []fact{
 	{statelessSecret, http.StatusBadRequest, "invalid_request", "Invalid 'client_credentials'.", ErrInvalidCredentials, ""},
 	// omniauth-line, 2026-09-03: of a channel ID that is unknown, or not a number.
 	{shortSecret, http.StatusBadRequest, "invalid_request", "some parameters in the wrong format", ErrInvalidCredentials, ""},
-	// LINE's reference, "Verify" and "Revoke channel access token v2.1".
-	{aToken, http.StatusBadRequest, "invalid_request", "The access token …", ErrInvalidToken, ""},
-	// omniauth-line, 2026-09-03.
-	{aToken, http.StatusBadRequest, "invalid_request", "access_token …", ErrInvalidToken, ""},
+	// LINE's reference, "Verify" and "Revoke channel access token v2.1"; which text an
+	// unknown token gets is not known.
+	{aToken, http.StatusBadRequest, "invalid_request", "The access token expired", ErrInvalidToken, ""},
+	{aToken, http.StatusBadRequest, "invalid_request", "The access token revoked", ErrInvalidToken, ""},
+	{aToken, http.StatusBadRequest, "invalid_request", "The access token invalid", ErrInvalidToken, ""},
+	{aToken, http.StatusBadRequest, "invalid_request", "The access token malformed", ErrInvalidToken, ""},
+	{aToken, http.StatusBadRequest, "invalid_request", "The access token not JWS", ErrInvalidToken, ""},
+	// omniauth-line, 2026-09-03; the last two by analogy.
+	{aToken, http.StatusBadRequest, "invalid_request", "access_token invalid", ErrInvalidToken, ""},
+	{aToken, http.StatusBadRequest, "invalid_request", "access_token in invalid format", ErrInvalidToken, ""},
+	{aToken, http.StatusBadRequest, "invalid_request", "access_token expired", ErrInvalidToken, ""},
+	{aToken, http.StatusBadRequest, "invalid_request", "access_token revoked", ErrInvalidToken, ""},
 	{aToken, http.StatusBadRequest, "invalid_request", "JWS format error", ErrInvalidToken, ""},
 	{aToken, http.StatusBadRequest, "invalid_request", nothing, ErrInvalidToken, ""},
 }
@@ -114,6 +123,9 @@ func (e *Error) isAbout(s subject) bool {
 	return true
 }
 
+// fill is what makes a sentence of a text: has been revoked.
+var fill = regexp.MustCompile(`\b(is|was|has|been|already|a) `)
+
 // hasText reports whether want is LINE's only text.
 func (e *Error) hasText(want string, more bool) bool {
 	text := e.Description + e.Message
@@ -127,7 +139,7 @@ func (e *Error) hasText(want string, more bool) bool {
 	case open:
 		return strings.HasPrefix(text, prefix)
 	}
-	return text == want
+	return text == want || fill.ReplaceAllString(strings.TrimSuffix(text, "."), "") == want
 }
 
 // refusal reads an answer that is not 200.

@@ -261,7 +261,11 @@ func (s *Source) Close() error {
 // tokens, or the store's; Revoke can then be called again.
 func (s *Source) Revoke(ctx context.Context) error {
 	return s.life.Revoke(ctx, func(ctx context.Context, t *store.Token) error {
-		return s.line.client.RevokeChannelToken(ctx, t.AccessToken)
+		err := s.line.client.RevokeChannelToken(ctx, t.AccessToken)
+		if errors.Is(err, ErrInvalidToken) { // it does not count any more
+			return nil
+		}
+		return err
 	})
 }
 

@@ -375,6 +375,29 @@ func TestRefusedTokensAreIssuedSlowly(t *testing.T) {
 	})
 }
 
+// A token that LINE refuses to revoke, since it is not valid, does not count any more.
+func TestRevokeOfAnInvalidToken(t *testing.T) {
+	for _, kind := range []lineoauth.Kind{lineoauth.V21, lineoauth.ShortLived} {
+		for text, wantErr := range map[string]bool{"The access token revoked": false, "access_token expired": false, "client_id is required.": true} {
+			bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+				source := newSource(t, srv, lineoauth.SourceConfig{Kind: kind}, func(cfg *lineoauth.Config) {
+					line, refusing := cfg.Transport, fixed(http.StatusBadRequest, http.Header{"Content-Type": {"application/json"}}, refusal("invalid_request", text))
+					cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+						if strings.HasSuffix(r.URL.Path, "/revoke") {
+							return refusing.RoundTrip(r)
+						}
+						return line.RoundTrip(r)
+					})
+				})
+				get(t, source)
+				if err := source.Revoke(t.Context()); (err != nil) != wantErr {
+					t.Errorf("%s, %s: %v", kind, text, err)
+				}
+			})
+		}
+	}
+}
+
 func TestCloseAndRevoke(t *testing.T) {
 	for _, kind := range []lineoauth.Kind{lineoauth.Stateless, lineoauth.V21, lineoauth.ShortLived} {
 		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
