@@ -1,8 +1,11 @@
 package lineoauthtest
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
@@ -13,11 +16,25 @@ import (
 
 // claims are the claims of an assertion.
 type claims struct {
-	Issuer   string   `json:"iss"`
-	Subject  string   `json:"sub"`
-	Audience string   `json:"aud"`
-	Expiry   *float64 `json:"exp"`
-	TokenExp *int64   `json:"token_exp"`
+	Issuer, Subject, Audience string
+	Expiry                    *float64
+	TokenExp                  json.RawMessage
+}
+
+// UnmarshalJSON takes names as they are written: encoding/json takes "SUB" for "sub".
+func (c *claims) UnmarshalJSON(data []byte) error {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return err
+	}
+	for name, to := range map[string]any{"iss": &c.Issuer, "sub": &c.Subject, "aud": &c.Audience, "exp": &c.Expiry, "token_exp": &c.TokenExp} {
+		if value, ok := fields[name]; ok {
+			if err := json.Unmarshal(value, to); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // LINE's rules differ from those of golang-jwt, which therefore checks none.
@@ -28,6 +45,8 @@ func (claims) GetIssuer() (string, error)                   { return "", nil }
 func (claims) GetSubject() (string, error)                  { return "", nil }
 func (claims) GetAudience() (jwt.ClaimStrings, error)       { return nil, nil }
 
+const malformedAssertion = "Malformed client_assertion"
+
 var errUnknownKey = errors.New("unknown key")
 
 // checkAssertion returns the channel of an assertion and, for a v2.1 token, the
@@ -35,6 +54,9 @@ var errUnknownKey = errors.New("unknown key")
 func (s *Server) checkAssertion(kind, text string, forV21 bool) (*Channel, time.Duration, *refusal) {
 	if kind != assertionType || text == "" {
 		return nil, 0, oauthRefusal(invalidRequest, missing)
+	}
+	if strings.ContainsAny(text, "\r\n") { // encoding/base64 skips these
+		return nil, 0, chosenRefusal(invalidClient, malformedAssertion)
 	}
 	var said claims
 	var key registeredKey
@@ -55,7 +77,7 @@ func (s *Server) checkAssertion(kind, text string, forV21 bool) (*Channel, time.
 	case errors.Is(err, jwt.ErrTokenSignatureInvalid):
 		return nil, 0, chosenRefusal(invalidClient, "Invalid signature")
 	case err != nil:
-		return nil, 0, chosenRefusal(invalidClient, "Malformed client_assertion")
+		return nil, 0, chosenRefusal(invalidClient, malformedAssertion)
 	}
 	if bad := said.refusal(key.channel.ID, s.now()); bad != nil {
 		return nil, 0, bad
@@ -83,18 +105,26 @@ func (c *claims) refusal(channelID string, now time.Time) *refusal {
 
 // validFor returns the requested lifetime, which only v2.1 tokens need.
 func (c *claims) validFor(forV21 bool) (time.Duration, *refusal) {
+	text := string(c.TokenExp)
+	seconds, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		seconds = -1
+		if f, _ := strconv.ParseFloat(text, 64); f > float64(maxTokenExp) { // a date with a fraction, or beyond 64 bits
+			seconds = maxTokenExp + 1
+		}
+	}
 	switch {
-	case c.TokenExp == nil && forV21:
+	case (text == "" || text == "null") && forV21:
 		// rust-alc-api, 2026-04, without the code.
 		return 0, chosenRefusal(invalidClient, "JWT payload must contain token_exp")
-	case c.TokenExp == nil:
+	case text == "" || text == "null":
 		return 0, nil
-	case *c.TokenExp < 0 || *c.TokenExp == 0 && forV21 || !forV21 && *c.TokenExp > maxTokenExp:
+	case seconds < 0 || seconds == 0 && forV21 || !forV21 && seconds > maxTokenExp:
 		return 0, chosenRefusal(invalidClient, "Invalid token_exp")
-	case *c.TokenExp > maxTokenExp:
+	case seconds > maxTokenExp:
 		return 0, oauthRefusal(invalidClient, "Invalid token_exp") // rust-alc-api, 2026-04
 	}
-	return time.Duration(*c.TokenExp) * time.Second, nil
+	return time.Duration(seconds) * time.Second, nil
 }
 
 const maxTokenExp = int64(assertion.MaxValidFor / time.Second)

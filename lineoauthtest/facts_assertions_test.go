@@ -1,6 +1,7 @@
 package lineoauthtest_test
 
 import (
+	"encoding/json"
 	"strings"
 	"time"
 
@@ -41,13 +42,19 @@ func factsOfAssertions() map[string]fact {
 			l.expect(l.issueV21(l.assertion("token_exp", 2_592_001)), refused("invalid_client", "Invalid token_exp"))
 		}},
 		"v2.1-issue-token-exp-absolute": {rustALC, func(l *line) {
-			l.expect(l.issueV21(l.assertion("token_exp", l.srv.Now().Add(time.Hour).Unix())), refused("invalid_client", "Invalid token_exp"))
+			at := l.srv.Now().Add(time.Hour)
+			for _, exp := range []any{at.Unix(), float64(at.UnixMilli()) / 1000, at.UnixNano(), json.Number("1e19"), json.Number("1e30"), json.Number("1e400")} {
+				l.expect(l.issueV21(l.assertion("token_exp", exp)), refused("invalid_client", "Invalid token_exp"))
+			}
 		}},
 		// The text was recorded (rust-alc-api, 2026-04), the code was not.
 		"v2.1-issue-token-exp-missing": {undocumented, func(l *line) {
 			for _, none := range []string{l.assertion("token_exp", nil), l.sign(jose.SigningKey{Algorithm: jose.RS256, Key: testKey(l.T)}, l.keyID, map[string]any{
 				"iss": l.channel.ID, "sub": l.channel.ID, "aud": "https://api.line.me/", "exp": l.srv.Now().Add(time.Minute).Unix(), "token_exp": nil})} {
 				l.expect(l.issueV21(none), refused("invalid_client", "JWT payload must contain token_exp"))
+			}
+			for _, other := range []string{"TOKEN_EXP", "Token_Exp", "token_exp "} {
+				l.expect(l.issueV21(l.assertion("token_exp", nil, other, 60)), refused("invalid_client", "JWT payload must contain token_exp"))
 			}
 		}},
 		"key-ids-without-token-exp": {reference, func(l *line) {
@@ -57,7 +64,7 @@ func factsOfAssertions() map[string]fact {
 			}
 		}},
 		"v2.1-issue-token-exp-zero": {undocumented, func(l *line) {
-			for _, exp := range []any{0, -1, 1.5, "3600"} {
+			for _, exp := range []any{0, -1, 1.5, "3600", "1e19", true, []int{60}, json.Number("-1e30")} {
 				l.expect(l.issueV21(l.assertion("token_exp", exp)), invalidClient)
 			}
 			l.each(l.assertion("token_exp", -1), invalidClient)
@@ -102,9 +109,17 @@ func factsOfAssertions() map[string]fact {
 				l.sign(jose.SigningKey{Algorithm: jose.RS256, Key: testKey(l.T)}, nil, l.claims())} {
 				l.each(text, invalidClient)
 			}
+			good := l.assertion()
+			for _, end := range []string{"\n", "\r\n", " ", "\t", "=", "."} {
+				for _, at := range []int{len(good), len(good) - 10, 10} {
+					l.each(good[:at]+end+good[at:], invalidClient)
+				}
+			}
 		}},
 		"assertion-extra-claims": {"first-hand claims", func(l *line) {
 			l.expect(l.issueV21(l.assertion("iat", l.srv.Now().Unix(), "jti", "x")), issued(3600, "key_id"))
+			// Names differ by their letters' case, too.
+			l.expect(l.issueV21(l.assertion("Sub", "alice", "AUD", "web", "EXP", 1, "ISS", "x", "i\u017fs", "y", "Token_Exp", "z")), issued(3600, "key_id"))
 		}},
 		"v2.1-issue-unknown-kid": {reference, func(l *line) { l.expect(l.issueV21(l.unknownKid()), noKey) }},
 		"stateless-unknown-kid":  {reference, func(l *line) { l.expect(l.issueStateless(l.unknownKid()), noKey) }},
