@@ -193,7 +193,10 @@ func (a *answer) failed() *Error {
 
 // redactor takes out of a text what the request carries.
 func (a *answer) redactor() wire.Redactor {
-	secrets := []string{a.call.token, a.call.assertion, a.call.secret}
+	secrets := []string{a.call.token, a.call.assertion}
+	if a.call.secret != "" { // also as credentials of HTTP Basic
+		secrets = append(secrets, a.call.secret, a.call.channelID+":"+a.call.secret)
+	}
 	if authorization := a.client.cfg.Authorization.Reveal(); authorization != "" {
 		_, credential, _ := strings.Cut(authorization, " ")
 		secrets = append(secrets, authorization, credential)

@@ -543,14 +543,25 @@ func TestErrorsHoldNoSecretInOtherLetters(t *testing.T) {
 		"lower escapes":       {400, header("X", ""), `{"message":"` + strings.NewReplacer("/", "%2f", "+", "%2b", "=", "%3d").Replace(secret) + `"}`},
 		"path escapes":        {400, header("X", ""), `{"message":"` + url.PathEscape(secret) + `"}`},
 		"lower case":          {400, header("X", ""), `{"message":"` + lower + `"}`},
+		"escaped twice":       {400, header("X", ""), `{"message":"` + url.QueryEscape(url.QueryEscape(secret)) + `"}`},
+		"a form, decoded":     {400, header("X", ""), `{"message":"` + strings.ReplaceAll(secret, "+", " ") + `"}`},
+		"HTML":                {400, header("X", ""), `{"message":"` + strings.NewReplacer("/", "&#x2F;", "+", "&#43;", "=", "&equals;").Replace(secret) + `"}`},
+		"JSON in JSON":        {400, header("X", ""), `{"message":"` + strings.NewReplacer("/", `\\/`, "+", `\\u002B`, "=", `\\u003d`).Replace(secret) + `"}`},
+		"Base64":              {400, header("X", ""), `{"message":"` + base64.StdEncoding.EncodeToString([]byte(secret)) + `"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := newClient(t, lineoauth.Config{Transport: fixed(tt.status, tt.header, tt.body), SkipChecks: true})
 			_, err := client.VerifyChannelToken(t.Context(), secret)
-			if err == nil || strings.Contains(strings.ToLower(err.Error()), "nature") || strings.ContainsAny(err.Error(), "\n\x1b") {
+			if err == nil || strings.Contains(strings.ToLower(err.Error()), "nature") || strings.Contains(err.Error(), base64.StdEncoding.EncodeToString([]byte(secret))[:20]) || strings.ContainsAny(err.Error(), "\n\x1b") {
 				t.Errorf("error = %q", err)
 			}
 		})
+	}
+	const channelSecret = "0123456789abcdef+0123456789abcde"
+	basic := base64.StdEncoding.EncodeToString([]byte("12345:" + channelSecret))
+	client := newClient(t, lineoauth.Config{ChannelID: "12345", ChannelSecret: lineoauth.NewSecret(channelSecret), Transport: fixed(400, header("X", ""), `{"message":"bad `+basic+`"}`)})
+	if _, err := client.IssueShortLivedChannelToken(t.Context()); err == nil || strings.Contains(err.Error(), basic) {
+		t.Errorf("error = %v", err)
 	}
 	const password = "s3cretpassword"
 	for _, body := range []string{password, "gateway:" + password} {

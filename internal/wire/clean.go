@@ -1,10 +1,12 @@
 package wire
 
 import (
+	"encoding/base64"
 	"errors"
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -20,34 +22,60 @@ const (
 
 // Redactor takes what a request carries out of texts. The zero Redactor knows no
 // secrets.
-type Redactor struct{ secrets *strings.Replacer }
+type Redactor struct{ secrets []hidden }
 
-// NewRedactor returns a redactor of secrets, plain and as they stand in a query or
-// form.
-func NewRedactor(secrets ...string) Redactor {
-	var pairs []string
+// hidden is a text to hide, and the longest part of it that no escape changes.
+type hidden struct{ text, part string }
+
+// NewRedactor returns a redactor of secrets, plain, in Base64, and as they stand in a
+// query, a form, JSON or HTML, in letters of any case.
+func NewRedactor(secrets ...string) (r Redactor) {
 	for _, s := range secrets {
 		if len(s) < minSecret {
 			continue
 		}
-		for _, form := range []string{s, url.QueryEscape(s), url.PathEscape(s)} {
-			for _, text := range []string{form, escapes.ReplaceAllStringFunc(form, strings.ToLower), strings.ToLower(form)} {
-				pairs = append(pairs, text, secret.Masked)
-			}
+		for _, form := range []string{s, base64.RawStdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte(s))} {
+			parts := strings.FieldsFunc(strings.ToLower(form), isEscaped)
+			slices.SortFunc(parts, func(a, b string) int { return len(b) - len(a) })
+			r.secrets = append(r.secrets, hidden{form, strings.Join(parts[:min(len(parts), 1)], "")})
 		}
 	}
-	return Redactor{strings.NewReplacer(pairs...)}
+	return r
 }
 
-// escapes have letters that may be written small, as in %2f.
-var escapes = regexp.MustCompile("%[0-9A-F]{2}")
+func isEscaped(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) }
+
+// mask replaces the text in s, whichever way its characters are escaped: %2F, %252F,
+// \u002f, \/, &#47; or &sol;, or + as a space.
+func (h hidden) mask(s string) string {
+	if !strings.Contains(strings.ToLower(s), h.part) {
+		return s
+	}
+	const escapes = `|%(?:25)*[0-9a-f]{2}|\\+u[0-9a-f]{4}|&(?:#\d+|#x[0-9a-f]+|[a-z]+);|\\+`
+	pattern := "(?i)"
+	for _, r := range h.text {
+		switch literal := regexp.QuoteMeta(string(r)); {
+		case !isEscaped(r):
+			pattern += literal
+		case r == '+':
+			pattern += `(?:\+| ` + escapes + `\+)`
+		default:
+			pattern += `(?:` + literal + escapes + literal + `)`
+		}
+	}
+	found, err := regexp.Compile(pattern)
+	if err != nil { // too long for a regular expression
+		return secret.Masked
+	}
+	return found.ReplaceAllLiteralString(s, secret.Masked)
+}
 
 // Clean makes what others wrote fit for one line of a log: no characters that do
 // not print or that turn the line around, no more than a few hundred letters, and
 // no secrets.
 func (r Redactor) Clean(s string) string {
-	if r.secrets != nil {
-		s = r.secrets.Replace(s)
+	for _, h := range r.secrets {
+		s = h.mask(s)
 	}
 	s = strings.Map(func(r rune) rune {
 		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
