@@ -192,7 +192,7 @@ func TestUnreadableProxy(t *testing.T) {
 		return
 	}
 	for setting, noProxy := range map[string]string{
-		"HTTPS_PROXY=http://user:hunter2@proxy:port": "", "https_proxy=http://[::1": "", "HTTP_PROXY=proxy.example:http": "", "HTTPS_PROXY=ftp://proxy": "", "HTTPS_PROXY=http://user:pass@hunter2/word@proxy.example:1": "", "https_proxy=user:1?hunter2@proxy.example:1": "",
+		"HTTPS_PROXY=http://user:hunter2@proxy:port": "", "https_proxy=http://[::1": "", "HTTP_PROXY=proxy.example:http": "", "HTTPS_PROXY=ftp://proxy": "", "HTTPS_PROXY=http://proxy.example:65536": "", "HTTPS_PROXY=http://user:pass@hunter2/word@proxy.example:1": "", "https_proxy=user:1?hunter2@proxy.example:1": "",
 		"HTTPS_PROXY=://": "other.example, 0.0.0.0", "http_proxy=a b": "*",
 	} {
 		name, _, _ := strings.Cut(setting, "=")

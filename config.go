@@ -116,7 +116,8 @@ type Config struct {
 	// Now is the clock. nil means [time.Now].
 	Now func() time.Time
 
-	fromEnv bool // so that errors name variables
+	fromEnv   bool   // so that errors name variables
+	keyIDFrom string // the variable of the KeyID, if fromEnv
 }
 
 // Equal reports whether two configurations have the same settings, for go-cmp.
@@ -191,10 +192,12 @@ func (cfg Config) validate() (Config, error) {
 	if strings.ContainsFunc(cfg.Authorization.Reveal(), unicode.IsControl) {
 		errs = append(errs, errors.New("the Authorization holds a line break or another control character"))
 	}
-	errs = append(errs, cfg.given().check(cfg.SkipChecks))
+	errs = append(errs, cfg.given().check(cfg.SkipChecks, cfg.name("KeyID", cfg.keyIDFrom)))
 	if !cfg.SkipChecks {
 		if cfg.ChannelID != "" {
-			errs = append(errs, assertion.CheckChannelID(cfg.ChannelID))
+			if err := assertion.CheckChannelID(cfg.ChannelID); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", cfg.name("ChannelID", env.ChannelID), err))
+			}
 		}
 		errs = append(errs, assertion.CheckExpiresIn(cfg.AssertionLifetime))
 	}
@@ -231,6 +234,8 @@ func (cfg Config) checkBaseURL(name, base string) error {
 	switch {
 	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("%s is not an absolute https URL, such as %s", name, gen.DefaultServerURL)
+	case !wire.IsPort(u.Port()):
+		return errors.New(name + " has a port above 65535; use the one that the server listens on")
 	case u.User != nil || strings.ContainsAny(base, "?#"):
 		return errors.New(name + " holds a user name, a query or a fragment; leave them out" + cfg.name(" (Authorization is for a gateway's credentials)", ""))
 	case !wire.IsASCII(u.Host):

@@ -151,9 +151,9 @@ func TestNewRefuses(t *testing.T) {
 		cfg  lineoauth.Config
 		want string
 	}{
-		"channel ID":           {lineoauth.Config{ChannelID: "12a"}, "other than digits"},
+		"channel ID":           {lineoauth.Config{ChannelID: "12a"}, "ChannelID: the channel ID contains something other than digits"},
 		"key size":             {lineoauth.Config{Key: bigKey}, "RSA-3072"},
-		"two key IDs":          {lineoauth.Config{Key: key, KeyID: "l"}, "two key IDs"},
+		"two key IDs":          {lineoauth.Config{Key: key, KeyID: "hunter2"}, `two key IDs: KeyID is set, but the key contains "k"`},
 		"assertion lifetime":   {lineoauth.Config{AssertionLifetime: time.Hour}, "30m0s"},
 		"secret for ID":        {lineoauth.Config{ChannelID: "hunter2"}, "other than digits"},
 		"zero key":             {lineoauth.Config{Key: &lineoauth.Key{}}, "Key is empty"},
@@ -171,6 +171,10 @@ func TestNewRefuses(t *testing.T) {
 		"TLS 1.1":              {lineoauth.Config{Transport: &http.Transport{TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS11}}}, "less than TLS 1.2"},
 		"empty query":          {lineoauth.Config{BaseURL: "https://line.example/a?"}, "a query"},
 		"empty fragment":       {lineoauth.Config{BaseURL: "https://line.example/a#"}, "fragment"},
+		"port too large":       {lineoauth.Config{BaseURL: "https://line.example:65536"}, "BaseURL has a port above 65535"},
+		"port far too large":   {lineoauth.Config{BaseURL: "https://line.example:99999999999999999999"}, "BaseURL has a port above 65535"},
+		"port not a number":    {lineoauth.Config{BaseURL: "https://line.example:http"}, "not an absolute https URL"},
+		"operation URL, port":  {lineoauth.Config{OperationURLs: map[lineoauth.Operation]string{lineoauth.OpIssueChannelToken: "https://line.example:65536"}}, "OperationURLs[issueChannelToken] has a port above 65535"},
 		"no host":              {lineoauth.Config{BaseURL: "https:///a"}, "not an absolute https URL"},
 		"authorization":        {lineoauth.Config{Authorization: lineoauth.NewSecret("Bearer hunter2\n")}, "line break"},
 		"two things, the 1st":  {lineoauth.Config{ChannelID: "12a", BaseURL: "api"}, "other than digits"},

@@ -30,14 +30,14 @@ func (cr Credentials) same(other Credentials) bool {
 	return cr.ChannelSecret == other.ChannelSecret && cr.Key.Equal(other.Key) && cr.KeyID == other.KeyID
 }
 
-// check refuses what LINE would surely refuse.
-func (cr Credentials) check(skip bool) error {
+// check refuses what LINE would surely refuse. keyID is how the key ID is called.
+func (cr Credentials) check(skip bool, keyID string) error {
 	var errs []error
 	if cr.Key != nil && cr.Key.in == nil {
 		return errors.New("Key is empty; make it by ParseKey or NewKey")
 	}
 	if cr.Key != nil && cr.KeyID != "" {
-		errs = append(errs, cr.Key.in().CheckID(cr.KeyID))
+		errs = append(errs, cr.Key.in().CheckID(keyID, cr.KeyID))
 	}
 	if cr.Key != nil && !skip {
 		errs = append(errs, cr.Key.in().Check())
@@ -71,7 +71,7 @@ func CredentialsFromEnv(getenv func(string) string) func(context.Context) (Crede
 	}
 	return func(context.Context) (Credentials, error) {
 		r := env.Reader{Getenv: getenv}
-		cr := readCredentials(&r, parse)
+		cr, _ := readCredentials(&r, parse)
 		if err := join(r.Errs); err != nil {
 			return Credentials{}, fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
 		}
@@ -82,12 +82,12 @@ func CredentialsFromEnv(getenv func(string) string) func(context.Context) (Crede
 	}
 }
 
-// readCredentials reads what the variables have, and collects what is wrong.
-func readCredentials(r *env.Reader, parse func(string) (*Key, error)) Credentials {
-	cr := Credentials{
-		ChannelSecret: NewSecret(r.ValueOrFile(env.ChannelSecret, env.ChannelSecretFile)),
-		KeyID:         r.ValueOrFile(env.KeyID, env.KeyIDFile),
-	}
+// readCredentials reads what the variables have, and collects what is wrong. It also
+// returns the variable that the key ID comes from.
+func readCredentials(r *env.Reader, parse func(string) (*Key, error)) (cr Credentials, keyIDFrom string) {
+	secret, _ := r.ValueOrFile(env.ChannelSecret, env.ChannelSecretFile)
+	cr.ChannelSecret = NewSecret(secret)
+	cr.KeyID, keyIDFrom = r.ValueOrFile(env.KeyID, env.KeyIDFile)
 	if text, from := r.TextOrFile(env.PrivateKey, env.PrivateKeyFile); text != "" {
 		key, err := parse(text)
 		if err != nil {
@@ -95,7 +95,7 @@ func readCredentials(r *env.Reader, parse func(string) (*Key, error)) Credential
 		}
 		cr.Key = key
 	}
-	return cr
+	return cr, keyIDFrom
 }
 
 // given are the credentials that the configuration has.
@@ -123,7 +123,7 @@ func (c *Client) renew(ctx context.Context, cl *call) error {
 	}
 	now, err := c.askForCredentials(ask)
 	if err == nil {
-		err = now.check(c.cfg.SkipChecks)
+		err = now.check(c.cfg.SkipChecks, c.cfg.name("KeyID", c.cfg.keyIDFrom))
 	}
 	last := c.last.Load()
 	switch {

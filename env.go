@@ -37,8 +37,8 @@ func ConfigFromEnv(getenv func(string) string) (Config, error) {
 		AllowPlainHTTP: r.Bool(env.AllowPlainHTTP),
 		fromEnv:        true,
 	}
-	cr := readCredentials(&r, parseKey)
-	cfg.ChannelSecret, cfg.Key, cfg.KeyID = cr.ChannelSecret, cr.Key, cr.KeyID
+	cr, keyIDFrom := readCredentials(&r, parseKey)
+	cfg.ChannelSecret, cfg.Key, cfg.KeyID, cfg.keyIDFrom = cr.ChannelSecret, cr.Key, cr.KeyID, keyIDFrom
 	wrong, missing := join(r.Errs), cfg.unset(getenv)
 	switch {
 	case wrong != nil && missing != "":

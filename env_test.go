@@ -12,6 +12,8 @@ import (
 	"testing"
 	"unicode/utf16"
 
+	"github.com/go-jose/go-jose/v4"
+
 	"github.com/lineoauth/lineoauth"
 )
 
@@ -277,5 +279,36 @@ func TestPlainHTTPFromEnv(t *testing.T) {
 		if _, err := lineoauth.New(lineoauth.Config{BaseURL: "http://" + host}); !errors.Is(err, lineoauth.ErrInvalid) {
 			t.Errorf("plain http toward %s: %v", host, err)
 		}
+	}
+}
+
+// What New finds wrong is named by its variable, and a secret in the wrong one is not
+// shown.
+func TestNewNamesVariables(t *testing.T) {
+	key, err := jose.JSONWebKey{Key: testSigner(t), KeyID: "kid", Algorithm: "RS256", Use: "sig"}.MarshalJSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "key-id")
+	if err := os.WriteFile(file, []byte(theSecret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for variable, tt := range map[string]struct{ value, want string }{
+		"LINE_CHANNEL_ID":     {theSecret, "LINE_CHANNEL_ID: the channel ID contains something other than digits"},
+		"LINE_KEY_ID":         {theSecret, `two key IDs: LINE_KEY_ID is set, but the key contains "kid"; remove the wrong one`},
+		"LINE_KEY_ID_FILE":    {file, `two key IDs: LINE_KEY_ID_FILE is set, but the key contains "kid"; remove the wrong one`},
+		"LINE_OAUTH_BASE_URL": {"https://line.example:99999/" + theSecret, "LINE_OAUTH_BASE_URL has a port above 65535; "},
+	} {
+		values := map[string]string{"LINE_CHANNEL_ID": "1", "LINE_PRIVATE_KEY": string(key)}
+		values[variable] = tt.value
+		cfg, err := lineoauth.ConfigFromEnv(func(name string) string { return values[name] })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = lineoauth.New(cfg); !errors.Is(err, lineoauth.ErrInvalid) || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v; want %q", variable, err, tt.want)
+			continue
+		}
+		fitForALog(t, err, theSecret)
 	}
 }

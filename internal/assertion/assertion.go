@@ -43,7 +43,7 @@ type Claims struct {
 
 // Sign returns the signed assertion. Durations are truncated to seconds.
 func (k *Key) Sign(c Claims) (string, error) {
-	kid, err := k.keyID(c.KeyID)
+	kid, err := k.keyID("one", c.KeyID)
 	if err != nil {
 		return "", err
 	}

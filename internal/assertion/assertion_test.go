@@ -98,7 +98,7 @@ func TestSignRefuses(t *testing.T) {
 		"channel ID empty":       {key, func(c *assertion.Claims) { c.ChannelID = "" }, "channel ID is empty"},
 		"channel ID not digits":  {key, func(c *assertion.Claims) { c.ChannelID = "12345x" }, "other than digits"},
 		"kid missing":            {key, func(c *assertion.Claims) { c.KeyID = "" }, "no key ID"},
-		"two kids":               {newKey(t, testKey(t), "kid-2"), func(*assertion.Claims) {}, `two key IDs: "kid-1" is set, but the key contains "kid-2"`},
+		"two kids":               {newKey(t, testKey(t), "kid-2"), func(*assertion.Claims) {}, `two key IDs: one is set, but the key contains "kid-2"`},
 		"RSA-1024":               {small, func(*assertion.Claims) {}, "the key is RSA-1024; use an RSA-2048"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -83,9 +83,12 @@ func LooksLikeKey(path string) bool {
 	return len(path) > 255 || strings.ContainsAny(path, "\n\r{") || strings.Contains(path, "-----") || strings.Contains(path, `\n`)
 }
 
-// looksLikeSecret reports whether a path may be a channel secret or a token: one word
-// with digits, or with a part of alternating letters and digits.
+// looksLikeSecret reports whether a path may be a channel secret or a token: a JWT, one
+// word with digits, or with a part of alternating letters and digits.
 func looksLikeSecret(path string) bool {
+	if strings.HasPrefix(path, "eyJ") {
+		return true
+	}
 	if !strings.ContainsAny(path, `/\.`) && (len(path) > 16 || strings.ContainsAny(path, "0123456789")) {
 		return true
 	}

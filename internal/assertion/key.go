@@ -60,20 +60,21 @@ func (k *Key) Check() error {
 }
 
 // CheckID returns an error for a missing key ID, and for one that differs from the
-// key's own.
-func (k *Key) CheckID(id string) error {
-	_, err := k.keyID(id)
+// key's own. The error names the setting that the ID comes from; it does not contain
+// the ID, which may be a misplaced channel secret.
+func (k *Key) CheckID(setting, id string) error {
+	_, err := k.keyID(setting, id)
 	return err
 }
 
-func (k *Key) keyID(id string) (string, error) {
+func (k *Key) keyID(setting, id string) (string, error) {
 	switch {
 	case id == "" && k.id == "":
 		return "", errors.New("there is no key ID (kid); copy the one that LINE's console shows for the registered public key")
 	case id == "":
 		return k.id, nil
 	case k.id != "" && id != k.id:
-		return "", fmt.Errorf("there are two key IDs: %q is set, but the key contains %q; remove the wrong one", id, k.id)
+		return "", fmt.Errorf("there are two key IDs: %s is set, but the key contains %q; remove the wrong one", setting, k.id)
 	}
 	return id, nil
 }

@@ -35,6 +35,7 @@ func breakages(key, other *rsa.PrivateKey) map[string]breakage {
 
 		"proxy not a URL":                    {set("HTTPS_PROXY", "http://user:hunter2@%zz"), "proxy", "^HTTPS_PROXY is not", "^set it to the proxy's address"},
 		"another not a URL":                  {set("http_proxy", "ftp://x"), "proxy", "^http_proxy is not", "unset it"},
+		"proxy with a large port":            {set("HTTPS_PROXY", "http://127.0.0.1:99999"), "proxy", "^HTTPS_PROXY is not", "unset it"},
 		"proxy with a slash in its password": {set("HTTPS_PROXY", "http://user:hun@ter2/x@127.0.0.1:1"), "proxy", "^HTTPS_PROXY is not", "percent-encoded"},
 		"proxy forbids":                      {func(p *fixture) { p.proxied(403) }, "proxy", "HTTPS_PROXY, 127.*: Forbidden", "its rules"},
 		"proxy wants a login":                {func(p *fixture) { p.proxied(407) }, "proxy", "Proxy Authentication Required", "http://USER:PASSWORD@HOST:PORT, percent-encoded"},
@@ -119,7 +120,7 @@ func authority(t *testing.T) []byte {
 func settings(key *rsa.PrivateKey) map[string]breakage {
 	return map[string]breakage{
 		"channel ID unset":      {set("LINE_CHANNEL_ID", ""), "channel ID", "LINE_CHANNEL_ID is not set", "Basic settings"},
-		"channel ID not digits": {set("LINE_CHANNEL_ID", "12ab"), "channel ID", "other than digits", "copy it"},
+		"channel ID not digits": {set("LINE_CHANNEL_ID", "12ab"), "channel ID", "^LINE_CHANNEL_ID: .*other than digits", "copy it"},
 		"a space inside":        {set("LINE_CHANNEL_ID", "12345 67890"), "channel ID", "", "copy"},
 		"space around the ID":   {set("LINE_CHANNEL_ID", " 1234567890\n"), "channel ID", "LINE_CHANNEL_ID has white space", "^remove it"},
 		"quotes":                {set("LINE_CHANNEL_SECRET", `"`+secret+`"`), "channel secret", "LINE_CHANNEL_SECRET has quotes around it", "^remove it"},
@@ -148,7 +149,7 @@ func settings(key *rsa.PrivateKey) map[string]breakage {
 			delete(p.env, "LINE_KEY_ID")
 		}, "key ID", "LINE_KEY_ID_FILE: nothing", "a file that exists"},
 		"both key IDs": {set("LINE_KEY_ID_FILE", "x"), "key ID", "LINE_KEY_ID and LINE_KEY_ID_FILE are both set", "^unset one"},
-		"two key IDs":  {func(p *fixture) { p.env["LINE_PRIVATE_KEY_FILE"] = p.write("kid.json", jwk(p.T, key, "another")) }, "key ID", "two key IDs", "remove the wrong one"},
+		"two key IDs":  {func(p *fixture) { p.env["LINE_PRIVATE_KEY_FILE"] = p.write("kid.json", jwk(p.T, key, "another")) }, "key ID", "two key IDs: LINE_KEY_ID is set", "remove the wrong one"},
 		"a short key": {func(p *fixture) {
 			short, err := rsa.GenerateKey(rand.Reader, 1024)
 			if err != nil {
@@ -156,6 +157,7 @@ func settings(key *rsa.PrivateKey) map[string]breakage {
 			}
 			p.env["LINE_PRIVATE_KEY_FILE"] = p.writePEM(short)
 		}, "private key", "RSA-1024", "2048"},
+		"port too large":   {set("LINE_OAUTH_BASE_URL", "http://127.0.0.1:99999"), "base URL", "LINE_OAUTH_BASE_URL has a port above 65535", "listens on"},
 		"base URL of FTP":  {set("LINE_OAUTH_BASE_URL", "ftp://line.example"), "base URL", "not an absolute https URL", ""},
 		"base URL in http": {set("LINE_OAUTH_BASE_URL", "http://line.example"), "base URL", "plain http toward line.example", "secrets travel over https"},
 	}

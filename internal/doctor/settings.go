@@ -85,7 +85,7 @@ func (e *examination) checkChannelID() {
 	variable := env.ChannelID
 	cfg, err := e.read(variable)
 	if err == nil {
-		_, err = e.client(lineoauth.Config{ChannelID: cfg.ChannelID})
+		_, err = e.client(cfg)
 	}
 	switch {
 	case !e.given(variable):
@@ -161,7 +161,8 @@ func (e *examination) checkKeyID() {
 	cfg, err := e.read(variables...)
 	key := e.settings.Key
 	if err == nil && key != nil {
-		_, err = e.client(lineoauth.Config{Key: key, KeyID: cfg.KeyID})
+		cfg.Key = key
+		_, err = e.client(cfg)
 	}
 	switch {
 	case key == nil:
@@ -188,15 +189,16 @@ func (e *examination) checkKeyID() {
 // keyID returns the key ID that is sent to LINE.
 func keyID(cfg lineoauth.Config) string { return cmp.Or(cfg.KeyID, cfg.Key.ID()) }
 
-// secretLike matches values that are not a key ID, but may be a secret that was set
-// in its place.
-var secretLike = regexp.MustCompile(`^([0-9a-fA-F]{32}|.{65,})$`)
+// keyIDLike matches what LINE's console gives as key IDs, and names in their place that
+// are too short for a secret.
+var keyIDLike = regexp.MustCompile(`^([0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|.{1,16})$`)
 
+// shown returns a key ID, unless it may be a secret that was set in its place.
 func (e *examination) shown(keyID string) string {
-	if keyID == e.settings.ChannelSecret.Reveal() {
+	if keyID == e.settings.ChannelSecret.Reveal() || !keyIDLike.MatchString(keyID) {
 		return "[redacted]"
 	}
-	return secretLike.ReplaceAllString(keyID, "[redacted]")
+	return keyID
 }
 
 func (e *examination) checkBaseURL() {

@@ -139,22 +139,22 @@ func (r *Reader) Bool(name string) bool {
 	return on
 }
 
-// ValueOrFile reads a variable, or the file that another variable names.
-func (r *Reader) ValueOrFile(name, fileName string) string {
+// ValueOrFile reads a variable, or the file that another variable names. It also
+// returns the name of the variable that is set.
+func (r *Reader) ValueOrFile(name, fileName string) (value, from string) {
 	path, both := r.path(name, fileName)
 	switch {
 	case both:
-		return ""
+		return "", ""
 	case path == "":
-		return r.Value(name)
+		return r.Value(name), name
 	}
 	value, err := File(fileName, path)
 	r.failed(err)
-	return value
+	return value, fileName
 }
 
-// TextOrFile is ValueOrFile for text of several lines. It also returns the name of
-// the variable that is set.
+// TextOrFile is ValueOrFile for text of several lines.
 func (r *Reader) TextOrFile(name, fileName string) (text, from string) {
 	path, both := r.path(name, fileName)
 	if both {

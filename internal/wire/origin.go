@@ -3,6 +3,7 @@ package wire
 import (
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -33,6 +34,12 @@ func OriginOf(u *url.URL) (_ Origin, ok bool) {
 func IsLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return Lower(strings.TrimSuffix(host, ".")) == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// IsPort reports whether the port of a parsed URL, which may have none, exists.
+func IsPort(port string) bool {
+	_, err := strconv.ParseUint(port, 10, 16)
+	return port == "" || err == nil
 }
 
 // LocalName takes the final dot off localhost in a base URL. With it, Go asks

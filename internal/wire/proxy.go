@@ -76,7 +76,7 @@ func IsProxy(value string) bool {
 		value = "http://" + value
 	}
 	u, err := url.Parse(value)
-	return err == nil && u.Hostname() != "" && slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) &&
+	return err == nil && u.Hostname() != "" && IsPort(u.Port()) && slices.Contains([]string{"http", "https", "socks5", "socks5h"}, u.Scheme) &&
 		!strings.Contains(u.Path+u.RawQuery+u.Fragment, "@")
 }
 

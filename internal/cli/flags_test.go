@@ -1,0 +1,90 @@
+// testscript does not build on these.
+
+//go:build !plan9 && !wasip1
+
+package cli
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha512"
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-jose/go-jose/v4"
+
+	"github.com/lineoauth/lineoauth/lineoauthtest"
+)
+
+// within is run, but fails the test if the command does not end.
+func within(t *testing.T, getenv func(string) string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	var out, errs strings.Builder
+	done := make(chan int, 1)
+	go func() { done <- run(args, strings.NewReader(""), &out, &errs, getenv) }()
+	select {
+	case code = <-done:
+	case <-time.After(20 * time.Second):
+		t.Fatalf("%q does not end", args)
+	}
+	return code, out.String(), errs.String()
+}
+
+// A secret in the place of another setting is in no output.
+func TestMisplacedSecrets(t *testing.T) {
+	t.Parallel()
+	srv := lineoauthtest.NewServer()
+	defer srv.Close()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	variables := []string{"LINE_CHANNEL_ID", "LINE_PRIVATE_KEY", "LINE_PRIVATE_KEY_FILE", "LINE_CHANNEL_SECRET_FILE", "LINE_KEY_ID", "LINE_KEY_ID_FILE", "LINE_OAUTH_BASE_URL", "LINE_OAUTH_ALLOW_PLAIN_HTTP"}
+	commands := []string{"issue --type v2.1", "token", "key-ids", "assertion", "verify x", "revoke x", "doctor"}
+	flags := []string{"channel-id", "private-key-file", "key-id", "base-url", "type", "output", "timeout", "valid-for"}
+	store, file := t.TempDir(), filepath.Join(t.TempDir(), "key.json")
+	settings := map[string]string{"LINE_CHANNEL_ID": srv.Channel().ID, "LINE_PRIVATE_KEY_FILE": file, "LINE_OAUTH_BASE_URL": srv.URL}
+	noise := sha512.Sum512([]byte("token"))
+	for _, kid := range []string{"", "kid"} {
+		private, err := jose.JSONWebKey{Key: key, KeyID: kid, Algorithm: "RS256", Use: "sig"}.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, private, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, secret := range []string{
+			srv.Channel().Secret, strings.Repeat("5eC2e7", 6)[:32], "eyJhbGciOiJIUzI1NiJ9.e30.c2lnbmF0dXJl", base64.StdEncoding.EncodeToString(append(noise[:], noise[:]...)), `{"kty":"RSA","d":"` + strings.Repeat("q9Zt", 80) + `"}`,
+		} {
+			for _, args := range commands {
+				args := strings.Fields(args)
+				if args[0] != "assertion" {
+					args = append(args, "--store", store)
+				}
+				for _, variable := range variables {
+					notShown(t, secret, func(name string) string {
+						if name == variable {
+							return secret
+						}
+						return settings[name]
+					}, args...)
+				}
+				for _, flag := range flags {
+					notShown(t, secret, func(name string) string { return settings[name] }, append(args, "--"+flag+"="+secret)...)
+				}
+			}
+		}
+	}
+}
+
+func notShown(t *testing.T, secret string, getenv func(string) string, args ...string) {
+	t.Helper()
+	code, stdout, stderr := within(t, getenv, args...)
+	if strings.Contains(stdout+stderr, secret) || strings.Contains(stdout+stderr, secret[len(secret)-20:]) {
+		t.Errorf("%.60q: exit code %d, the secret is shown:\n%s%s", args, code, stdout, stderr)
+	}
+}
