@@ -136,6 +136,7 @@ func (a *app) command() *cobra.Command {
 			}
 			return cmd.Help()
 		},
+		PersistentPreRunE:          noBlankFlags,
 		CompletionOptions:          cobra.CompletionOptions{DisableDefaultCmd: true},
 		SuggestionsMinimumDistance: 2,
 	}
@@ -218,15 +219,9 @@ func (a *app) clientFlags(cmd *cobra.Command) *clientFlags {
 	return f
 }
 
-// check rejects empty flags.
 func (f *clientFlags) check() error {
 	if f.timeout <= 0 {
 		return usagef("invalid --timeout: use a duration above 0, such as 10s")
-	}
-	for _, flag := range flagOf {
-		if f.cmd.Flags().Changed(flag) && f.cmd.Flags().Lookup(flag).Value.String() == "" {
-			return usagef("--%s is empty; omit it, or give it a value", flag)
-		}
 	}
 	return nil
 }

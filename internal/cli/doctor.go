@@ -37,9 +37,6 @@ or – (skipped). The exit code is 1 if a check failed.`,
 		if output != "text" && output != "json" {
 			return usagef("invalid --output: use text or json")
 		}
-		if stored.given() && stored.dir == "" {
-			return usagef("--store is empty; omit it, or name a directory")
-		}
 		if err := flags.check(); err != nil {
 			return err
 		}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
+	"github.com/spf13/pflag"
 
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
@@ -32,6 +33,44 @@ func within(t *testing.T, getenv func(string) string, args ...string) (code int,
 		t.Fatalf("%q does not end", args)
 	}
 	return code, out.String(), errs.String()
+}
+
+// A blank value of a flag selects neither a default nor what the environment has.
+func TestBlankFlags(t *testing.T) {
+	t.Parallel()
+	// Nothing can be sent with this channel ID.
+	getenv := func(name string) string {
+		return map[string]string{"LINE_CHANNEL_ID": "none", "LINE_CHANNEL_SECRET": "s", "LINE_OAUTH_BASE_URL": "http://127.0.0.1:1"}[name]
+	}
+	flags := 0
+	for _, cmd := range Command().Commands() {
+		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+			flags++
+			for _, blank := range []string{"", " ", "''", `""`, `" "`, "\n", "\ufeff\r\n", "\u200b"} {
+				args := []string{cmd.Name(), "--" + flag.Name + "=" + blank}
+				if strings.Contains(cmd.Use, "TOKEN") {
+					args = append(args, "eyJhbGciOiJIUzI1NiJ9.e30.c2ln")
+				}
+				code, stdout, stderr := within(t, getenv, args...)
+				if code != 2 || stdout != "" || !strings.Contains(stderr, "--"+flag.Name+" is empty; omit it, or give it a value") || strings.Count(stderr, "\n") != 1 {
+					t.Errorf("%q: exit code %d, %s%s", args, code, stdout, stderr)
+				}
+			}
+		})
+	}
+	for _, args := range [][]string{
+		{"serve", "--channel", "1", "--channel", " "}, {"proxy", "--allow-host", "a,"}, {"proxy", "--allow-host", "a, ,b"}, {"serve", "--public-key", "a", "--key-id", "''"},
+	} {
+		if code, stdout, stderr := within(t, getenv, args...); code != 2 || stdout != "" || !strings.Contains(stderr, args[len(args)-2]+" is empty; ") {
+			t.Errorf("%q: exit code %d, %s%s", args, code, stdout, stderr)
+		}
+	}
+	if flags < 40 {
+		t.Errorf("%d flags", flags)
+	}
+	if _, err := os.Stat(" "); err == nil {
+		t.Error("a directory with a blank name was created")
+	}
 }
 
 // A secret in the place of another setting is in no output.

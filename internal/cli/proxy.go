@@ -62,9 +62,6 @@ the requests that are under way, and ends within 10 seconds.`,
 		if err := wanted.check(); err != nil {
 			return err
 		}
-		if cmd.Flags().Changed("allow-host") && len(hosts) == 0 {
-			hosts = []string{""}
-		}
 		if err := checkHosts(hosts); err != nil {
 			return err
 		}

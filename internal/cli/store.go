@@ -32,9 +32,6 @@ func newStoreFlag(cmd *cobra.Command, usage string) *storeFlag {
 
 // open opens the given or the default directory.
 func (f *storeFlag) open() (*filestore.Store, error) {
-	if f.given() && f.dir == "" {
-		return nil, usagef("--store is empty; omit it, or name a directory")
-	}
 	files, err := filestore.New(filestore.Config{Dir: f.dir})
 	if err != nil {
 		return nil, fmt.Errorf("--store: %w", err)

@@ -3,12 +3,14 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/internal/env"
 )
 
 // flagError explains an invalid flag without its value, which may be a secret.
@@ -25,6 +27,9 @@ func flagError(_ *cobra.Command, err error) error {
 	if !errors.As(err, &wrong) {
 		return err
 	}
+	if env.Trim(wrong.GetValue()) == "" {
+		return emptyFlag(wrong.GetFlag().Name)
+	}
 	switch name := wrong.GetFlag().Name; wrong.GetFlag().Value.Type() {
 	case "duration":
 		return fmt.Errorf("invalid --%s: use a duration such as 90s, 15m or 720h", name)
@@ -33,6 +38,25 @@ func flagError(_ *cobra.Command, err error) error {
 	default:
 		return fmt.Errorf("invalid value of --%s", name)
 	}
+}
+
+// noBlankFlags rejects blank values, such as those of unset variables: they would
+// select the default, or what the environment has.
+func noBlankFlags(cmd *cobra.Command, _ []string) (err error) {
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		values := []string{flag.Value.String()}
+		if list, ok := flag.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		if len(values) == 0 || slices.ContainsFunc(values, func(value string) bool { return env.Trim(value) == "" }) {
+			err = &failedError{fmt.Errorf("%w: %w", lineoauth.ErrInvalid, emptyFlag(flag.Name))}
+		}
+	})
+	return err
+}
+
+func emptyFlag(name string) error {
+	return fmt.Errorf("--%s is empty; omit it, or give it a value", name)
 }
 
 func unknownCommand(root *cobra.Command, name string) error {
