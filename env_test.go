@@ -312,3 +312,35 @@ func TestNewNamesVariables(t *testing.T) {
 		fitForALog(t, err, theSecret)
 	}
 }
+
+// The error of a file that cannot be read says what to do, once.
+func TestUnreadableFilesAdvise(t *testing.T) {
+	dir := t.TempDir()
+	file, loop := filepath.Join(dir, "file"), filepath.Join(dir, "loop")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	paths := map[string]string{
+		"missing":      filepath.Join(dir, "nothing"),
+		"a directory":  dir,
+		"below a file": filepath.Join(file, "x"),
+		"a secret":     theSecret,
+	}
+	if err := os.Symlink(loop, loop); err == nil {
+		paths["a loop"] = loop
+	}
+	for _, name := range []string{"LINE_CHANNEL_SECRET_FILE", "LINE_PRIVATE_KEY_FILE", "LINE_KEY_ID_FILE"} {
+		for what, path := range paths {
+			_, err := lineoauth.ConfigFromEnv(env("LINE_CHANNEL_ID", "1", name, path))
+			if err == nil || strings.Count(err.Error(), "; name a file that exists and that this user can read") != 1 || strings.Contains(err.Error(), "use the path") {
+				t.Errorf("%s is %s: %v", name, what, err)
+			}
+		}
+		for _, key := range []string{`{"kty":"RSA","d":"` + strings.Repeat("hunter2", 40) + `"}`, `{"kty":"RSA","d":"hunter2"}`, `-----BEGIN hunter2\n`} {
+			_, err := lineoauth.ConfigFromEnv(env("LINE_CHANNEL_ID", "1", name, key))
+			if err == nil || !strings.Contains(err.Error(), "; set it to the path of a file") || strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("%s is a key: %v", name, err)
+			}
+		}
+	}
+}

@@ -14,6 +14,9 @@ import (
 // pipeWait is how long to wait for a named pipe.
 const pipeWait = time.Second
 
+// ErrPipe is returned for a pipe that nobody writes, or closes.
+var ErrPipe = fmt.Errorf("the pipe was not written and closed within %v", pipeWait)
+
 // ReadFile reads a file that may contain a key, up to the maximum size of a key. It
 // does not wait forever for a pipe without a writer.
 func ReadFile(path string) ([]byte, error) {
@@ -50,7 +53,7 @@ func (p *pipe) Read(b []byte) (int, error) {
 		early := errors.Is(err, io.EOF) && p.named && !p.began
 		switch {
 		case errors.Is(err, os.ErrDeadlineExceeded), (early || wouldBlock(err)) && !time.Now().Before(p.until):
-			return n, fmt.Errorf("the pipe was not written and closed within %v", pipeWait)
+			return n, ErrPipe
 		case n > 0 || !early && !wouldBlock(err):
 			return n, err
 		}
@@ -73,7 +76,7 @@ func FileError(path string, err error) error {
 	case LooksLikeKey(path):
 		return fmt.Errorf("the path looks like a key (%w)", err)
 	case looksLikeSecret(path):
-		return fmt.Errorf("the path, which is not shown as it may be a secret: %w; use the path of a file", err)
+		return fmt.Errorf("the path, which is not shown as it may be a secret: %w", err)
 	}
 	return fmt.Errorf("%s: %w", path, err)
 }

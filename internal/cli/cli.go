@@ -7,14 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"math"
 	"os"
 	"os/signal"
 	"regexp"
 	"strings"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -258,9 +256,6 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 	a.warnOfReaders("private key", setting(env.PrivateKeyFile))
 	a.warnOfReaders("channel secret", setting(env.ChannelSecretFile))
 	cfg, err := lineoauth.ConfigFromEnv(setting)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EISDIR) {
-		err = fmt.Errorf("%w; name a file that exists and that you can read", err)
-	}
 	if err != nil && !errors.Is(err, lineoauth.ErrMissingCredentials) {
 		return nil, f.named(err)
 	}

@@ -131,9 +131,15 @@ func settings(key *rsa.PrivateKey) map[string]breakage {
 			delete(p.env, "LINE_CHANNEL_SECRET")
 			delete(p.env, "LINE_PRIVATE_KEY_FILE")
 		}, "channel secret", "neither", "LINE_CHANNEL_SECRET, or LINE_PRIVATE_KEY with LINE_KEY_ID"},
-		"both keys":    {set("LINE_PRIVATE_KEY", "x"), "private key", "LINE_PRIVATE_KEY and LINE_PRIVATE_KEY_FILE are both set", "^unset one"},
-		"no such file": {set("LINE_PRIVATE_KEY_FILE", "nothing.pem"), "private key", "nothing.pem", "a file that exists"},
-		"no key":       {func(p *fixture) { p.env["LINE_PRIVATE_KEY_FILE"] = p.write("no.pem", []byte("hunter2")) }, "private key", "neither a JWK nor PEM|not a", ""},
+		"both keys":            {set("LINE_PRIVATE_KEY", "x"), "private key", "LINE_PRIVATE_KEY and LINE_PRIVATE_KEY_FILE are both set", "^unset one"},
+		"no such file":         {set("LINE_PRIVATE_KEY_FILE", "nothing.pem"), "private key", "nothing.pem", "a file that exists"},
+		"below a file":         {func(p *fixture) { p.env["LINE_PRIVATE_KEY_FILE"] += "/x" }, "private key", "not a directory", "^name a file that exists"},
+		"the key for its path": {set("LINE_PRIVATE_KEY_FILE", `{"kty":"RSA","d":"`+strings.Repeat("5eC2", 100)+`"}`), "private key", "looks like a key", "^set it to the path of a file"},
+		"the key for the secret's path": {func(p *fixture) {
+			p.env["LINE_CHANNEL_SECRET_FILE"] = `{"kty":"RSA","d":"` + strings.Repeat("5eC2", 100) + `"}`
+			delete(p.env, "LINE_CHANNEL_SECRET")
+		}, "channel secret", "looks like a key", "^set it to the path of a file"},
+		"no key": {func(p *fixture) { p.env["LINE_PRIVATE_KEY_FILE"] = p.write("no.pem", []byte("hunter2")) }, "private key", "neither a JWK nor PEM|not a", ""},
 		"a public key": {func(p *fixture) {
 			p.env["LINE_PRIVATE_KEY_FILE"] = p.write("public.json", jwk(p.T, &key.PublicKey, ""))
 		}, "private key", "public key", "use the private key"},

@@ -2,13 +2,10 @@ package doctor
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"regexp"
 	"strings"
-	"syscall"
 	"unicode"
 
 	"github.com/lineoauth/lineoauth"
@@ -77,9 +74,6 @@ func (e *examination) decorated(name string, variables ...string) bool {
 	return false
 }
 
-// noFile is the fix for a file that cannot be read.
-const noFile = "name a file that exists and that this user can read"
-
 func (e *examination) checkChannelID() {
 	const name = "channel ID"
 	variable := env.ChannelID
@@ -110,8 +104,6 @@ func (e *examination) checkChannelSecret() {
 		e.skip(name, "%s is not set; issuing short-lived tokens and revoking v2.1 tokens need it", variables[0])
 	case !e.given(variables...):
 		e.fail(name, "neither a channel secret nor a private key is set", "set "+variables[0]+", or "+keys[0]+" with "+env.KeyID)
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
-		e.failWith(name, err, noFile)
 	case err != nil:
 		e.failWith(name, err, "copy the channel secret again")
 	default:
@@ -132,8 +124,6 @@ func (e *examination) checkPrivateKey() {
 	switch {
 	case !e.given(variables...):
 		e.skip(name, "%s is not set; v2.1 tokens need it", variables[0])
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
-		e.failWith(name, err, noFile)
 	case err != nil:
 		e.failWith(name, err, "copy the private key again")
 	default:
@@ -169,9 +159,6 @@ func (e *examination) checkKeyID() {
 		e.skip(name, "no private key to use it with")
 	case !e.given(variables...) && key.ID() == "":
 		e.fail(name, e.Named(variables[0])+" is not set, and the key has none", "set it to the key ID that the LINE Developers Console shows for the public key")
-		e.settings.Key = nil
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EISDIR):
-		e.failWith(name, err, noFile)
 		e.settings.Key = nil
 	case err != nil:
 		e.failWith(name, err, "copy the key ID again")

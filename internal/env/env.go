@@ -107,10 +107,16 @@ func File(name, path string) (string, error) {
 // ReadFile returns the text of the file that a variable names, in UTF-8 or UTF-16.
 func ReadFile(name, path string) (string, error) {
 	data, err := assertion.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("cannot read the file of %s: %w", name, err)
+	advice := "name a file that exists and that this user can read"
+	switch {
+	case err == nil:
+		return assertion.Decode(data), nil
+	case assertion.LooksLikeKey(path):
+		advice = "set it to the path of a file that contains it"
+	case errors.Is(err, assertion.ErrPipe):
+		advice = "write the value into it and close it, or name a regular file"
 	}
-	return assertion.Decode(data), nil
+	return "", fmt.Errorf("cannot read the file of %s: %w; %s", name, err, advice)
 }
 
 // Reader reads several variables, and collects their errors.
