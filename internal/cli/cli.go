@@ -259,9 +259,7 @@ func (a *app) client(f *clientFlags, change ...func(*lineoauth.Config)) (*lineoa
 	if err != nil && !errors.Is(err, lineoauth.ErrMissingCredentials) {
 		return nil, f.named(err)
 	}
-	if cfg.AllowPlainHTTP {
-		a.warn(fmt.Errorf("%s is set: plain http sends tokens and secrets unencrypted", env.AllowPlainHTTP))
-	}
+	a.warnOfPlainHTTP(cfg.AllowPlainHTTP)
 	cfg.Timeout = f.timeout
 	if strings.HasPrefix(cfg.BaseURL, "http://") && !cfg.AllowPlainHTTP {
 		cfg.MaxClockSkew = math.MaxInt64 // an emulator on this machine, whose clock may have been advanced
@@ -305,6 +303,13 @@ func (a *app) warnOfReaders(secret, given string) {
 	a.warn(fmt.Errorf("others can read or change the %s in %q; make its mode 0600", secret, path))
 }
 
+// warnOfPlainHTTP warns if plain http is allowed toward any host.
+func (a *app) warnOfPlainHTTP(allowed bool) {
+	if allowed {
+		a.warn(fmt.Errorf("%s is set: plain http sends tokens and secrets unencrypted", env.AllowPlainHTTP))
+	}
+}
+
 // warn reports an error that does not stop the command.
 func (a *app) warn(err error) {
 	a.report("warning: " + strings.TrimPrefix(err.Error(), "lineoauth: "))
@@ -340,7 +345,7 @@ func (a *app) withToken(cmd *cobra.Command, do func(context.Context, *lineoauth.
 		return nil
 	}
 	cmd.RunE = runs(func(ctx context.Context, args []string) error {
-		tokens := &storedTokens{app: a}
+		tokens := &storedTokens{app: a, dir: stored.dir}
 		client, err := a.client(flags, func(cfg *lineoauth.Config) { tokens.cfg = *cfg })
 		if err != nil {
 			return err

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lineoauth/lineoauth/internal/doctor"
+	"github.com/lineoauth/lineoauth/internal/env"
 )
 
 func (a *app) doctorCommand() *cobra.Command {
@@ -40,6 +41,8 @@ or – (skipped). The exit code is 1 if a check failed.`,
 		if err := flags.check(); err != nil {
 			return err
 		}
+		plain, _ := env.Bool(env.AllowPlainHTTP, a.getenv(env.AllowPlainHTTP)) // an invalid value fails a check
+		a.warnOfPlainHTTP(plain)
 		checks := []doctor.Check{}
 		var printErr error
 		failed := doctor.Examine(ctx, doctor.Config{

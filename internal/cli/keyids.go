@@ -53,7 +53,7 @@ expires, after 30 days at most. To avoid orphans, share one token with --store.`
 			return err
 		}
 		if token != nil && !slices.Contains(kids, token.KeyID) {
-			tokens.store = store
+			tokens.store, tokens.dir = store, stored.dir
 			tokens.forget(ctx, tokens.cfg.ChannelID, token.AccessToken.Reveal())
 		}
 		return a.print(sortKeyIDs(kids, token))

@@ -67,12 +67,18 @@ func (f *storeFlag) given() bool { return f.cmd.Flags().Changed("store") }
 // quarantined.
 func (a *app) checkStore(ctx context.Context, client *lineoauth.Client, st store.Store, kind lineoauth.Kind) error {
 	err := client.CheckStore(ctx, st, kind)
-	if errors.Is(err, store.ErrCorrupt) {
+	switch {
+	case errors.Is(err, store.ErrCorrupt):
 		a.warn(err)
 		return nil
+	case errors.Is(err, fs.ErrPermission):
+		return usagef("%w; %s", err, writableStore)
 	}
 	return err
 }
+
+// writableStore is the advice on a store that this user cannot use.
+const writableStore = "set --store to a directory that this user can read and write"
 
 // defaultStore describes the default of --store.
 const defaultStore = "(default: lineoauth in the user's cache directory)"
@@ -82,6 +88,7 @@ type storedTokens struct {
 	*app
 	cfg   lineoauth.Config
 	store *filestore.Store
+	dir   string // as --store names it, if it does
 }
 
 // channelOf returns the channel under which a token may be stored.
@@ -107,9 +114,18 @@ func (s *storedTokens) forget(ctx context.Context, channelID, token string) {
 	if err != nil {
 		return // the channel ID of an unverified token
 	}
+	where := ""
+	if s.dir != "" {
+		where = " --store " + s.dir
+	}
 	for _, kind := range []lineoauth.Kind{lineoauth.V21, lineoauth.ShortLived, lineoauth.Stateless} {
-		if err := s.forgetKind(ctx, client, kind, token); err != nil {
-			s.warn(fmt.Errorf("cannot remove the token from the store: %w; replace it with lineoauth token --refresh --type %s", err, kind))
+		err := s.forgetKind(ctx, client, kind, token)
+		if errors.Is(err, fs.ErrPermission) {
+			s.warn(fmt.Errorf("cannot remove the token from the store: %w; %s", err, writableStore))
+			return // as with the other kinds
+		}
+		if err != nil {
+			s.warn(fmt.Errorf("cannot remove the token from the store: %w; replace it with lineoauth token --refresh --type %s%s", err, kind, where))
 		}
 	}
 }

@@ -188,6 +188,7 @@ func (p *fixture) storeFile() string {
 func stores() map[string]breakage {
 	return map[string]breakage{
 		"store not a directory": {func(p *fixture) { p.store = p.write("file", nil) }, "store writable", "not a directory", "set Dir to a directory|a directory"},
+		"store below a file":    {func(p *fixture) { p.store = filepath.Join(p.write("file", nil), "store") }, "store writable", "not a directory", "a directory"},
 		"token readable":        {func(p *fixture) { p.stored(); p.mode(p.storeFile(), 0o644) }, "store readers", `others can read .* \(mode 0644\)`, "chmod 600 .*revoke"},
 		"store open": {func(p *fixture) {
 			p.stored()

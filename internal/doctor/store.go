@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/internal/env"
 	"github.com/lineoauth/lineoauth/store/filestore"
 )
 
@@ -62,16 +64,38 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// checkReaders fails if other users can read a token, or write one.
+// checkReaders fails if other users can read a token, or write one. A directory that
+// cannot be read fails the next check.
 func (e *examination) checkReaders(name, dir string) bool {
-	files, _ := filepath.Glob(filepath.Join(dir, "token-*")) // the pattern is valid
-	for _, path := range append([]string{dir}, files...) {
+	files, err := os.ReadDir(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		e.skip(name, "the directory does not exist yet")
+		return true
+	case err != nil:
+		e.skip(name, "needs a directory that this user can read")
+		return true
+	}
+	paths := []string{dir}
+	for _, file := range files {
+		if strings.HasPrefix(file.Name(), "token-") {
+			paths = append(paths, filepath.Join(dir, file.Name()))
+		}
+	}
+	for _, path := range paths {
 		info, err := os.Stat(path)
-		if err != nil || runtime.GOOS == "windows" {
+		switch {
+		case runtime.GOOS == "windows", errors.Is(err, fs.ErrNotExist): // replaced meanwhile
 			continue
+		case err != nil:
+			e.skip(name, "needs a directory that this user can read")
+			return true
 		}
 		mode := info.Mode().Perm()
 		switch {
+		case env.Foreign(info):
+			e.fail(name, path+" belongs to another user", "name a directory of this user, with --store")
+			return false
 		case path == dir && info.IsDir() && mode&0o022 != 0:
 			e.fail(name, fmt.Sprintf("others can write a token to %s (mode %04o)", path, mode), "make its mode 0700: chmod 700 "+path)
 			return false

@@ -24,3 +24,9 @@ func exposed(file fs.FileInfo, user int) bool {
 	}
 	return file.Mode().Perm()&0o077&^meant != 0
 }
+
+// Foreign reports whether a file belongs to another user than this one and root.
+func Foreign(file fs.FileInfo) bool {
+	stat, ok := file.Sys().(*syscall.Stat_t)
+	return ok && stat.Uid != 0 && int(stat.Uid) != os.Geteuid()
+}
