@@ -21,7 +21,7 @@ type channelSetup struct {
 	PublicKeys    []publicKey `json:"public_keys"`
 	MINIApp       bool        `json:"mini_app"`
 
-	flag, keyIDName string // the flags or fields that its public keys and their IDs come from, for errors
+	flag, keyFlag, keyIDName string // where its ID, public keys and their IDs come from, for errors
 }
 
 type publicKey struct {
@@ -37,7 +37,7 @@ func (f *serveFlags) setups() ([]channelSetup, error) {
 		return nil, usagef("%d --public-key but %d --key-id; give one of each per key", len(f.publicKeys), len(f.keyIDs))
 	}
 	if !f.several() {
-		one := channelSetup{ChannelID: f.channelID, ChannelSecret: f.channelSecret, flag: "--public-key", keyIDName: "--key-id"}
+		one := channelSetup{ChannelID: f.channelID, ChannelSecret: f.channelSecret, flag: "--channel-id", keyFlag: "--public-key", keyIDName: "--key-id"}
 		for i, path := range f.publicKeys {
 			one.PublicKeys = append(one.PublicKeys, publicKey{path, f.keyIDs[i]})
 		}
@@ -52,7 +52,7 @@ func (f *serveFlags) setups() ([]channelSetup, error) {
 		if id == "" || made && secret == "" {
 			return nil, usagef("invalid --channel: use ID or ID:SECRET")
 		}
-		setups = append(setups, channelSetup{ChannelID: id, ChannelSecret: secret})
+		setups = append(setups, channelSetup{ChannelID: id, ChannelSecret: secret, flag: "--channel"})
 	}
 	if f.channelsFile == "" {
 		return setups, nil
@@ -81,15 +81,16 @@ func readChannels(path string) ([]channelSetup, error) {
 	}
 	switch {
 	case err != nil:
-		return nil, assertion.FileError(path, fmt.Errorf(`not a list such as [{"channel_id":"1234567890","channel_secret":"test-secret"}]: %w`, err))
+		return nil, fmt.Errorf(`%s: not a list such as [{"channel_id":"1234567890","channel_secret":"test-secret"}]: %w`, path, err)
 	case len(setups) == 0:
-		return nil, assertion.FileError(path, errors.New("the list is empty; add a channel"))
+		return nil, fmt.Errorf("%s: the list is empty; add a channel", path)
 	}
 	for i := range setups {
 		if setups[i].ChannelID == "" {
-			return nil, assertion.FileError(path, fmt.Errorf("channel %d has no channel_id; add it", i+1))
+			return nil, fmt.Errorf("%s: channel %d has no channel_id; add it", path, i+1)
 		}
-		setups[i].flag, setups[i].keyIDName = "--channels", "key_id"
+		setups[i].flag = fmt.Sprintf("--channels: channel %d", i+1)
+		setups[i].keyFlag, setups[i].keyIDName = "--channels", "key_id"
 		for j, key := range setups[i].PublicKeys {
 			if key.File != "" && !filepath.IsAbs(key.File) {
 				setups[i].PublicKeys[j].File = filepath.Join(filepath.Dir(path), key.File)
@@ -103,20 +104,20 @@ func readChannels(path string) ([]channelSetup, error) {
 func (c channelSetup) add(srv *lineoauthtest.Server, keys *keyFolder) (servedChannel, error) {
 	channel, err := srv.AddChannel(c.ChannelID, c.ChannelSecret)
 	if err != nil {
-		return servedChannel{}, usagef("%w", err)
+		return servedChannel{}, usagef("%s: %w", c.flag, err)
 	}
 	channel.SetMINIApp(c.MINIApp)
 	served := servedChannel{ChannelID: channel.ID, ChannelSecret: channel.Secret}
 	for _, key := range c.PublicKeys {
 		jwk, err := readPublicKey(key.File)
 		if err != nil {
-			return served, usagef("%s: %w; name a file with a public key in JWK or PEM", c.flag, err)
+			return served, usagef("%s: %w; name a file with a public key in JWK or PEM", c.keyFlag, err)
 		}
 		if key.KeyID == "" {
-			return served, usagef("%s: %w", c.flag, assertion.FileError(key.File, fmt.Errorf("%s is empty; use any non-empty name", c.keyIDName)))
+			return served, usagef("%s: %s: %s is empty; use any non-empty name", c.keyFlag, key.File, c.keyIDName)
 		}
 		if _, err := channel.RegisterKey(key.KeyID, jwk); err != nil {
-			return served, usagef("%s: %w; use up to 2 public keys like those of lineoauth keygen, each with its own %s", c.flag, assertion.FileError(key.File, err), c.keyIDName)
+			return served, usagef("%s: %s: %w; use up to 2 public keys like those of lineoauth keygen, each with its own %s", c.keyFlag, key.File, err, c.keyIDName)
 		}
 	}
 	if len(c.PublicKeys) > 0 {

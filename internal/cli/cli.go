@@ -2,6 +2,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -63,6 +64,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 		return exitFailed
 	}
 	root := a.command()
+	help := &output{Writer: stdout}
+	root.SetOut(help)
 	root.SetArgs(args)
 	done := make(chan error, 1)
 	var called *cobra.Command
@@ -85,6 +88,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer, getenv func(s
 
 	var failed *failedError
 	switch {
+	case err == nil && help.err != nil:
+		a.report(cannotPrint(help.err).Error())
+		return exitFailed
 	case err == nil:
 		return exitDone
 	case errors.Is(err, errInvalidToken):
@@ -143,7 +149,6 @@ func (a *app) command() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(helpCommand(root))
 	root.SetIn(a.stdin)
-	root.SetOut(a.stdout)
 	root.SetErr(a.stderr)
 	root.AddCommand(
 		a.issueCommand(),
@@ -379,9 +384,25 @@ func (a *app) printLine(s string) error { return a.printText(s + "\n") }
 
 func (a *app) printText(s string) error {
 	if _, err := io.WriteString(a.stdout, s); err != nil {
-		return fmt.Errorf("cannot write to standard output: %w; redirect it to a location with free space", err)
+		return cannotPrint(err)
 	}
 	return nil
+}
+
+func cannotPrint(err error) error {
+	return fmt.Errorf("cannot write to standard output: %w; redirect it to a location with free space", err)
+}
+
+// output keeps the first error of a writer: cobra ignores those of help.
+type output struct {
+	io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
+	o.err = cmp.Or(o.err, err)
+	return n, err
 }
 
 func rfc3339(t time.Time) string { return t.UTC().Format(time.RFC3339) }

@@ -7,7 +7,6 @@ import (
 	"net"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -201,12 +200,12 @@ func removeStale(path string) error {
 		return nil
 	}
 	if err != nil || info.Mode().Type() != fs.ModeSocket {
-		return usagef("--listen: %s already exists and is not a socket; use another path", filepath.Base(path))
+		return usagef("--listen: %s already exists and is not a socket; use another path", path)
 	}
 	conn, err := net.Dial("unix", path)
 	if err == nil {
 		_ = conn.Close()
-		return usagef("--listen: another process listens on %s; stop it, or use another path", filepath.Base(path))
+		return usagef("--listen: another process listens on %s; stop it, or use another path", path)
 	}
 	if !abandoned(err) {
 		return usagef("cannot listen: %w; use another --listen", err)

@@ -5,9 +5,10 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
+	"fmt"
 	"net"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -135,6 +136,9 @@ func readPublicKey(path string) ([]byte, error) {
 		return nil, err
 	}
 	block, _ := pem.Decode(data)
+	if _, err := assertion.Parse(data); err == nil || block != nil && strings.HasSuffix(block.Type, "PRIVATE KEY") {
+		return nil, fmt.Errorf("%s: it is a private key, and the public one belongs here", path)
+	}
 	if block == nil {
 		return data, nil
 	}
@@ -144,7 +148,7 @@ func readPublicKey(path string) ([]byte, error) {
 	}
 	public, ok := parsed.(*rsa.PublicKey)
 	if err != nil || !ok {
-		return nil, assertion.FileError(path, errors.New("the PEM contains no RSA public key"))
+		return nil, fmt.Errorf("%s: the PEM contains no RSA public key", path)
 	}
 	return assertion.PublicJWK(public)
 }

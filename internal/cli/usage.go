@@ -60,7 +60,11 @@ func emptyFlag(name string) error {
 }
 
 func unknownCommand(root *cobra.Command, name string) error {
-	if near := root.SuggestionsFor(name); len(near) > 0 {
+	near := root.SuggestionsFor(name)
+	switch {
+	case slices.Contains(near, name):
+		return fmt.Errorf("the command %s does not come first; omit the -- before it", name)
+	case len(near) > 0 && strings.TrimSpace(name) != "":
 		return fmt.Errorf("unknown command %q; did you mean %s?", name, strings.Join(near, " or "))
 	}
 	return fmt.Errorf("unknown command %q", name)
@@ -85,8 +89,11 @@ func helpCommand(root *cobra.Command) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if len(rest) > 0 {
+			switch {
+			case len(rest) > 0 && cmd == root:
 				return unknownCommand(root, rest[0])
+			case len(rest) > 0:
+				return errors.New("help takes one command")
 			}
 			cmd.InitDefaultHelpFlag()
 			return cmd.Help()

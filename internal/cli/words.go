@@ -20,6 +20,9 @@ var cliNames = strings.NewReplacer(
 	", unless IssueWithoutStore is set", "; repair it, or name another --store",
 )
 
+// prefixes removes those of wrapped errors of packages.
+var prefixes = strings.NewReplacer(": lineoauth: ", ": ", ": lineoauthtest: ", ": ")
+
 // line converts an error to one line without terminal escapes.
 func line(text string) string {
 	text = strings.Map(func(r rune) rune {
@@ -28,7 +31,7 @@ func line(text string) string {
 		}
 		return r
 	}, cliNames.Replace(text))
-	text = strings.ReplaceAll(text, ": lineoauth: ", ": ") // the prefix of a wrapped error
+	text = prefixes.Replace(text)
 	return strings.Join(strings.Fields(strings.TrimPrefix(text, "lineoauth: ")), " ")
 }
 
