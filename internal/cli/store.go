@@ -73,6 +73,8 @@ func (a *app) checkStore(ctx context.Context, client *lineoauth.Client, st store
 		return nil
 	case errors.Is(err, fs.ErrPermission):
 		return usagef("%w; %s", err, writableStore)
+	case readOnly(err): // whose text has the advice
+		return usagef("%w", err)
 	}
 	return err
 }

@@ -13,5 +13,5 @@ func Exposed(file fs.FileInfo) bool {
 	return runtime.GOOS != "windows" && file.Mode().IsRegular() && file.Mode().Perm()&0o077 != 0
 }
 
-// Foreign reports whether a file belongs to another user, which only Unix tells.
+// Foreign reports whether a file belongs to another user, which is known on Unix only.
 func Foreign(fs.FileInfo) bool { return false }

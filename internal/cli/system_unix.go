@@ -14,5 +14,8 @@ func privately(f func()) {
 	f()
 }
 
+// readOnly reports whether an error is that of a file system mounted read-only.
+func readOnly(err error) bool { return errors.Is(err, syscall.EROFS) }
+
 // abandoned reports whether dialing a socket failed because no process listens on it.
 func abandoned(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
