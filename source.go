@@ -254,9 +254,9 @@ func (s *Source) Close() error {
 }
 
 // Revoke closes the source and revokes its tokens, so that none of them counts
-// toward the channel's limit any more. It waits for a refresh that is under way,
-// as long as ctx allows, since that may issue one. Stateless tokens cannot be
-// revoked, and the token in a Store is left to the other processes. The error is
+// toward the channel's limit any more. It waits for a token that is being issued, as
+// long as ctx allows. Stateless tokens cannot be revoked, and a token that was in a
+// Store is left to the other processes, also one that was replaced there. The error is
 // that of [Client.RevokeChannelToken], which needs the ChannelSecret for V21
 // tokens, or the store's; Revoke can then be called again.
 func (s *Source) Revoke(ctx context.Context) error {

@@ -375,6 +375,42 @@ func TestRefusedTokensAreIssuedSlowly(t *testing.T) {
 	})
 }
 
+// Revoke waits for a token that is on its way, and for nothing else.
+func TestRevokeWaitsForNoOther(t *testing.T) {
+	for name, prepare := range map[string]func(*testing.T, *lineoauthtest.Server, store.Store){
+		"LINE asks to wait": func(_ *testing.T, srv *lineoauthtest.Server, _ store.Store) {
+			srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.RateLimited, RetryAfter: "25"})
+		},
+		"another process has the lease": func(t *testing.T, srv *lineoauthtest.Server, st store.Store) {
+			if _, err := st.Lease(t.Context(), storeKey(srv), 20*time.Second); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+			st := new(store.Memory)
+			prepare(t, srv, st)
+			source, err := retrying(t, srv.Config()).Source(shared(silent(st)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ended := make(chan error)
+			go func() { _, err := source.Token(t.Context()); ended <- err }()
+			time.Sleep(time.Second)
+			begun := time.Now()
+			if err := source.Revoke(t.Context()); err != nil || time.Since(begun) > 100*time.Millisecond {
+				t.Errorf("%s: Revoke took %v: %v", name, time.Since(begun), err)
+			}
+			if err := <-ended; !errors.Is(err, lineoauth.ErrClosed) {
+				t.Errorf("%s: the caller got %v", name, err)
+			}
+			if n := len(srv.State().Tokens); n != 0 {
+				t.Errorf("%s: %d tokens are valid", name, n)
+			}
+		})
+	}
+}
+
 // A token that LINE refuses to revoke, since it is not valid, does not count any more.
 func TestRevokeOfAnInvalidToken(t *testing.T) {
 	for _, kind := range []lineoauth.Kind{lineoauth.V21, lineoauth.ShortLived} {

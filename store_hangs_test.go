@@ -82,6 +82,30 @@ func TestSaveNeverEnds(t *testing.T) {
 	})
 }
 
+// However many saves hang, each lease is given back, so that other processes can issue.
+func TestSavesHangAndLeasesDoNot(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		release := make(chan struct{})
+		memory := new(store.Memory)
+		st := breakable(memory)
+		st.set(func(context.Context) error { <-release; return nil }, "Save", "Mark")
+		sick := newSource(t, srv, shared(silent(st)))
+		for range 12 {
+			if _, err := sick.Token(t.Context()); err == nil {
+				t.Fatal("a token although nothing can be saved")
+			}
+			free, err := memory.Lease(t.Context(), storeKey(srv), time.Minute)
+			if err != nil {
+				t.Fatal(err)
+			}
+			free()
+			time.Sleep(time.Second)
+		}
+		_ = sick.Close()
+		close(release)
+	})
+}
+
 // A store that never answers keeps no stateless token from anybody.
 func TestLoadNeverEnds(t *testing.T) {
 	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {

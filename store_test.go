@@ -3,6 +3,8 @@ package lineoauth_test
 import (
 	"context"
 	"errors"
+	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -293,6 +295,72 @@ type ageless struct{ *store.Memory }
 func (a *ageless) Load(ctx context.Context, key string) (store.Entry, error) {
 	entry, err := a.Memory.Load(ctx, key)
 	entry.Age = store.AgeUnknown
+	return entry, err
+}
+
+// A stored token that LINE cannot be asked about, and whose age nothing shows, stops no
+// process for longer than it can be valid.
+func TestUnknownAgeAndNoVerification(t *testing.T) {
+	for name, answer := range map[string]http.RoundTripper{
+		"another text": fixed(http.StatusBadRequest, http.Header{"Content-Type": {"application/json"}}, refusal("invalid_request", "The access token is not found")),
+		"401":          fixed(http.StatusUnauthorized, http.Header{"Content-Type": {"application/json"}}, refusal("invalid_token", "x")),
+		"500":          fixed(http.StatusInternalServerError, http.Header{}, ""),
+	} {
+		bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+			st := &ageless{new(store.Memory)}
+			get(t, newSource(t, srv, shared(st)))
+			time.Sleep(2 * life)
+			next := newSource(t, srv, shared(st), func(cfg *lineoauth.Config) {
+				line := cfg.Transport
+				cfg.Transport = roundTrip(func(r *http.Request) (*http.Response, error) {
+					if strings.HasSuffix(r.URL.Path, "/verify") {
+						return answer.RoundTrip(r)
+					}
+					return line.RoundTrip(r)
+				})
+			})
+			begun := time.Now()
+			_, err := next.Token(t.Context())
+			if err == nil {
+				t.Errorf("%s: a token was issued beside one that may be valid", name)
+			}
+			for err != nil && time.Since(begun) < 2*life {
+				time.Sleep(time.Minute)
+				_, err = next.Token(t.Context())
+			}
+			if took := time.Since(begun); err != nil || took > life+2*time.Minute || issued(srv) != 2 {
+				t.Errorf("%s: after %v: %v; %d issues", name, took, err, issued(srv))
+			}
+		})
+	}
+}
+
+// A store that shows the token in use as expired, while LINE cannot be asked, does not
+// keep it from being refreshed.
+func TestStoreIsAhead(t *testing.T) {
+	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
+		st := &older{Memory: new(store.Memory)}
+		var seen events
+		source := newSource(t, srv, shared(silent(st)), seen.record)
+		get(t, source)
+		srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.ServerError, Operation: lineoauth.OpVerifyChannelTokenByJWT, Times: -1})
+		st.by = 2 * life
+		use(t, life-time.Minute, source)
+		if n, last := seen.of(lineoauth.EventRefreshFailed); n > 0 || issued(srv) != 2 {
+			t.Errorf("%d failed refreshes, at last %v; %d issues", n, last.Err, issued(srv))
+		}
+	})
+}
+
+// older is a store whose clock is ahead of when it saved.
+type older struct {
+	*store.Memory
+	by time.Duration
+}
+
+func (o *older) Load(ctx context.Context, key string) (store.Entry, error) {
+	entry, err := o.Memory.Load(ctx, key)
+	entry.Age += o.by
 	return entry, err
 }
 

@@ -30,7 +30,7 @@ func (f *Fleet) adopt(ctx context.Context, a *Attempt, held *stored) (o Outcome)
 	expired := a.Expired != nil && a.Expired.AccessToken == t.AccessToken
 	if expired || left <= 0 && (f.Limited || held.age < 0) {
 		// The store does not know, or a clock is off. LINE knows.
-		byAge := left
+		outlived := held.age >= 0 && left <= 0 || f.outlived(held, now)
 		var err error
 		now = f.Clock.Now()
 		left, err = f.Verify(ctx, t)
@@ -38,8 +38,8 @@ func (f *Fleet) adopt(ctx context.Context, a *Attempt, held *stored) (o Outcome)
 			f.Reject(t)
 			return o
 		}
-		if err != nil && (!f.Limited || held.age >= 0 && byAge <= 0 && f.knock(ctx, 0) == nil) {
-			return o // LINE answers other requests, and by the store's clock the token has expired
+		if err != nil && (!f.Limited || outlived && f.knock(ctx, 0) == nil) {
+			return o // LINE answers other requests, and by the store's clock or this one the token has expired
 		}
 		if err != nil {
 			return f.failed(o, fmt.Errorf("asking LINE how long the stored token is valid: %w", err))
@@ -52,6 +52,17 @@ func (f *Fleet) adopt(ctx context.Context, a *Attempt, held *stored) (o Outcome)
 		o.Token, o.Expires, o.Stored = t, now.Add(left), true
 	}
 	return o
+}
+
+// outlived reports whether the process has known a record for as long as its token can be
+// valid.
+func (f *Fleet) outlived(held *stored, now clock.Instant) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.known != held.revision {
+		f.known, f.knownAt = held.revision, now
+	}
+	return now.Sub(f.knownAt) >= time.Duration(held.Token.ExpiresIn)*time.Second
 }
 
 // compare is for the token in use, when the store has it, too. If they disagree on
@@ -77,7 +88,7 @@ func (f *Fleet) compare(ctx context.Context, a *Attempt, held *stored, now clock
 		o.Token, o.Expires = held.Token, now.Add(verified)
 	case err == nil:
 		o.Stored = apart(verified, left) <= maxApart // or else it is put back
-	case left < known: // the safe side
+	case 0 < left && left < known: // the safe side
 		o.Token, o.Expires = held.Token, now.Add(left)
 	}
 	return o

@@ -124,7 +124,9 @@ type place struct {
 
 	// Under Fleet.mu:
 	own     string // see ownMark
-	watched bool   // the store reports changes
+	known   string // see outlived
+	knownAt clock.Instant
+	watched bool // the store reports changes
 }
 
 // Attempt is what is asked for.
@@ -133,6 +135,9 @@ type Attempt struct {
 	Expires clock.Instant
 	// Expired is the token that was in use until it expired by this process's clock.
 	Expired *store.Token
+	// Patience ends with the attempt's context, and when nothing is to be issued or waited
+	// for any more, but for what LINE was already asked. nil means that context.
+	Patience context.Context
 	// Issue is false if it is too early for another token.
 	Issue bool
 	// Wait is whether to wait for another process that is issuing.
@@ -185,6 +190,9 @@ func (f *Fleet) Get(ctx context.Context, a Attempt) (o Outcome) {
 	if f.place == nil {
 		return f.alone(ctx, a, Outcome{})
 	}
+	if a.Patience == nil {
+		a.Patience = ctx
+	}
 	defer func() { o.Look = f.nextLook(a, o) }()
 	conflicts := 0
 	for wait := (waiter{Fleet: f}); ; {
@@ -204,6 +212,9 @@ func (f *Fleet) Get(ctx context.Context, a Attempt) (o Outcome) {
 			return o
 		case hold > 0:
 			o.Err, o.Hold = ErrHeld, hold
+			return o
+		case a.Patience.Err() != nil:
+			o.Err = fmt.Errorf("no token is issued any more: %w", a.Patience.Err())
 			return o
 		}
 		// In an outage no process takes the lease, nor writes to the store.
@@ -231,7 +242,7 @@ func (f *Fleet) Get(ctx context.Context, a Attempt) (o Outcome) {
 			o.Busy = true
 			return o
 		default:
-			if o.Err = wait.pause(ctx, changed); o.Err != nil {
+			if o.Err = wait.pause(a.Patience, changed); o.Err != nil {
 				return o
 			}
 		}

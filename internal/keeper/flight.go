@@ -13,14 +13,17 @@ import (
 // flight renews the value, in one attempt or, as soon as a caller waits for it, in
 // several.
 type flight[V any] struct {
-	cancel context.CancelFunc
-	look   bool // issues nothing
+	cancel   context.CancelFunc
+	patience context.Context // see [Attempt]
+	hurry    context.CancelFunc
+	look     bool // issues nothing
 
 	// Under Keeper.mu:
 	attempts int // that are left
 	until    clock.Instant
 	waited   bool
 	need     time.Duration // for which the value has to be valid
+	news     chan struct{} // closed by a value that is not valid for so long; nil for nobody
 
 	done chan struct{}
 	// Set before done is closed:
@@ -41,6 +44,7 @@ func (k *Keeper[V]) background(ctx context.Context, h *Held[V], now clock.Instan
 // the values of the context of the caller, and continues when that ends. k.mu is held.
 func (k *Keeper[V]) start(ctx context.Context, f *flight[V]) *flight[V] {
 	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	f.patience, f.hurry = context.WithCancel(ctx)
 	f.done = make(chan struct{})
 	f.attempts, f.until = 1, k.settings.Clock.Now().Add(k.settings.Timeout)
 	k.flight = f
@@ -58,7 +62,7 @@ func (k *Keeper[V]) start(ctx context.Context, f *flight[V]) *flight[V] {
 			if !again {
 				return
 			}
-			_ = k.settings.Clock.Sleep(ctx, pause) // if ctx ends, the next attempt fails at once
+			_ = k.settings.Clock.Sleep(f.patience, pause) // if ctx ends, the next attempt fails at once
 		}
 	})
 	return f
@@ -69,7 +73,7 @@ func (k *Keeper[V]) attempt(f *flight[V]) (Attempt[V], time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.settings.Clock.Now()
-	a := Attempt[V]{Wait: f.waited, Failing: k.state.Failures() > 0, Issue: !f.look && !k.closed && now >= k.state.IssueAt(now)}
+	a := Attempt[V]{Patience: f.patience, Wait: f.waited, Failing: k.state.Failures() > 0, Issue: !f.look && !k.closed && now >= k.state.IssueAt(now)}
 	if h := k.current.Load(); h != nil && now < h.Expires {
 		a.Have = h
 	}
@@ -100,7 +104,11 @@ func (k *Keeper[V]) settle(ctx context.Context, f *flight[V], look bool, r Resul
 	k.take(&report, now)
 	h := k.current.Load()
 	valid := h != nil && now < h.Expires
-	if report.Used && h.Expires.Sub(now) < f.need && f.need <= r.Life/2 {
+	switch {
+	case !report.Used || h.Expires.Sub(now) >= f.need:
+	case f.need > r.Life/2: // no such value ever is
+		f.need = 0
+	default:
 		// It is valid for less than half of its lifetime, so another process issued it.
 		k.state = k.state.After(pace.Event{Kind: pace.Wanted}, now)
 		f.attempts++
@@ -111,6 +119,10 @@ func (k *Keeper[V]) settle(ctx context.Context, f *flight[V], look bool, r Resul
 	case valid && (!f.waited || h.Expires.Sub(now) >= f.need):
 		f.held = h
 	case f.waited && f.attempts > 0 && !r.Final && issue.Sub(now) <= maxPause && issue < f.until:
+		if f.news != nil && report.Used { // others may need no more
+			close(f.news)
+			f.news = nil
+		}
 		return next, true
 	case valid:
 		f.held = h

@@ -40,6 +40,9 @@ type Renewer[V any] interface {
 
 // Attempt is what is asked of a [Renewer].
 type Attempt[V any] struct {
+	// Patience ends with the attempt's context, and when nothing is to be begun or
+	// waited for any more, but for what LINE was already asked.
+	Patience context.Context
 	// Have is the current value, nil if there is none that is valid.
 	Have *Held[V]
 	// Issue is false when it is too early for another value, and a look at what
@@ -147,11 +150,11 @@ func (k *Keeper[V]) Current() *Held[V] { return k.current.Load() }
 // Waits is how many calls had to wait for a value.
 func (k *Keeper[V]) Waits() uint64 { return k.waits.Load() }
 
-// State is when the value expires and is due, for a look from outside.
-func (k *Keeper[V]) State() pace.State {
+// State is the current value, as Current returns it, and when it expires and is due.
+func (k *Keeper[V]) State() (*Held[V], pace.State) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.state
+	return k.current.Load(), k.state
 }
 
 // Get returns a valid value. It waits only when there is none.
@@ -188,17 +191,41 @@ func (k *Keeper[V]) left(h *Held[V]) time.Duration { return h.Expires.Sub(k.sett
 
 // wait waits for the flight that is under way, and begins one if none is.
 func (k *Keeper[V]) wait(ctx context.Context, need time.Duration) (*Held[V], error) {
+	for counted := false; ; counted = true {
+		f, news, h, err := k.join(ctx, need)
+		if f == nil {
+			return h, err
+		}
+		if !counted {
+			k.waits.Add(1)
+		}
+		select {
+		case <-f.done:
+			if f.held == nil || k.left(f.held) > 0 {
+				return f.held, f.err
+			} // else the process was stopped meanwhile
+		case <-news:
+		case <-ctx.Done():
+			if h := k.current.Load(); h != nil && k.left(h) > 0 { // the flight continues for callers that need more
+				return h, nil
+			}
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// join returns the flight to wait for, and its news; or what is known without waiting.
+func (k *Keeper[V]) join(ctx context.Context, need time.Duration) (f *flight[V], news chan struct{}, h *Held[V], err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, nil, nil, err
 	}
 	k.mu.Lock()
+	defer k.mu.Unlock()
 	now := k.settings.Clock.Now()
 	if h, known, err := k.answer(now, need); known {
-		k.mu.Unlock()
-		return h, err
+		return nil, nil, h, err
 	}
-	f := k.flight
-	if f == nil {
+	if f = k.flight; f == nil {
 		f = k.start(ctx, &flight[V]{})
 	}
 	f.need = max(f.need, need)
@@ -206,20 +233,10 @@ func (k *Keeper[V]) wait(ctx context.Context, need time.Duration) (*Held[V], err
 		f.waited, f.look = true, false
 		f.attempts, f.until = k.settings.Attempts, now.Add(k.settings.Timeout)
 	}
-	k.mu.Unlock()
-	k.waits.Add(1)
-	select {
-	case <-f.done:
-		if f.held != nil && k.left(f.held) <= 0 { // the process was stopped meanwhile
-			return k.wait(ctx, need)
-		}
-		return f.held, f.err
-	case <-ctx.Done():
-		if h := k.current.Load(); h != nil && k.left(h) > 0 { // the flight continues for callers that need more
-			return h, nil
-		}
-		return nil, ctx.Err()
+	if f.news == nil {
+		f.news = make(chan struct{})
 	}
+	return f, f.news, nil, nil
 }
 
 // answer returns what is known without waiting. k.mu is held.
@@ -327,6 +344,7 @@ func (k *Keeper[V]) Finish(ctx context.Context) {
 	k.closed = true
 	k.mu.Unlock()
 	if f != nil {
+		f.hurry()
 		select {
 		case <-f.done:
 		case <-ctx.Done():

@@ -562,6 +562,15 @@ func TestGetFor(t *testing.T) {
 			}
 		})
 	})
+	t.Run("what is due within seconds", func(t *testing.T) {
+		bubble(t, func(t *testing.T, k *keeper.Keeper[int], i *issuer) {
+			i.then(func(context.Context, attempt) result { return i.issue(20 * time.Second) })
+			begun := time.Now()
+			if getFor(t, k).Value != 1 || i.count() != 1 || time.Since(begun) > 0 {
+				t.Errorf("%d attempts in %v, none of which can help", i.count(), time.Since(begun))
+			}
+		})
+	})
 	// Others, who need it for less, do not wait on.
 	t.Run("beside Get", func(t *testing.T) {
 		bubble(t, func(t *testing.T, k *keeper.Keeper[int], i *issuer) {
@@ -576,8 +585,12 @@ func TestGetFor(t *testing.T) {
 			synctest.Wait()
 			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 			defer cancel()
-			if _, err := k.Get(ctx); err != nil {
-				t.Errorf("there is a valid value, and a caller gets %v", err)
+			begun := time.Now()
+			if _, err := k.Get(ctx); err != nil || time.Since(begun) != time.Second {
+				t.Errorf("there is a valid value after a second, and a caller gets %v after %v", err, time.Since(begun))
+			}
+			if n := k.Waits(); n != 2 {
+				t.Errorf("%d waits of 2 callers", n)
 			}
 		})
 	})

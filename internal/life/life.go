@@ -115,11 +115,11 @@ func (l *Life) untilClose() context.Context {
 // Renew implements [keeper.Renewer].
 func (l *Life) Renew(ctx context.Context, a keeper.Attempt[*Token]) keeper.Result[*Token] {
 	l.watch() //nolint:contextcheck // ends with Close, not with an attempt
-	ask := fleet.Attempt{Issue: a.Issue, Wait: a.Wait, Failing: a.Failing}
+	ask := fleet.Attempt{Patience: a.Patience, Issue: a.Issue, Wait: a.Wait, Failing: a.Failing}
 	if a.Have != nil {
 		ask.Have, ask.Expires = &a.Have.Value.Token, a.Have.Expires
 		// The store has until midway between the refresh and the token's expiry.
-		state := l.State()
+		_, state := l.State()
 		ask.StoreGrace = state.Expires.Sub(l.settings.Clock.Now()) - state.Expires.Sub(state.Due)/2
 	}
 	if h := l.Current(); h != nil && a.Have == nil {
@@ -251,7 +251,8 @@ type Snapshot struct {
 
 // Snapshot returns the state.
 func (l *Life) Snapshot() Snapshot {
-	now, state := l.settings.Clock.Now(), l.State()
+	now := l.settings.Clock.Now()
+	h, state := l.State()
 	l.mu.Lock()
 	of := func(kind EventKind) uint64 { return uint64(l.counts[kind]) }
 	s := Snapshot{Counts: Counts{
@@ -263,7 +264,7 @@ func (l *Life) Snapshot() Snapshot {
 		Waits:         l.Waits(),
 	}}
 	l.mu.Unlock()
-	if h := l.Current(); h != nil {
+	if h != nil {
 		s.Token, s.Expires, s.Due = h.Value, h.Expires.Sub(now), state.Due.Sub(now)
 	}
 	return s
@@ -275,7 +276,7 @@ func (l *Life) NextAttempt() time.Duration {
 		return 0
 	}
 	now := l.settings.Clock.Now()
-	state := l.State()
+	_, state := l.State()
 	return max(state.Next(now).Sub(now), 0)
 }
 
