@@ -242,7 +242,7 @@ func (f *Fleet) Get(ctx context.Context, a Attempt) (o Outcome) {
 			o.Busy = true
 			return o
 		default:
-			if o.Err = wait.pause(a.Patience, changed); o.Err != nil {
+			if o.Err = wait.pause(a.Patience, changed); o.Err != nil { //nolint:contextcheck // ends with ctx
 				return o
 			}
 		}

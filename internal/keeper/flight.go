@@ -53,6 +53,7 @@ func (k *Keeper[V]) start(ctx context.Context, f *flight[V]) *flight[V] {
 	}
 	k.flights.Go(func() {
 		defer f.cancel()
+		defer f.hurry()
 		for {
 			attempt, timeout := k.attempt(f)
 			bounded, cancel := context.WithTimeout(ctx, timeout)
@@ -62,7 +63,7 @@ func (k *Keeper[V]) start(ctx context.Context, f *flight[V]) *flight[V] {
 			if !again {
 				return
 			}
-			_ = k.settings.Clock.Sleep(f.patience, pause) // if ctx ends, the next attempt fails at once
+			_ = k.settings.Clock.Sleep(f.patience, pause) //nolint:contextcheck // ends with ctx, and then the next attempt fails at once
 		}
 	})
 	return f
