@@ -86,7 +86,7 @@ func TestFacts(t *testing.T) {
 		"v2.1-verify-unreadable":        {[]string{"v2.1-verify"}, 400, message("failed to parse"), nil, "reference", "line-sdk-android issue 98, 2020-12"},
 		"v2.1-revoke-not-jws":           {[]string{"v2.1-revoke"}, 400, refusal("invalid_request", "The access token not JWS"), lineoauth.ErrInvalidToken, "copied whole", reference},
 		"v2.1-revoke-dummy":             {[]string{"v2.1-revoke"}, 400, refusal("invalid_request", "The access token malformed"), lineoauth.ErrInvalidToken, "copied whole", "choo-todo-bot"},
-		"v2.1-revoke-dead":              {[]string{"v2.1-revoke"}, 400, refusal("invalid_request", "The access token revoked"), lineoauth.ErrInvalidToken, "nothing is left to revoke", "LINE's reference"},
+		"v2.1-revoke-revoked":           {[]string{"v2.1-revoke"}, 400, refusal("invalid_request", "The access token revoked"), lineoauth.ErrInvalidToken, "nothing is left to revoke", "LINE's reference"},
 		"v2.1-revoke-wrong-secret":      {[]string{"v2.1-revoke"}, 400, refusal("invalid_client", "invalid client_secret"), lineoauth.ErrInvalidCredentials, "channel secret", "undocumented"},
 		"v2.1-revoke-client-id-missing": {[]string{"v2.1-revoke", "v2.1-verify"}, 400, refusal("invalid_request", "client_id is required."), nil, "", "omniauth-line, 2026-09-03"},
 		"v2-verify-unknown":             {[]string{"v2-verify"}, 400, refusal("invalid_request", "access_token invalid"), lineoauth.ErrInvalidToken, "issue a new token", "omniauth-line, 2026-09-03"},

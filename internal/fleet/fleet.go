@@ -135,9 +135,10 @@ type Attempt struct {
 	Expires clock.Instant
 	// Expired is the token that was in use until it expired by this process's clock.
 	Expired *store.Token
-	// Patience ends with the attempt's context, and when nothing is to be issued or waited
-	// for any more, but for what LINE was already asked. nil means that context.
-	Patience context.Context
+	// Waiting is the context of waits. It ends with the attempt's, and when nothing is to
+	// be issued or waited for any more, but for what LINE was already asked. nil means the
+	// attempt's.
+	Waiting context.Context
 	// Issue is false if it is too early for another token.
 	Issue bool
 	// Wait is whether to wait for another process that is issuing.
@@ -190,8 +191,8 @@ func (f *Fleet) Get(ctx context.Context, a Attempt) (o Outcome) {
 	if f.place == nil {
 		return f.alone(ctx, a, Outcome{})
 	}
-	if a.Patience == nil {
-		a.Patience = ctx
+	if a.Waiting == nil {
+		a.Waiting = ctx
 	}
 	defer func() { o.Look = f.nextLook(a, o) }()
 	conflicts := 0
@@ -213,8 +214,8 @@ func (f *Fleet) Get(ctx context.Context, a Attempt) (o Outcome) {
 		case hold > 0:
 			o.Err, o.Hold = ErrHeld, hold
 			return o
-		case a.Patience.Err() != nil:
-			o.Err = fmt.Errorf("no token is issued any more: %w", a.Patience.Err())
+		case a.Waiting.Err() != nil:
+			o.Err = fmt.Errorf("no token is issued any more: %w", a.Waiting.Err())
 			return o
 		}
 		// In an outage no process takes the lease, nor writes to the store.
@@ -242,7 +243,7 @@ func (f *Fleet) Get(ctx context.Context, a Attempt) (o Outcome) {
 			o.Busy = true
 			return o
 		default:
-			if o.Err = wait.pause(a.Patience, changed); o.Err != nil { //nolint:contextcheck // ends with ctx
+			if o.Err = wait.pause(a.Waiting, changed); o.Err != nil { //nolint:contextcheck // ends with ctx
 				return o
 			}
 		}

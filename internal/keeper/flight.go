@@ -13,10 +13,10 @@ import (
 // flight renews the value, in one attempt or, as soon as a caller waits for it, in
 // several.
 type flight[V any] struct {
-	cancel   context.CancelFunc
-	patience context.Context // see [Attempt]
-	hurry    context.CancelFunc
-	look     bool // issues nothing
+	cancel  context.CancelFunc
+	waiting context.Context // see [Attempt]
+	hurry   context.CancelFunc
+	look    bool // issues nothing
 
 	// Under Keeper.mu:
 	attempts int // that are left
@@ -44,7 +44,7 @@ func (k *Keeper[V]) background(ctx context.Context, h *Held[V], now clock.Instan
 // the values of the context of the caller, and continues when that ends. k.mu is held.
 func (k *Keeper[V]) start(ctx context.Context, f *flight[V]) *flight[V] {
 	ctx, f.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	f.patience, f.hurry = context.WithCancel(ctx)
+	f.waiting, f.hurry = context.WithCancel(ctx)
 	f.done = make(chan struct{})
 	f.attempts, f.until = 1, k.settings.Clock.Now().Add(k.settings.Timeout)
 	k.flight = f
@@ -63,7 +63,7 @@ func (k *Keeper[V]) start(ctx context.Context, f *flight[V]) *flight[V] {
 			if !again {
 				return
 			}
-			_ = k.settings.Clock.Sleep(f.patience, pause) //nolint:contextcheck // ends with ctx, and then the next attempt fails at once
+			_ = k.settings.Clock.Sleep(f.waiting, pause) //nolint:contextcheck // ends with ctx, and then the next attempt fails at once
 		}
 	})
 	return f
@@ -74,7 +74,7 @@ func (k *Keeper[V]) attempt(f *flight[V]) (Attempt[V], time.Duration) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.settings.Clock.Now()
-	a := Attempt[V]{Patience: f.patience, Wait: f.waited, Failing: k.state.Failures() > 0, Issue: !f.look && !k.closed && now >= k.state.IssueAt(now)}
+	a := Attempt[V]{Waiting: f.waiting, Wait: f.waited, Failing: k.state.Failures() > 0, Issue: !f.look && !k.closed && now >= k.state.IssueAt(now)}
 	if h := k.current.Load(); h != nil && now < h.Expires {
 		a.Have = h
 	}

@@ -40,9 +40,9 @@ type Renewer[V any] interface {
 
 // Attempt is what is asked of a [Renewer].
 type Attempt[V any] struct {
-	// Patience ends with the attempt's context, and when nothing is to be begun or
-	// waited for any more, but for what LINE was already asked.
-	Patience context.Context
+	// Waiting is the context of waits. It ends with the attempt's, and when nothing is to
+	// be begun or waited for any more, but for what LINE was already asked.
+	Waiting context.Context
 	// Have is the current value, nil if there is none that is valid.
 	Have *Held[V]
 	// Issue is false when it is too early for another value, and a look at what

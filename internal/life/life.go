@@ -115,7 +115,7 @@ func (l *Life) untilClose() context.Context {
 // Renew implements [keeper.Renewer].
 func (l *Life) Renew(ctx context.Context, a keeper.Attempt[*Token]) keeper.Result[*Token] {
 	l.watch() //nolint:contextcheck // ends with Close, not with an attempt
-	ask := fleet.Attempt{Patience: a.Patience, Issue: a.Issue, Wait: a.Wait, Failing: a.Failing}
+	ask := fleet.Attempt{Waiting: a.Waiting, Issue: a.Issue, Wait: a.Wait, Failing: a.Failing}
 	if a.Have != nil {
 		ask.Have, ask.Expires = &a.Have.Value.Token, a.Have.Expires
 		// The store has until midway between the refresh and the token's expiry.
