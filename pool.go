@@ -26,17 +26,18 @@ type Pool struct {
 	// the context of the first. Clients that share a Key and a Transport cost
 	// little.
 	New func(ctx context.Context, channelID string) (*Source, error)
-	// MaxSources is how many sources are kept. 0 means DefaultMaxSources.
+	// MaxSources is how many sources are kept. 0 means DefaultMaxSources. Those that
+	// New still makes do not count.
 	MaxSources int
 
 	mu     sync.Mutex
 	byID   map[string]*list.Element
-	recent list.List // of *pooled, the last used first
-	works  map[string]*work
+	recent list.List        // of *pooled, the last used first
+	works  map[string]*work // by the channels without a source yet
 	closed bool
 }
 
-// pooled is a channel's source, nil while New makes it.
+// pooled is a channel's source.
 type pooled struct {
 	channelID string
 	source    *Source
@@ -87,14 +88,16 @@ func (p *Pool) lookup(channelID string) (source *Source, _ *work, mine bool, _ e
 	}
 	if e := p.byID[channelID]; e != nil {
 		p.recent.MoveToFront(e)
-		entry := e.Value.(*pooled)
-		return entry.source, p.works[channelID], false, nil
+		return e.Value.(*pooled).source, nil, false, nil
+	}
+	if w := p.works[channelID]; w != nil {
+		return nil, w, false, nil
 	}
 	if p.byID == nil {
 		p.byID, p.works = make(map[string]*list.Element), make(map[string]*work)
 	}
 	w := &work{done: make(chan struct{})}
-	p.byID[channelID], p.works[channelID] = p.recent.PushFront(&pooled{channelID: channelID}), w
+	p.works[channelID] = w
 	return nil, w, true, nil
 }
 
@@ -120,16 +123,16 @@ func (p *Pool) run(ctx context.Context, channelID string, w *work) {
 func (p *Pool) settle(channelID string, w *work) (late bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if e := p.byID[channelID]; e != nil && p.works[channelID] == w { // else it was forgotten
+	current := p.works[channelID] == w // else it was forgotten
+	if current {
 		delete(p.works, channelID)
-		e.Value.(*pooled).source = w.source
-		if w.err != nil {
-			p.remove(e)
-		}
+	}
+	if current && w.err == nil {
+		p.byID[channelID] = p.recent.PushFront(&pooled{channelID, w.source})
+		p.evict()
 	} else if w.source != nil {
 		w.source.life.Forget()
 	}
-	p.evict()
 	return p.closed && w.err == nil
 }
 
@@ -139,22 +142,15 @@ func (p *Pool) evict() {
 	if limit == 0 {
 		limit = DefaultMaxSources
 	}
-	for e := p.recent.Back(); e != nil && p.recent.Len() > max(limit, 1); {
-		before := e.Prev()
-		if e.Value.(*pooled).source != nil { // else New makes it
-			p.remove(e)
-		}
-		e = before
+	for p.recent.Len() > max(limit, 1) {
+		p.remove(p.recent.Back())
 	}
 }
 
 func (p *Pool) remove(e *list.Element) {
 	entry := p.recent.Remove(e).(*pooled)
 	delete(p.byID, entry.channelID)
-	delete(p.works, entry.channelID)
-	if entry.source != nil {
-		entry.source.life.Forget()
-	}
+	entry.source.life.Forget()
 }
 
 // Forget lets go of the source of a channel; the next call for it makes another.
@@ -162,6 +158,7 @@ func (p *Pool) remove(e *list.Element) {
 func (p *Pool) Forget(channelID string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	delete(p.works, channelID)
 	if e := p.byID[channelID]; e != nil {
 		p.remove(e)
 	}
@@ -181,9 +178,7 @@ func (p *Pool) Close() error {
 	p.closed = true
 	var sources []*Source
 	for e := p.recent.Front(); e != nil; e = e.Next() {
-		if source := e.Value.(*pooled).source; source != nil {
-			sources = append(sources, source)
-		}
+		sources = append(sources, e.Value.(*pooled).source)
 	}
 	p.recent.Init()
 	p.byID, p.works = nil, nil

@@ -214,31 +214,63 @@ func (w *watchCount) Watch(ctx context.Context, key string, changed func()) erro
 	return w.Memory.Watch(ctx, key, changed)
 }
 
-// New is called once for a channel, also when the pool is full meanwhile.
-func TestPoolEvictsNothingUnmade(t *testing.T) {
-	bubble(t, func(t *testing.T, srv *lineoauthtest.Server) {
-		client := newClient(t, srv.Config())
-		var slow atomic.Int32
-		pool := &lineoauth.Pool{MaxSources: 1, New: func(_ context.Context, id string) (*lineoauth.Source, error) {
-			if id == "slow" {
-				slow.Add(1)
-				time.Sleep(10 * time.Second)
-			}
-			return client.Source(lineoauth.SourceConfig{})
-		}}
-		defer pool.Close()
-		var wg sync.WaitGroup
-		var sources [2]*lineoauth.Source
-		ask := func(i int) { sources[i], _ = pool.Source(t.Context(), "slow") }
-		wg.Go(func() { ask(0) })
-		time.Sleep(time.Second)
-		if _, err := pool.Source(t.Context(), "other"); err != nil {
+// Sources that New still makes do not count toward the limit, and one that it has
+// just made is the last used: New is called once for each channel in use, if these
+// are no more than MaxSources.
+func TestPoolDuringNew(t *testing.T) {
+	client := newClient(t, lineoauth.Config{ChannelID: "1", ChannelSecret: lineoauth.NewSecret("s3cret")})
+	for limit := 1; limit <= 3; limit++ {
+		for pending := range 5 {
+			t.Run(fmt.Sprintf("%d of %d", pending, limit), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { poolDuringNew(t, client, limit, pending) })
+			})
+		}
+	}
+}
+
+func poolDuringNew(t *testing.T, client *lineoauth.Client, limit, pending int) {
+	t.Helper()
+	var calls sync.Map // by channel
+	pool := &lineoauth.Pool{MaxSources: limit, New: func(_ context.Context, id string) (*lineoauth.Source, error) {
+		n, _ := calls.LoadOrStore(id, new(atomic.Int32))
+		n.(*atomic.Int32).Add(1)
+		if strings.HasPrefix(id, "slow") {
+			time.Sleep(10 * time.Second)
+		}
+		return client.Source(lineoauth.SourceConfig{})
+	}}
+	defer pool.Close()
+	use := func(channel string, i int) {
+		if _, err := pool.Source(t.Context(), fmt.Sprint(channel, i)); err != nil {
 			t.Error(err)
 		}
-		wg.Go(func() { ask(1) })
-		wg.Wait()
-		if n := slow.Load(); n != 1 || sources[0] == nil || sources[0] != sources[1] {
-			t.Errorf("New was called %d times", n)
+	}
+	full := func() {
+		t.Helper()
+		if n := pool.Len(); n != limit {
+			t.Errorf("Len = %d; want %d", n, limit)
 		}
+	}
+	var wg sync.WaitGroup
+	for i := range 2 * pending { // two callers for each
+		wg.Go(func() { use("slow", i/2) })
+	}
+	synctest.Wait()
+	for i := range 5 * limit {
+		use("quick", i%limit)
+	}
+	full()
+	wg.Wait()
+	full()
+	if pending <= limit {
+		for i := range pending {
+			use("slow", i)
+		}
+	}
+	calls.Range(func(id, n any) bool {
+		if n := n.(*atomic.Int32).Load(); n != 1 {
+			t.Errorf("New was called %d times for %s", n, id)
+		}
+		return true
 	})
 }
