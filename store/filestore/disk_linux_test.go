@@ -126,22 +126,9 @@ func TestReadOnly(t *testing.T) {
 
 // A volume's own directory is root's and the group's, but one in it is good.
 func TestVolume(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can be another user")
-	}
-	bin, volume := t.TempDir(), t.TempDir()
-	for dir := volume; strings.HasPrefix(dir, os.TempDir()) && dir != os.TempDir(); dir = filepath.Dir(dir) {
-		if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // for the other user
-			t.Fatal(err)
-		}
-	}
-	// The other user cannot reach what go test built.
-	self, err := os.ReadFile(role(t, "", "").Path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	program := filepath.Join(bin, "program")
-	if err := errors.Join(os.Chmod(bin, 0o755), os.WriteFile(program, self, 0o755)); err != nil { //nolint:gosec // for the other user
+	as := anotherUser(t)
+	volume := filepath.Join(as.dir, "volume")
+	if err := os.Mkdir(volume, 0o700); err != nil {
 		t.Fatal(err)
 	}
 	if err := errors.Join(os.Chown(volume, 0, 12345), os.Chmod(volume, 0o775|os.ModeSetgid)); err != nil {
@@ -149,10 +136,7 @@ func TestVolume(t *testing.T) {
 	}
 	inner := filepath.Join(volume, "store")
 	for dir, want := range map[string]string{volume: "operation not permitted; set Dir to a directory of this user", inner: "leased\n"} {
-		cmd := role(t, "lease", dir)
-		cmd.Path = program
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
-		out, err := cmd.CombinedOutput()
+		out, err := as.run(t, "lease", dir)
 		if (err == nil) != (dir == inner) || !strings.Contains(string(out), want) {
 			t.Errorf("%s: %v: %s; want %q", dir, err, out, want)
 		}

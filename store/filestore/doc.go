@@ -58,10 +58,11 @@
 // again; a directory that others can only list is left as it is. A directory that
 // others can write to and whose mode cannot be changed, or that belongs to another
 // user than this process's or root, is an error. So are such files, as on file
-// systems without modes, unless [Config.AnyMode] is set. A file that belongs to
-// another user, or that all users could change, is quarantined. On Windows the
-// directory's access list decides; that of the default directory only admits its
-// user.
+// systems without modes, unless [Config.AnyMode] is set. A token's file that belongs
+// to another user, or that all users could change, is quarantined; one of root's,
+// only if this user cannot read it. A .lock or .lease of another user, or a link in
+// its place, is replaced. On Windows the directory's access list decides; that of the
+// default directory only admits its user.
 //
 // # What is on disk
 //

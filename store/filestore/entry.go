@@ -119,6 +119,9 @@ func (s *Store) readFile(path string) (data []byte, written time.Time, err error
 		return nil, time.Time{}, fmt.Errorf("%w: it is not a regular file (%v)", store.ErrCorrupt, info.Mode().Type())
 	}
 	f, err := os.Open(path) //nolint:gosec // the path is the store's own
+	if foreign := checkUser(info); errors.Is(err, fs.ErrPermission) && foreign != nil && !s.anyMode {
+		return nil, time.Time{}, fmt.Errorf("%w: %w", store.ErrCorrupt, foreign)
+	}
 	if err != nil {
 		return nil, time.Time{}, err
 	}
@@ -189,12 +192,49 @@ func (e *entry) lockPath() string { return filepath.Join(e.store.dir, e.name+".l
 
 // lock acquires exclusive access for a short time, until unlock is called.
 func (e *entry) lock(ctx context.Context) (unlock func(), err error) {
+	if e.store.isForeign(e.lockPath()) {
+		if err := e.replaceLock(ctx); err != nil {
+			return nil, fmt.Errorf("filestore: %s is a link or another user's: %w; remove it", e.lockPath(), err)
+		}
+	}
 	// Over NFS, a lock needs a file that is open for writing.
 	lock := flock.New(e.lockPath(), flock.SetFlag(os.O_CREATE|os.O_RDWR))
 	if ok, err := lock.TryLockContext(ctx, lockPoll); !ok {
 		return nil, lockError(ctx, lock, err)
 	}
 	return func() { _ = lock.Unlock() }, nil
+}
+
+// isForeign reports whether a path is a link, or another user's file, which no process
+// that uses the directory has created.
+func (s *Store) isForeign(path string) bool {
+	info, err := os.Lstat(path)
+	return err == nil && !s.anyMode && (!info.Mode().IsRegular() || checkUser(info) != nil)
+}
+
+// replaceLock replaces a foreign lock file by one with the same mark.
+func (e *entry) replaceLock(ctx context.Context) error {
+	// One process at a time, or it would replace the lock that another already holds.
+	guard := flock.New(e.store.dir, flock.SetFlag(os.O_RDONLY))
+	if ok, err := guard.TryLockContext(ctx, lockPoll); !ok {
+		return err
+	}
+	defer func() { _ = guard.Unlock() }()
+	if !e.store.isForeign(e.lockPath()) {
+		return nil
+	}
+	path, err := e.write(nil)
+	if err != nil {
+		return err
+	}
+	if info, err := os.Stat(e.lockPath()); err == nil {
+		_ = os.Chtimes(path, time.Time{}, info.ModTime())
+	}
+	if err := os.Rename(path, e.lockPath()); err != nil {
+		_ = os.Remove(path)
+		return err
+	}
+	return nil
 }
 
 func lockError(ctx context.Context, lock *flock.Flock, err error) error {

@@ -128,6 +128,9 @@ func (e *entry) isHeld(path string) (bool, error) {
 	if until, _ := strconv.ParseInt(text, 10, 64); time.Now().UnixMilli() >= until {
 		return false, nil
 	}
+	if e.store.isForeign(path) {
+		return false, nil
+	}
 	// A shared lock, so that observers do not mistake each other for the holder.
 	lock := flock.New(path, flock.SetFlag(os.O_RDWR))
 	ok, err := lock.TryRLock()

@@ -193,6 +193,9 @@ func play(role, dir string) error {
 		return err
 	}
 	ctx := context.Background()
+	if role == "use" {
+		return use(ctx, s)
+	}
 	if role != "save" {
 		ttl, err := time.ParseDuration(strings.TrimPrefix(role, "lease "))
 		if err != nil {
@@ -224,6 +227,23 @@ type process struct {
 	*exec.Cmd
 	stdin  interface{ Close() error }
 	stdout interface{ Read([]byte) (int, error) }
+}
+
+// use makes each call of a store, and loads again.
+func use(ctx context.Context, s *filestore.Store) error {
+	entry, err := s.Load(ctx, key)
+	fmt.Printf("Load: %q, %v\n", entry.Value, err)
+	release, err := s.Lease(ctx, key, time.Hour)
+	if err != nil {
+		return err
+	}
+	release()
+	if _, err := s.Save(ctx, key, update(entry.Revision, "new")); err != nil {
+		return err
+	}
+	entry, err = s.Load(ctx, key)
+	fmt.Printf("Load: %q, %v\n", entry.Value, err)
+	return err
 }
 
 // role returns the command of such a process.

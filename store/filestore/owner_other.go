@@ -17,6 +17,7 @@ func checkLocks() error {
 // New fails before any of these is called.
 func checkDirOwner(fs.FileInfo) error  { return nil }
 func checkFileOwner(fs.FileInfo) error { return nil }
+func checkUser(fs.FileInfo) error      { return nil }
 func syncDir(string) error             { return nil }
 func busy(error) bool                  { return false }
 func advice(error) string              { return "" }

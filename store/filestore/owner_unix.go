@@ -14,8 +14,10 @@ func checkLocks() error { return nil }
 
 // checkDirOwner returns an error for a directory in which other users can create a token.
 func checkDirOwner(dir fs.FileInfo) error {
-	if uid, ok := owner(dir); ok && uid != os.Geteuid() && uid != 0 {
-		return fmt.Errorf("it belongs to user %d, and this process runs as user %d", uid, os.Geteuid())
+	if uid, _ := owner(dir); uid != 0 {
+		if err := checkUser(dir); err != nil {
+			return err
+		}
 	}
 	if mode := dir.Mode().Perm(); mode&0o022 != 0 {
 		return fmt.Errorf("%w (mode %04o)", errMode, mode)
@@ -27,15 +29,24 @@ func checkDirOwner(dir fs.FileInfo) error {
 // changed. A file of this user that a group can change is accepted: only this user
 // can have given the group access.
 func checkFileOwner(file fs.FileInfo) error {
-	uid, ok := owner(file)
-	own, mode := !ok || uid == os.Geteuid(), file.Mode().Perm()
+	uid, _ := owner(file)
+	foreign, mode := checkUser(file), file.Mode().Perm()
+	own := foreign == nil
 	switch {
 	case !own && uid != 0:
-		return fmt.Errorf("it belongs to user %d, and this process runs as user %d", uid, os.Geteuid())
+		return foreign
 	case mode&0o002 != 0, !own && mode&0o020 != 0:
 		return fmt.Errorf("other users can change it (mode %04o)", mode)
 	case own && mode&0o077 != 0:
 		return fmt.Errorf("%w (mode %04o)", errMode, mode)
+	}
+	return nil
+}
+
+// checkUser returns an error for a file of another user, also of root.
+func checkUser(file fs.FileInfo) error {
+	if uid, ok := owner(file); ok && uid != os.Geteuid() {
+		return fmt.Errorf("it belongs to user %d, and this process runs as user %d", uid, os.Geteuid())
 	}
 	return nil
 }
