@@ -29,11 +29,11 @@ const (
 
 // Config configures a [Store].
 type Config struct {
-	// Client is the Redis client: for one server, Sentinel, or a cluster. The caller
-	// closes it, after the last source is closed. Set ContextTimeoutEnabled in its
-	// options: without it, a call of a Redis that hangs ends with the client's
-	// timeouts, some seconds after its context. Do not set ReadOnly or route to
-	// replicas, since replicas lag behind.
+	// Client is the Redis client: for one server, Sentinel, or a cluster, but not a
+	// [redis.Ring]. The caller closes it, after the last source is closed. Set
+	// ContextTimeoutEnabled in its options: without it, a call of a Redis that hangs
+	// ends with the client's timeouts, some seconds after its context. Do not set
+	// ReadOnly or ReplicaOnly or route to replicas, since replicas lag behind.
 	Client redis.UniversalClient
 	// Prefix begins the names of keys and channels. Stores with different prefixes
 	// share nothing. It must not contain braces, which determine the cluster slot of
@@ -58,7 +58,8 @@ type Store struct {
 var _ store.Watcher = (*Store)(nil)
 
 // New returns a store. It does not connect yet. It returns an error that matches
-// [store.ErrInvalid] if Client is missing, or if Prefix or LeaseTime is invalid.
+// [store.ErrInvalid] if Client is missing or a Ring, or if Prefix or LeaseTime is
+// invalid.
 func New(cfg Config) (*Store, error) {
 	if cfg.Prefix == "" {
 		cfg.Prefix = DefaultPrefix
@@ -66,7 +67,11 @@ func New(cfg Config) (*Store, error) {
 	if cfg.LeaseTime == 0 {
 		cfg.LeaseTime = DefaultLeaseTime
 	}
+	// It panics in Subscribe without a channel. This also finds it where it is embedded.
+	_, ring := cfg.Client.(interface{ Options() *redis.RingOptions })
 	switch {
+	case ring:
+		return nil, fmt.Errorf("redisstore: %w: Client is a redis.Ring, which is not supported; use redis.NewClient, redis.NewFailoverClient or redis.NewClusterClient", store.ErrInvalid)
 	case cfg.Client == nil:
 		return nil, fmt.Errorf("redisstore: %w: Client is nil; set it", store.ErrInvalid)
 	case strings.ContainsAny(cfg.Prefix, "{}"):

@@ -122,8 +122,12 @@ func TestConformance(t *testing.T) {
 
 func TestNew(t *testing.T) {
 	client := newClient(t, "127.0.0.1:1")
+	ring := redis.NewRing(&redis.RingOptions{Addrs: map[string]string{"a": "127.0.0.1:1"}})
+	defer func() { _ = ring.Close() }()
 	for name, cfg := range map[string]redisstore.Config{
 		"no client":          {},
+		"Ring":               {Client: ring},
+		"embedded Ring":      {Client: struct{ *redis.Ring }{ring}},
 		"braces":             {Client: client, Prefix: "{a}"},
 		"negative LeaseTime": {Client: client, LeaseTime: -1},
 		"short LeaseTime":    {Client: client, LeaseTime: time.Millisecond},
