@@ -205,11 +205,23 @@ func (e *entry) lock(ctx context.Context) (unlock func(), err error) {
 	return func() { _ = lock.Unlock() }, nil
 }
 
-// isForeign reports whether a path is a link, or another user's file, which no process
-// that uses the directory has created.
+// isForeign reports whether a path is a link, or another user's file that this one cannot
+// open. Root can open all of them, and shares the directory with its user.
 func (s *Store) isForeign(path string) bool {
 	info, err := os.Lstat(path)
-	return err == nil && !s.anyMode && (!info.Mode().IsRegular() || checkUser(info) != nil)
+	switch {
+	case err != nil || s.anyMode:
+		return false
+	case !info.Mode().IsRegular():
+		return true
+	case checkUser(info) == nil:
+		return false
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0) //nolint:gosec // the path is the store's own
+	if err == nil {
+		_ = f.Close()
+	}
+	return errors.Is(err, fs.ErrPermission)
 }
 
 // replaceLock replaces a foreign lock file by one with the same mark.

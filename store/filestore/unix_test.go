@@ -169,6 +169,9 @@ func TestFilesOfAnotherUser(t *testing.T) {
 		"circular link":   {link("circular"), "not a regular file"},
 	} {
 		for _, only := range []string{"", ".json", ".lock", ".lease"} {
+			if name == "writable" && (only == "" || only == ".lease") {
+				continue // that lease is held, and this user can see it
+			}
 			t.Run(name+only, func(t *testing.T) {
 				dir := filepath.Join(as.dir, strings.ReplaceAll(name+only, "'", ""))
 				s := open(t, dir)
