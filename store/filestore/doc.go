@@ -61,8 +61,8 @@
 // systems without modes, unless [Config.AnyMode] is set. A token's file that belongs
 // to another user, or that all users could change, is quarantined; one of root's,
 // only if this user cannot read it. A .lock or .lease of another user that this one
-// cannot open, or a link in its place, is replaced. On Windows the directory's access list decides; that of the
-// default directory only admits its user.
+// cannot open, or a link in its place, is replaced. On Windows the directory's access
+// list decides; that of the default directory only admits its user.
 //
 // # What is on disk
 //
