@@ -192,7 +192,7 @@ func TestTransportRefusesBase(t *testing.T) {
 	_ = rsp.Body.Close()
 }
 
-// Localhost is this machine whatever DNS says, also with a final dot.
+// Localhost is this machine whatever DNS says, also with a final dot, in any case.
 func TestLocalhostWithoutDNS(t *testing.T) {
 	t.Parallel()
 	srv := lineoauthtest.NewServer()
@@ -208,7 +208,7 @@ func TestLocalhostWithoutDNS(t *testing.T) {
 		t.Error(err)
 	}
 	read, _ := lineoauth.ConfigFromEnv(func(name string) string { return map[string]string{"LINE_OAUTH_BASE_URL": base}[name] })
-	if want := strings.Replace(base, "LOCALHOST.", "LOCALHOST", 1); read.BaseURL != want {
+	if want := strings.Replace(base, "LOCALHOST.", "localhost", 1); read.BaseURL != want {
 		t.Errorf("the base URL is %s, not %s", read.BaseURL, want)
 	}
 }

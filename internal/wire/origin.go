@@ -33,7 +33,11 @@ func OriginOf(u *url.URL) (_ Origin, ok bool) {
 // address. Other names could resolve to anywhere.
 func IsLoopback(host string) bool {
 	ip := net.ParseIP(host)
-	return Lower(strings.TrimSuffix(host, ".")) == "localhost" || ip != nil && ip.IsLoopback()
+	return isLocalhost(host) || ip != nil && ip.IsLoopback()
+}
+
+func isLocalhost(host string) bool {
+	return Lower(strings.TrimSuffix(host, ".")) == "localhost"
 }
 
 // IsPort reports whether the port of a parsed URL, which may have none, exists.
@@ -42,8 +46,8 @@ func IsPort(port string) bool {
 	return port == "" || err == nil
 }
 
-// LocalName takes the final dot off localhost in a base URL. With it, Go asks
-// DNS, which may name any machine.
+// LocalName writes localhost in a base URL as net/http knows it. With a final dot, Go
+// asks DNS, which may name any machine; with capital letters, it asks a proxy.
 func LocalName(base string) string {
 	u, err := url.Parse(base)
 	if err != nil || !Localize(u) {
@@ -54,10 +58,10 @@ func LocalName(base string) string {
 
 // Localize is LocalName for a URL, which it changes, and reports whether it did.
 func Localize(u *url.URL) bool {
-	if host := u.Hostname(); !strings.HasSuffix(host, ".") || !IsLoopback(host) {
+	if host := u.Hostname(); host == "localhost" || !isLocalhost(host) {
 		return false
 	}
-	u.Host = strings.Replace(u.Host, ".", "", 1)
+	u.Host = strings.Replace(Lower(u.Host), ".", "", 1)
 	return true
 }
 

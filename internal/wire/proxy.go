@@ -30,7 +30,7 @@ func (e *UnreadableProxy) Error() string {
 
 // ReportProxies has a transport report what net/http keeps to itself: how a proxy
 // refused, and that a variable cannot be read, without which it would go around the
-// proxy.
+// proxy. Requests to this machine go to no proxy.
 func ReportProxies(t *http.Transport) {
 	if t.OnProxyConnectResponse == nil {
 		t.OnProxyConnectResponse = func(_ context.Context, proxy *url.URL, _ *http.Request, rsp *http.Response) error {
@@ -45,7 +45,10 @@ func ReportProxies(t *http.Transport) {
 	}
 	t.Proxy = func(req *http.Request) (*url.URL, error) {
 		host := req.URL.Hostname()
-		if name := unreadable(strings.ToUpper(req.URL.Scheme) + "_PROXY"); name != "" && !IsLoopback(host) && !excepted(host) {
+		if IsLoopback(host) { // of whose names net/http knows only one
+			return nil, nil
+		}
+		if name := unreadable(strings.ToUpper(req.URL.Scheme) + "_PROXY"); name != "" && !excepted(host) {
 			return nil, &UnreadableProxy{name}
 		}
 		return http.ProxyFromEnvironment(req)

@@ -117,6 +117,7 @@ func newRun(cfg lineoauth.Config) *run {
 	if cfg.BaseURL == "" {
 		cfg.BaseURL = gen.DefaultServerURL
 	}
+	cfg.BaseURL = wire.LocalName(cfg.BaseURL)
 	if cfg.Transport == nil {
 		cfg.Transport = wire.Default()
 	}
