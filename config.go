@@ -232,7 +232,7 @@ func (cfg Config) name(field, variable string) string {
 func (cfg Config) checkBaseURL(name, base string) error {
 	u, err := url.Parse(base)
 	switch {
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http":
+	case err != nil || u.Hostname() == "" || u.Scheme != "https" && u.Scheme != "http":
 		return fmt.Errorf("%s is not an absolute https URL, such as %s", name, gen.DefaultServerURL)
 	case !wire.IsPort(u.Port()):
 		return errors.New(name + " has a port above 65535; use the one that the server listens on")

@@ -186,7 +186,7 @@ func TestSuccessHasContent(t *testing.T) {
 }
 
 func TestNewClientRefuses(t *testing.T) {
-	for _, server := range []string{"", "::bad", "api.line.me", "/oauth2", "https://", "https://a b"} {
+	for _, server := range []string{"", "::bad", "api.line.me", "/oauth2", "https://", "https://:443", "https://a b"} {
 		if _, err := gen.NewClient(server); err == nil {
 			t.Errorf("%q is a server", server)
 		}

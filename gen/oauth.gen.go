@@ -231,7 +231,7 @@ func NewClient(server string, opts ...ClientOption) (*Client, error) {
 			return nil, err
 		}
 	}
-	if parsed, err := url.Parse(client.Server); err != nil || parsed.Scheme == "" || parsed.Host == "" {
+	if parsed, err := url.Parse(client.Server); err != nil || parsed.Scheme == "" || parsed.Hostname() == "" {
 		return nil, errors.New("the server is not an absolute URL, such as https://api.example.com")
 	}
 	if !strings.HasSuffix(client.Server, "/") {
