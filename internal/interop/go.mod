@@ -9,6 +9,7 @@ require (
 	github.com/line/line-bot-sdk-go/v8 v8.22.0
 	github.com/lineoauth/lineoauth v0.0.0
 	github.com/stretchr/testify v1.12.1
+	golang.org/x/net v0.61.0
 )
 
 require (
@@ -21,6 +22,7 @@ require (
 	github.com/rogpeppe/go-internal v1.16.0 // indirect
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/sync v0.25.0 // indirect
+	golang.org/x/text v0.43.0 // indirect
 )
 
 replace github.com/lineoauth/lineoauth => ../..

@@ -15,18 +15,24 @@ type Origin struct{ Scheme, Host, Port string }
 // another scheme than http, or with a host that is not ASCII, of which only the
 // transport's rules say what it stands for.
 func OriginOf(u *url.URL) (_ Origin, ok bool) {
-	o := Origin{u.Scheme, Lower(u.Hostname()), u.Port()}
+	o := Origin{u.Scheme, Lower(u.Hostname()), portOf(u)}
 	if IsLoopback(o.Host) {
 		o.Host = strings.TrimSuffix(o.Host, ".")
 	}
-	switch {
-	case o.Port != "":
-	case o.Scheme == "https":
-		o.Port = "443"
-	case o.Scheme == "http":
-		o.Port = "80"
-	}
 	return o, (o.Scheme == "https" || o.Scheme == "http") && o.Host != "" && IsASCII(o.Host)
+}
+
+// portOf is a URL's port, by its scheme if it has none.
+func portOf(u *url.URL) string {
+	port := u.Port()
+	switch {
+	case port != "":
+	case u.Scheme == "https":
+		return "443"
+	case u.Scheme == "http":
+		return "80"
+	}
+	return port
 }
 
 // IsLoopback reports whether a URL's host is this machine, by its name or an

@@ -1,9 +1,12 @@
 package wire
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"reflect"
@@ -44,23 +47,36 @@ func ReportProxies(t *http.Transport) {
 		return
 	}
 	t.Proxy = func(req *http.Request) (*url.URL, error) {
-		host := req.URL.Hostname()
-		if IsLoopback(host) { // of whose names net/http knows only one
+		if IsLoopback(req.URL.Hostname()) { // of whose names net/http knows only one
 			return nil, nil
 		}
-		if name := unreadable(strings.ToUpper(req.URL.Scheme) + "_PROXY"); name != "" && !excepted(host) {
-			return nil, &UnreadableProxy{name}
+		if err := checkProxy(req.URL); err != nil {
+			return nil, err
 		}
 		return http.ProxyFromEnvironment(req)
 	}
 }
 
-// unreadable names the variable of a proxy, or its form in small letters, if
-// it is none: net/http passes over it, or takes a part of it for the host.
-func unreadable(name string) string {
-	for _, name := range []string{name, strings.ToLower(name)} {
-		value := os.Getenv(name)
-		switch {
+// checkProxy returns an error if a URL's proxy is unknown.
+func checkProxy(u *url.URL) error {
+	name := ""
+	switch u.Scheme {
+	case "https":
+		name = unreadable("HTTPS_PROXY", "https_proxy")
+	case "http":
+		name = unreadable("HTTP_PROXY", "http_proxy")
+	}
+	if name == "" || GoesDirect(cmp.Or(os.Getenv("NO_PROXY"), os.Getenv("no_proxy")), u) {
+		return nil
+	}
+	return &UnreadableProxy{name}
+}
+
+// unreadable names the first variable that is set, if that is no proxy: net/http passes
+// over it, or takes a part of it for the host.
+func unreadable(names ...string) string {
+	for _, name := range names {
+		switch value := os.Getenv(name); {
 		case value == "":
 			continue
 		case !IsProxy(value):
@@ -83,16 +99,47 @@ func IsProxy(value string) bool {
 		!strings.Contains(u.Path+u.RawQuery+u.Fragment, "@")
 }
 
-// excepted reports whether NO_PROXY names a host, or a domain that it is in.
-func excepted(host string) bool {
-	for _, name := range []string{"NO_PROXY", "no_proxy"} {
-		for entry := range strings.SplitSeq(os.Getenv(name), ",") {
-			entry = Lower(strings.TrimSpace(entry))
-			entry, _, _ = strings.Cut(strings.TrimPrefix(strings.TrimPrefix(entry, "*"), "."), ":")
-			if h := Lower(host); entry != "" && (h == entry || strings.HasSuffix(h, "."+entry)) || os.Getenv(name) == "*" {
-				return true
-			}
+// GoesDirect reports whether net/http sends a request for a URL to no proxy, by a list
+// as in NO_PROXY; a host of this machine needs no entry. Names beyond ASCII match as
+// they are written.
+func GoesDirect(list string, u *url.URL) bool {
+	host := strings.ToLower(u.Hostname())
+	addr, _ := netip.ParseAddr(host) // with a zone, which net.ParseIP refuses
+	ip := net.IP(addr.AsSlice())     // nil for a name
+	if IsLoopback(host) || ip.IsLoopback() {
+		return true
+	}
+	for entry := range strings.SplitSeq(list, ",") {
+		if exempts(strings.ToLower(strings.TrimSpace(entry)), host, portOf(u), ip) {
+			return true
 		}
 	}
 	return false
+}
+
+// exempts reports whether an entry of NO_PROXY is for a host, or a domain that it is in.
+func exempts(entry, host, port string, ip net.IP) bool {
+	if entry == "*" {
+		return true
+	}
+	if _, network, err := net.ParseCIDR(entry); err == nil {
+		return network.Contains(ip)
+	}
+	name, only, err := net.SplitHostPort(entry)
+	if err != nil {
+		name, only = entry, ""
+	}
+	if name == "" || only != "" && only != port {
+		return false
+	}
+	if own := net.ParseIP(name); own != nil || ip != nil {
+		return own.Equal(ip)
+	}
+	if strings.HasPrefix(name, "*.") {
+		name = name[1:]
+	}
+	if name[0] == '.' { // subdomains alone
+		return strings.HasSuffix(host, name)
+	}
+	return host == name || strings.HasSuffix(host, "."+name)
 }

@@ -1,0 +1,87 @@
+package wire_test
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"runtime"
+	"testing"
+
+	"github.com/lineoauth/lineoauth/internal/wire"
+)
+
+// NO_PROXY means what it means to net/http, with which package interop compares it.
+func TestGoesDirect(t *testing.T) {
+	for _, tt := range []struct {
+		list, url string
+		want      bool
+	}{
+		{"", "https://api.line.me", false},
+		{"api.line.me", "https://api.line.me", true},
+		{"line.me", "https://api.line.me", true},
+		{"other.example, LINE.me ,", "https://API.line.ME", true},
+		{"ine.me", "https://api.line.me", false},
+		{".line.me", "https://api.line.me", true},
+		{".line.me", "https://line.me", false}, // subdomains alone
+		{"*.line.me", "https://api.line.me", true},
+		{"*.line.me", "https://line.me", false},
+		{"*line.me", "https://line.me", false},
+		{"*", "https://api.line.me", true},
+		{"other.example, *", "https://api.line.me", true},
+		{"api.line.me:443", "https://api.line.me", true},
+		{"api.line.me:80", "https://api.line.me", false},
+		{"api.line.me:80", "http://api.line.me", true},
+		{"api.line.me:8443", "https://api.line.me:8443", true},
+		{"api.line.me:", "https://api.line.me", true},
+		{":443", "https://api.line.me", false},
+		{"192.0.2.1", "https://192.0.2.1", true},
+		{"2.1", "https://192.0.2.1", false}, // an address has no parts
+		{"192.0.2.1:80", "https://192.0.2.1", false},
+		{"192.0.2.0/24", "https://192.0.2.1", true},
+		{"192.0.2.0/24", "https://192.0.3.1", false},
+		{"2001:db8::/32", "https://[2001:db8::1]", true},
+		{"[2001:db8::1]:443", "https://[2001:DB8::1]", true},
+		{"[2001:db8::1]", "https://[2001:db8::1]", false},
+		{"", "http://127.9.9.9", true},
+		{"", "http://[::1]", true},
+		{"", "http://localhost", true},
+		{"", "http://LocalHost.", true}, // not to net/http, but to ReportProxies
+		{"b\u00fccher.example", "https://b\u00fccher.example", true},
+		{"b\u00fccher.example", "https://xn--bcher-kva.example", false}, // it is reported, not bypassed
+	} {
+		u, err := url.Parse(tt.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := wire.GoesDirect(tt.list, u); got != tt.want {
+			t.Errorf("NO_PROXY=%s %s: %t", tt.list, tt.url, got)
+		}
+	}
+}
+
+// Of NO_PROXY and no_proxy, the first that is not empty counts.
+func TestFirstNoProxy(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("variables have no case there")
+	}
+	t.Setenv("HTTPS_PROXY", "http://proxy.example:http")
+	transport := &http.Transport{Proxy: http.ProxyFromEnvironment}
+	wire.ReportProxies(transport)
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://api.line.me", nil)
+	for _, tt := range []struct {
+		upper, lower string
+		reported     bool
+	}{
+		{"", "line.me", false},
+		{"line.me", "", false},
+		{"other.example", "line.me", true},
+		{"line.me", "other.example", false},
+	} {
+		t.Setenv("NO_PROXY", tt.upper)
+		t.Setenv("no_proxy", tt.lower)
+		if _, err := transport.Proxy(req); errors.As(err, new(*wire.UnreadableProxy)) != tt.reported {
+			t.Errorf("%+v: %v", tt, err)
+		}
+	}
+}
