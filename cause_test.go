@@ -171,19 +171,21 @@ const badProxyEnv = "LINEOAUTH_BAD_PROXY"
 // word, fails the call by its name.
 func TestUnreadableProxy(t *testing.T) {
 	if name := os.Getenv(badProxyEnv); name != "" {
-		for _, base := range []string{"https://0.0.0.0:1", "http://0.0.0.0:1"} {
-			_, err := newClient(t, lineoauth.Config{BaseURL: base, AllowPlainHTTP: true}).VerifyChannelToken(t.Context(), opaque)
-			excepted := os.Getenv("NO_PROXY") != ""
-			if !excepted && strings.HasPrefix(strings.ToLower(name), base[:strings.Index(base, ":")]+"_") {
-				if !errors.Is(err, lineoauth.ErrInvalid) {
-					t.Errorf("%s: %v", base, err)
+		for _, transport := range []http.RoundTripper{nil, byEnvironment(t)} {
+			for _, base := range []string{"https://0.0.0.0:1", "http://0.0.0.0:1"} {
+				_, err := newClient(t, lineoauth.Config{BaseURL: base, AllowPlainHTTP: true, Transport: transport}).VerifyChannelToken(t.Context(), opaque)
+				excepted := os.Getenv("NO_PROXY") != ""
+				if !excepted && strings.HasPrefix(strings.ToLower(name), base[:strings.Index(base, ":")]+"_") {
+					if !errors.Is(err, lineoauth.ErrInvalid) {
+						t.Errorf("%s: %v", base, err)
+					}
+					says(t, err, []string{name + " cannot be read"}, []string{"hunter2", "check the network"})
+				} else {
+					says(t, err, nil, []string{name + " cannot be read"})
 				}
-				says(t, err, []string{name + " cannot be read"}, []string{"hunter2", "check the network"})
-			} else {
-				says(t, err, nil, []string{name + " cannot be read"})
 			}
+			throughTransport(t, name, transport)
 		}
-		throughTransport(t, name)
 		srv := lineoauthtest.NewServer() // on loopback, where there is no proxy
 		defer srv.Close()
 		if _, err := newClient(t, srv.Config()).IssueStatelessChannelToken(t.Context()); err != nil {
@@ -204,28 +206,32 @@ func TestUnreadableProxy(t *testing.T) {
 	}
 }
 
-// throughTransport is the same fault for a request of a bot.
-func throughTransport(t *testing.T, name string) {
+// throughTransport is the same fault for a request of a bot, which is closed.
+func throughTransport(t *testing.T, name string, base http.RoundTripper) {
 	t.Helper()
-	base := "http://0.0.0.0:1"
+	line := "http://0.0.0.0:1"
 	if strings.HasPrefix(strings.ToLower(name), "https") {
-		base = "https://0.0.0.0:1"
+		line = "https://0.0.0.0:1"
 	}
-	source, err := newClient(t, lineoauth.Config{BaseURL: base, AllowPlainHTTP: true, ChannelID: "1", ChannelSecret: lineoauth.NewSecret("s")}).Source(lineoauth.SourceConfig{})
+	source, err := newClient(t, lineoauth.Config{BaseURL: line, AllowPlainHTTP: true, ChannelID: "1", ChannelSecret: lineoauth.NewSecret("s")}).Source(lineoauth.SourceConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer source.Close()
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, strings.Replace(base, ":1", ":2", 1), http.NoBody) // a host that gets no token
+	body := &closeRecorder{Reader: strings.NewReader("x")}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, strings.Replace(line, ":1", ":2", 1), body) // a host that gets no token
 	if err != nil {
 		t.Fatal(err)
 	}
-	rsp, err := (&lineoauth.Transport{Source: source}).RoundTrip(req)
+	rsp, err := (&lineoauth.Transport{Source: source, Base: base}).RoundTrip(req)
 	if err == nil {
 		_ = rsp.Body.Close()
 	}
 	if want := os.Getenv("NO_PROXY") == ""; errors.Is(err, lineoauth.ErrInvalid) != want {
 		t.Errorf("a Transport's error: %v", err)
+	}
+	if !body.closed {
+		t.Error("the body was not closed")
 	}
 }
 

@@ -44,7 +44,8 @@ type Transport struct {
 
 // RoundTrip sends one request. If there is no token, it sends none, and the error
 // is that of [Source.Token]. Without a Source, with a Base that is refused, or with a
-// proxy variable that cannot be read, the error matches [ErrInvalid].
+// proxy variable that cannot be read, if Base is an [http.Transport] that reads it by
+// [http.ProxyFromEnvironment], the error matches [ErrInvalid].
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if t.Source == nil {
 		closeBody(req)
@@ -91,7 +92,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // send makes the error of a proxy variable that cannot be read match [ErrInvalid].
 func send(base http.RoundTripper, req *http.Request) (*http.Response, error) {
-	rsp, err := base.RoundTrip(req)
+	rsp, err := wire.RoundTrip(base, req)
 	if errors.As(err, new(*wire.UnreadableProxy)) {
 		err = fmt.Errorf("lineoauth: %w: %w", ErrInvalid, err)
 	}

@@ -43,7 +43,7 @@ func ReportProxies(t *http.Transport) {
 			return &proxyRefusal{proxy.Host, rsp.StatusCode}
 		}
 	}
-	if reflect.ValueOf(t.Proxy).Pointer() != reflect.ValueOf(http.ProxyFromEnvironment).Pointer() {
+	if !byEnvironment(t) {
 		return
 	}
 	t.Proxy = func(req *http.Request) (*url.URL, error) {
@@ -55,6 +55,24 @@ func ReportProxies(t *http.Transport) {
 		}
 		return http.ProxyFromEnvironment(req)
 	}
+}
+
+// RoundTrip sends a request by a transport. One of the caller's that asks the environment
+// for proxies sends nothing if the variable cannot be read, like that of ReportProxies.
+func RoundTrip(transport http.RoundTripper, req *http.Request) (*http.Response, error) {
+	if t, ok := transport.(*http.Transport); ok && byEnvironment(t) {
+		if err := checkProxy(req.URL); err != nil {
+			if req.Body != nil {
+				_ = req.Body.Close()
+			}
+			return nil, err
+		}
+	}
+	return transport.RoundTrip(req)
+}
+
+func byEnvironment(t *http.Transport) bool {
+	return reflect.ValueOf(t.Proxy).Pointer() == reflect.ValueOf(http.ProxyFromEnvironment).Pointer()
 }
 
 // checkProxy returns an error if a URL's proxy is unknown.

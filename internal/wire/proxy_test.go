@@ -1,11 +1,15 @@
 package wire_test
 
 import (
+	"context"
 	"errors"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/lineoauth/lineoauth/internal/wire"
@@ -85,3 +89,45 @@ func TestFirstNoProxy(t *testing.T) {
 		}
 	}
 }
+
+// A transport of the caller's that asks the environment sends nothing if the answer is
+// unknown, and stays as it is. Checking that costs other transports nothing.
+func TestOwnTransport(t *testing.T) {
+	t.Setenv("HTTPS_PROXY", "http://hunter2:http")
+	t.Setenv("NO_PROXY", "direct.example")
+	for _, tt := range []struct {
+		url       string
+		transport *http.Transport
+		reported  bool
+	}{
+		{"https://line.invalid", &http.Transport{Proxy: http.ProxyFromEnvironment}, true},
+		{"https://direct.example", &http.Transport{Proxy: http.ProxyFromEnvironment}, false},
+		{"ftp://line.invalid", &http.Transport{Proxy: http.ProxyFromEnvironment}, false},
+		{"https://line.invalid", &http.Transport{Proxy: http.ProxyURL(&url.URL{Scheme: "http", Host: "127.0.0.1:1"})}, false},
+		{"https://line.invalid", &http.Transport{}, false},
+	} {
+		dialed := errors.New("dialed")
+		tt.transport.DialContext = func(context.Context, string, string) (net.Conn, error) { return nil, dialed }
+		body := &body{Reader: strings.NewReader("x")}
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, tt.url, body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a := wire.Do(t.Context(), tt.transport, req, -1)
+		if reported := errors.As(a.Err, new(*wire.UnreadableProxy)); reported != tt.reported || reported && !a.Unsent || !reported && a.Err == nil || !body.closed {
+			t.Errorf("%s: %v, unsent %t, body closed %t", tt.url, a.Err, a.Unsent, body.closed)
+		}
+		if tt.reported && (strings.Contains(a.Err.Error(), "hunter2") || errors.Is(a.Err, dialed)) {
+			t.Errorf("%s: %v", tt.url, a.Err)
+		}
+	}
+	req := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "https://line.invalid", nil)
+	var other http.RoundTripper = refusing{}
+	if n := testing.AllocsPerRun(100, func() { _, _ = wire.RoundTrip(other, req) }); n != 0 { //nolint:bodyclose // there is none
+		t.Errorf("%v allocations", n)
+	}
+}
+
+type refusing struct{}
+
+func (refusing) RoundTrip(*http.Request) (*http.Response, error) { return nil, io.ErrUnexpectedEOF }

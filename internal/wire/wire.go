@@ -49,7 +49,7 @@ func Do(ctx context.Context, transport http.RoundTripper, req *http.Request, tim
 	t := &a.trace
 	t.GetConn = func(string) { t.began.Store(true) }
 	t.WroteHeaders = func() { t.written.Store(true) }
-	rsp, err := transport.RoundTrip(req.WithContext(httptrace.WithClientTrace(ctx, &t.ClientTrace))) //nolint:bodyclose // below, by another name
+	rsp, err := RoundTrip(transport, req.WithContext(httptrace.WithClientTrace(ctx, &t.ClientTrace))) //nolint:bodyclose // below, by another name
 	switch {
 	case err != nil:
 		err = fmt.Errorf("%s%s: %w", req.URL.Host, req.URL.Path, err) // without the query, which may hold a secret
@@ -111,7 +111,7 @@ func (t *trace) unsent(err error) bool {
 		return !t.written.Load()
 	}
 	dial := new(net.OpError)
-	return errors.As(err, &dial) && dial.Op == "dial"
+	return errors.As(err, &dial) && dial.Op == "dial" || errors.As(err, new(*UnreadableProxy))
 }
 
 // Date is the server's time, zero if the answer has none.

@@ -14,6 +14,7 @@ import (
 	"unicode"
 
 	"github.com/lineoauth/lineoauth"
+	"github.com/lineoauth/lineoauth/internal/wire"
 )
 
 const (
@@ -129,7 +130,7 @@ func (r *run) call(ctx context.Context, q request) (*answer, error) {
 
 // roundTrip follows no redirect, which would carry secrets elsewhere.
 func (r *run) roundTrip(req *http.Request, to endpoint) (*answer, error) {
-	rsp, err := r.cfg.Transport.RoundTrip(req)
+	rsp, err := wire.RoundTrip(r.cfg.Transport, req)
 	if err != nil {
 		return nil, err
 	}
