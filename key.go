@@ -52,9 +52,12 @@ func (k *Key) sameSigner(other *Key) bool {
 //
 //   - a JWK as JSON, from the jwx tool, JWCrypto or a browser's WebCrypto, with
 //     or without its "kid" and its primes, also wrapped as {"privateKey": …,
-//     "publicKey": …}, and a JWK Set with one key that LINE would take;
+//     "publicKey": …}, in a JWK Set, or in Python's or JavaScript's notation;
 //   - PEM, PKCS #8 or PKCS #1, or what is between its first and last line;
 //   - base64 of either, as a whole.
+//
+// Other text around the key is ignored, as are public keys and certificates. Of
+// several private keys, the one that LINE would accept is used; two are refused.
 //
 // Line breaks may be missing, or replaced by spaces, "n" or a literal \n, also twice
 // escaped; lines may be indented, the text quoted, or UTF-16 as PowerShell writes it.

@@ -35,6 +35,7 @@ func forms(t testing.TB) map[string]string {
 	ned := fmt.Sprintf(`{"kty":"RSA","kid":"k","n":%q,"e":"AQAB","d":%q,"key_ops":["sign"],"ext":true}`, b64(private.N), b64(private.D))
 	public := fmt.Sprintf(`{"kty":"RSA","alg":"RS256","n":%q,"e":"AQAB"}`, b64(private.N))
 	full := jwk(private, `,"use":"sig"`)
+	python := strings.NewReplacer(`"`, `'`, "true", "True").Replace(ned)
 	return map[string]string{
 		"PKCS #8":         pem8,
 		"PKCS #1":         pem1,
@@ -43,6 +44,7 @@ func forms(t testing.TB) map[string]string {
 		"JWK of n, e, d":  pretty(ned),
 		"pair":            pretty(`{"privateKey":` + full + `,"publicKey":` + public + `}`),
 		"JWK Set":         pretty(`{"keys":[` + public + `,{"kty":"EC","crv":"P-256"},` + ned + `]}`),
+		"Python dict":     strings.ReplaceAll(python, ",", ",\n "),
 		"base64 of PEM":   wrap(base64.StdEncoding.EncodeToString([]byte(pem8))),
 		"base64 of JWK":   wrap(base64.StdEncoding.EncodeToString([]byte(full))),
 		"base64 of UTF16": wrap(base64.StdEncoding.EncodeToString(inUTF16(binary.LittleEndian, pem1)[2:])), // by PowerShell
@@ -105,23 +107,49 @@ var damages = map[string]func(string) string{
 	"UTF-16BE":                   func(s string) string { return string(inUTF16(binary.BigEndian, s)) },
 	"UTF-16LE, CRLF":             func(s string) string { return string(inUTF16(binary.LittleEndian, breaks("\r\n")(s))) },
 	"UTF-16LE without its mark":  func(s string) string { return string(inUTF16(binary.LittleEndian, s)[2:]) },
+	"long dashes":                func(s string) string { return strings.ReplaceAll(s, "-----", "—") },
 	"all white space missing":    func(s string) string { return strings.Join(strings.Fields(s), "") },
 }
 
-// Every format of a key survives every damage that preserves its letters.
+// wrappings are what developers copy together with a key.
+var wrappings = map[string]func(string) string{
+	"none":           func(s string) string { return s },
+	"title":          func(s string) string { return "=== private key ===\n" + s },
+	"comma":          func(s string) string { return s + "," },
+	"semicolon":      func(s string) string { return s + ";" },
+	"array":          func(s string) string { return "[" + s + "]" },
+	"code fence":     func(s string) string { return "```\n" + s + "\n```\n" },
+	"line of .env":   func(s string) string { return "LINE_PRIVATE_KEY='" + s + "'" },
+	"without quotes": func(s string) string { return "LINE_PRIVATE_KEY=" + s },
+	"export":         func(s string) string { return "export KEY=" + s },
+	"JavaScript":     func(s string) string { return "const key = " + s + ";\n" },
+	"template":       func(s string) string { return "const key = `" + s + "`;\n" },
+	"YAML":           func(s string) string { return "key: |\n" + each("  ")(s) },
+	"twice":          func(s string) string { return s + "\n" + s },
+}
+
+// Every format of a key survives every damage that preserves its letters, whatever
+// was copied with it.
 func TestDamagedKeys(t *testing.T) {
 	private := otherKey(t, small)
 	for form, text := range forms(t) {
 		for damage, do := range damages {
-			key, err := assertion.Parse([]byte(do(text)))
-			if err != nil {
-				t.Errorf("%s, %s: %v", form, damage, err)
-				continue
-			}
-			if !key.Public().Equal(&private.PublicKey) {
-				t.Errorf("%s, %s: another key", form, damage)
+			for wrapping, around := range wrappings {
+				if wrapping == "twice" && !strings.ContainsAny(text, "{ ") {
+					continue // base64 has no visible end
+				}
+				key, err := assertion.Parse([]byte(do(around(text))))
+				if err != nil {
+					t.Errorf("%s, %s, %s: %v", form, wrapping, damage, err)
+				} else if !key.Public().Equal(&private.PublicKey) {
+					t.Errorf("%s, %s, %s: another key", form, wrapping, damage)
+				}
 			}
 			if damage != "none" {
+				continue
+			}
+			key, err := assertion.Parse([]byte(text))
+			if err != nil {
 				continue
 			}
 			claims := newClaimsFor(key)
@@ -158,7 +186,7 @@ func TestUnusablePEM(t *testing.T) {
 		"no BEGIN":                           {without(0, 3), "no -----BEGIN"},
 		"no BEGIN, a { first":                {base64.StdEncoding.EncodeToString([]byte("{\xff\xfe\x00 by chance")) + "\n-----END PRIVATE KEY-----\n", "no -----BEGIN"},
 		"no dashes":                          {strings.ReplaceAll(pem8, "-----", ""), "dashes"},
-		"long dashes":                        {strings.ReplaceAll(pem8, "-----", "—"), "dashes"},
+		"long dashes":                        {strings.ReplaceAll(without(5, 9), "-----", "—"), "dashes"},
 		"only the first line":                {lines[0], "cut off"},
 		"an asterisk":                        {pem8[:300] + "*" + pem8[301:], `"*"`},
 		"shortened by an editor":             {pem8[:300] + "…" + pem8[600:], `"…"`},
@@ -168,7 +196,8 @@ func TestUnusablePEM(t *testing.T) {
 		"JWK of n, e, d of two keys":         {`{"kty":"RSA","n":"` + between(jwk(otherKey(t, 1024), ""), `"n":"`) + `","e":"AQAB","d":"` + between(full, `"d":"`) + `"}`, "do not match"},
 		"JWK of n and d":                     {`{"kty":"RSA","n":"` + between(full, `"n":"`) + `","d":"` + between(full, `"d":"`) + `"}`, "damaged"},
 		"empty JWK Set":                      {set(), "JWK Set"},
-		"JWK Set of two":                     {set(full, full), "2 signing keys"},
+		"JWK Set of two":                     {set(full, jwk(secondKey(t), "")), "the JWK Set has 2 private keys"},
+		"JWK Set of a wrong kid":             {set(jwk(private, `,"kid":7`)), `"kid" has the wrong type`},
 		"JWK Set of public keys":             {set(`{"kty":"RSA","n":"AQAB","e":"AQAB"}`, `{"kty":"EC"}`), "without a private RSA key"},
 		"JWK Set of one damaged":             {set(strings.Replace(full, `"p":"`, `"p":"BBBB`, 1)), "damaged"},
 		"UTF-16 that is cut":                 {string(inUTF16(binary.LittleEndian, pem8)[:400]), "cut off"},

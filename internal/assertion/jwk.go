@@ -1,7 +1,6 @@
 package assertion
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
@@ -9,10 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
-	"regexp"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/go-jose/go-jose/v4"
 )
@@ -37,19 +34,8 @@ var errDamagedJWK = errors.New("the JWK is damaged: a part of the key is missing
 
 func parseJWK(text []byte) (*Key, error) {
 	var outer jwk
-	err := json.Unmarshal(text, &outer)
-	if syntax := new(json.SyntaxError); errors.As(err, &syntax) {
-		text = repairJSON(text)
-		outer = jwk{}
-		err = json.Unmarshal(text, &outer)
-	}
-	if wrong := new(json.UnmarshalTypeError); errors.As(err, &wrong) {
-		return nil, fmt.Errorf("the JWK's %q has the wrong type; %s", wrong.Field, wanted)
-	} else if err != nil {
-		return nil, errors.New("the private key starts like a JWK but is not complete JSON; copy all of it")
-	}
-	if outer.Keys != nil {
-		return parseSet(*outer.Keys)
+	if wrong := new(json.UnmarshalTypeError); errors.As(json.Unmarshal(text, &outer), &wrong) {
+		return nil, &refusal{fmt.Errorf("the JWK's %q has the wrong type; %s", wrong.Field, wanted), outer.rank()}
 	}
 	inner := outer
 	if outer.PrivateKey != nil {
@@ -59,7 +45,7 @@ func parseJWK(text []byte) (*Key, error) {
 		}
 	}
 	if err := inner.check(); err != nil {
-		return nil, err
+		return nil, &refusal{err, inner.rank()}
 	}
 	private, err := parseRSA(text)
 	if err != nil {
@@ -73,6 +59,21 @@ func parseJWK(text []byte) (*Key, error) {
 		id = outer.PublicKey.Kid
 	}
 	return NewKey(private, id)
+}
+
+// rank is that of the error if the JWK is unusable.
+func (j jwk) rank() rank {
+	switch {
+	case j.PrivateKey != nil:
+		return unusable
+	case j.D == nil && j.Kty == "":
+		return notKey
+	case j.D == nil:
+		return notPrivate
+	case j.Kty != "RSA":
+		return notRSA
+	}
+	return unusable
 }
 
 // check returns an error for a JWK that is not for signing with RS256.
@@ -94,39 +95,31 @@ func (j jwk) check() error {
 	return nil
 }
 
-// parseSet returns the one key of a JWK Set that LINE would accept.
-func parseSet(keys []json.RawMessage) (*Key, error) {
-	var usable, fitting []*Key
-	var private error // the error of an unusable private key
+// addSet adds the private keys of a JWK Set.
+func (f *found) addSet(keys []json.RawMessage) {
+	var set found
 	for _, text := range keys {
-		var one jwk
-		if json.Unmarshal(text, &one) != nil || one.Keys != nil {
+		var one map[string]json.RawMessage
+		if json.Unmarshal(text, &one) != nil || one["keys"] != nil {
 			continue
 		}
 		key, err := parseJWK(text)
-		switch {
-		case err == nil:
-			usable = append(usable, key)
-			if key.Check() == nil {
-				fitting = append(fitting, key)
-			}
-		case one.D != nil && one.Kty == "RSA" && private == nil:
-			private = err
-		}
+		set.add(key, err, "JWK Set")
 	}
-	if len(usable) > 1 && len(fitting) == 1 {
-		usable = fitting
+	for _, key := range set.keys {
+		f.add(key, nil, "JWK Set")
 	}
 	switch {
-	case len(usable) == 1:
-		return usable[0], nil
-	case len(usable) > 1:
-		return nil, fmt.Errorf("the private key is a JWK Set with %d signing keys; use only the one whose public key is registered with LINE", len(usable))
-	case private != nil:
-		return nil, fmt.Errorf("the private key is a JWK Set without a usable key: %w", private)
+	case set.err != nil && rankOf(set.err) == unusable:
+		f.add(nil, fmt.Errorf("the private key is a JWK Set without a usable key: %w", set.err), "")
+	case set.err != nil:
+		f.add(nil, refuse(rankOf(set.err), withoutRSA), "")
+	case len(set.keys) == 0:
+		f.add(nil, refuse(notKey, withoutRSA), "")
 	}
-	return nil, errors.New("the private key is a JWK Set without a private RSA key; " + wanted)
 }
+
+const withoutRSA = "the private key is a JWK Set without a private RSA key; " + wanted
 
 // parseRSA reads the numbers of an RSA key. A JWK may have only n, e and d (RFC 7518,
 // section 6.3.2), from which the primes are computed.
@@ -216,33 +209,3 @@ func primes(n, e, d *big.Int) (p, q *big.Int, err error) {
 
 // maxBits bounds the work for a key that is too large for LINE anyway.
 const maxBits = 8192
-
-var (
-	escapedQuote = regexp.MustCompile(`\\+"`)
-	typographic  = strings.NewReplacer("“", `"`, "”", `"`, "„", `"`)
-)
-
-// repairJSON reverts the effects of escaping, wrapping and word processors on a JWK,
-// whose strings contain neither spaces nor backslashes.
-func repairJSON(text []byte) []byte {
-	s := typographic.Replace(escapedQuote.ReplaceAllString(string(text), `"`))
-	s = escaped.ReplaceAllString(s, "")
-	if !strings.Contains(s, `"`) {
-		s = strings.ReplaceAll(s, "'", `"`)
-	}
-	var b bytes.Buffer
-	inside := false
-	for i, r := range s {
-		switch {
-		case unicode.IsSpace(r) || unicode.IsControl(r) || unicode.Is(unicode.Cf, r):
-			continue
-		case r == '"':
-			inside = !inside
-		// A line break that lost its backslash.
-		case !inside && r == 'n' && !strings.HasPrefix(s[i:], "null"), !inside && r == 'r' && !strings.HasPrefix(s[max(i-1, 0):], "true"):
-			continue
-		}
-		b.WriteRune(r)
-	}
-	return b.Bytes()
-}

@@ -42,6 +42,18 @@ func otherKey(t testing.TB, bits int) *rsa.PrivateKey {
 
 func testKey(t testing.TB) *rsa.PrivateKey { return otherKey(t, 2048) }
 
+var second = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+// secondKey returns a key that fits LINE, as testKey does.
+func secondKey(t testing.TB) *rsa.PrivateKey {
+	t.Helper()
+	key, err := second()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
 func newKey(t testing.TB, signer crypto.Signer, id string) *assertion.Key {
 	t.Helper()
 	key, err := assertion.NewKey(signer, id)
@@ -159,13 +171,15 @@ func TestParseRefuses(t *testing.T) {
 		"empty":                    {"", "is empty"},
 		"white space":              {" \n", "is empty"},
 		"word":                     {"hunter2", "neither a JWK nor PEM"},
+		"word with a brace":        {"hunter{2", "neither a JWK nor PEM"},
+		"braces":                   {strings.Repeat("{", 100), "not complete JSON"},
 		"too large":                {strings.Repeat("A", 70_000), "too large"},
 		"EC in PKCS #8":            {pkcs8(t, ec), "the key is EC"},
 		"EC":                       {encodePEM("EC PRIVATE KEY", []byte{1}), "the key is EC"},
 		"Ed25519":                  {pkcs8(t, ed), "the key is Ed25519"},
 		"EC JWK":                   {`{"kty":"EC","crv":"P-256","x":"AA","y":"AA","d":"AA"}`, `JWK of type "EC"`},
 		"public JWK":               {`{"kty":"RSA","n":"AQAB","e":"AQAB"}`, `public key (it has no "d")`},
-		"JWK Set":                  {`{"keys":[` + good + `,` + good + `]}`, "JWK Set"},
+		"JWK Set":                  {`{"keys":[` + good + `,` + jwk(secondKey(t), "") + `]}`, "JWK Set"},
 		"pair without a key":       {`{"privateKey":"no"}`, `"privateKey" of the pair is not a JWK`},
 		"pair with two kids":       {`{"privateKey":` + jwk(private, `,"kid":"a"`) + `,"publicKey":{"kid":"b"}}`, `two key IDs: "a" in the private key, "b" in the public key`},
 		"JSON that is not a key":   {`{"type":"service_account"}`, `no "kty"`},
@@ -185,6 +199,7 @@ func TestParseRefuses(t *testing.T) {
 		"PEM without END":          {pem8[:len(pem8)-40], "cut off"},
 		"PEM with lines missing":   {pem8[:28] + pem8[28+2*65:], "no usable key"},
 		"PEM with garbage":         {encodePEM("PRIVATE KEY", []byte("garbage")), "no usable key"},
+		"token":                    {"eyJhbGciOiJSUzI1NiJ9.e30.abc", "neither a JWK nor PEM"},
 		"base64 of something else": {base64.StdEncoding.EncodeToString([]byte("hello")), "neither a JWK nor PEM"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -311,6 +326,9 @@ func FuzzParse(f *testing.F) {
 		`{"keys":[]}`, `{"kty":"RSA","d":null}`, `"'{}'"`, "-----BEGIN A-----\n-----END A-----",
 	} {
 		f.Add([]byte(seed))
+	}
+	for _, around := range wrappings {
+		f.Add([]byte(around(jwk(otherKey(f, small), ""))))
 	}
 	for _, form := range forms(f) {
 		for _, damage := range []string{"none", "blanks", "n", "escaped twice", "UTF-16LE"} {

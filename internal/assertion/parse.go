@@ -13,51 +13,78 @@ import (
 )
 
 // Parse reads a private key: a JWK (also one exported by a browser, one with only n,
-// e and d, a pair wrapped as {"privateKey": …, "publicKey": …}, and a JWK Set with
-// one suitable key) or PEM (PKCS #8 or PKCS #1). Either may be base64-encoded as a
-// whole, or in UTF-16, and its line breaks may be missing or replaced. Its errors
+// e and d, a pair wrapped as {"privateKey": …, "publicKey": …}, and a JWK Set) or PEM
+// (PKCS #8 or PKCS #1), also with other text around it. Of several private keys, it
+// returns the one that fits LINE, and refuses two. The text may be base64-encoded as
+// a whole, or in UTF-16, and its line breaks may be missing or replaced. Its errors
 // contain nothing of the key.
 func Parse(data []byte) (*Key, error) {
 	if len(data) > maxKeySize {
 		return nil, fmt.Errorf("the private key is too large (%d bytes); %s", len(data), wanted)
 	}
-	if key, err := parseDER(data); err == nil {
-		return key, nil
-	}
+	var f found
+	f.addDER(data, "DER")
 	text := normalize(data)
-	key, err := parseText(text)
-	if err == nil || looksLikeKey(text) {
-		return key, err
+	if f.none() {
+		f.addText(text)
 	}
-	body, _, _ := strings.Cut(text, "-----END") // the body of a PEM without its first line
-	for decoded := range decodings(body) {
-		if key, err := parseDER(decoded); err == nil {
-			return key, nil
-		}
-		// A damaged key may also start with a brace.
-		if inner := normalize(decoded); looksLikeKey(inner) && utf8.ValidString(inner) {
-			if key, err = parseText(inner); err == nil {
-				return key, nil
-			}
-		}
+	// JSON that is not a key may contain one in base64.
+	if len(f.keys) == 0 && (f.err == nil || rankOf(f.err) == notKey) {
+		f.addBase64(text)
 	}
-	return nil, err
+	if f.none() {
+		return nil, unreadable(text)
+	}
+	return f.key()
 }
 
-func parseText(text string) (*Key, error) {
+func (f *found) addText(text string) {
+	f.addPEM(text)
+	f.addJSON(text)
+}
+
+// base64s matches base64, and what looks like it; a dot makes it a JWT.
+var base64s = regexp.MustCompile(`[\w+/.-]+={0,2}`)
+
+// longestBase64 leaves out what was copied with base64.
+func longestBase64(text string) string {
+	longest := ""
+	for _, s := range base64s.FindAllString(compact(text), -1) {
+		if len(s) > len(longest) {
+			longest = s
+		}
+	}
+	return longest
+}
+
+// addBase64 adds what base64 contains, such as the body of a PEM without its first line.
+func (f *found) addBase64(text string) {
+	body, _, _ := strings.Cut(text, "-----END")
+	for decoded := range decodings(longestBase64(body)) {
+		f.addDER(decoded, "base64")
+		// A damaged key may also contain a brace.
+		if inner := normalize(decoded); utf8.ValidString(inner) {
+			f.addText(inner)
+		}
+		if len(f.keys) > 0 {
+			return
+		}
+	}
+}
+
+// unreadable returns the error for a text in which nothing was found.
+func unreadable(text string) error {
 	switch {
 	case text == "":
-		return nil, errors.New("the private key is empty; " + wanted)
-	case text[0] == '{':
-		return parseJWK([]byte(text))
-	case strings.Contains(text, begin):
-		return parsePEM(text)
+		return errors.New("the private key is empty; " + wanted)
 	case strings.Contains(text, "-----END"):
-		return nil, errors.New("the PEM is damaged or cut off: it has no -----BEGIN line; " + copyPEM)
+		return errors.New("the PEM is damaged or cut off: it has no -----BEGIN line; " + copyPEM)
 	case strings.Contains(text, "PRIVATE KEY"):
-		return nil, errors.New("the PEM is damaged: the five dashes around BEGIN and END are missing or other characters; " + copyPEM)
+		return errors.New("the PEM is damaged: the five dashes around BEGIN and END are missing or other characters; " + copyPEM)
+	case kty.MatchString(text):
+		return errors.New("the JWK is damaged or cut off: it has no {; copy all of it")
 	}
-	return nil, errors.New("the private key is neither a JWK nor PEM; " + wanted)
+	return errors.New("the private key is neither a JWK nor PEM; " + wanted)
 }
 
 const (
@@ -69,10 +96,6 @@ const (
 var edges = regexp.MustCompile(`^(?:\\+["nrt]|["'\s])+|(?:\\+["nrt]|["'\s])+$`)
 
 func normalize(data []byte) string { return edges.ReplaceAllString(Trim(Decode(data)), "") }
-
-func looksLikeKey(text string) bool {
-	return strings.HasPrefix(text, "{") || strings.Contains(text, begin)
-}
 
 // escaped matches line breaks as escaped by programming languages, also twice, and
 // the backslashes of shells before real ones.
@@ -103,9 +126,11 @@ func decodings(text string) iter.Seq[[]byte] {
 		for _, lineBreak := range []string{"n", "rn"} {
 			for _, width := range []int{64, 70, 72, 76} { // the line widths of openssl, GnuPG and base64
 				joined, ok := rejoin(strings.TrimPrefix(text, lineBreak), lineBreak, width)
-				// The last line may end in a line break, too.
-				if ok && (!try(joined) || !try(strings.TrimSuffix(joined, lineBreak))) {
-					return
+				for range 3 { // the last line may end in line breaks, too
+					if ok && !try(joined) {
+						return
+					}
+					joined = strings.TrimSuffix(joined, lineBreak)
 				}
 			}
 		}
