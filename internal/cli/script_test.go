@@ -231,6 +231,9 @@ func keyforms(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Check(err)
 		ts.Setenv(name, string(form))
 	}
+	public, err := (&jose.JSONWebKey{Key: key, Algorithm: "RS256", Use: "sig"}).Public().MarshalJSON()
+	ts.Check(err)
+	ts.Setenv("printed", fmt.Sprintf("=== private key ===\n%s\n\n=== public key ===\n%s\n", ts.Getenv("jwk"), public))
 	ts.Setenv("pem", text)
 	ts.Setenv("escaped", strings.ReplaceAll(text, "\n", `\n`))
 	ts.Setenv("pembase64", base64.StdEncoding.EncodeToString([]byte(text)))
