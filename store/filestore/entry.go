@@ -212,7 +212,7 @@ func (s *Store) isForeign(path string) bool {
 	switch {
 	case err != nil || s.anyMode:
 		return false
-	case !info.Mode().IsRegular():
+	case info.Mode()&fs.ModeSymlink != 0:
 		return true
 	case checkUser(info) == nil:
 		return false
