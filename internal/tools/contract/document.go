@@ -103,7 +103,9 @@ func recognize(text []byte) error {
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(text))
 	var root, next yaml.Node
-	if err := decoder.Decode(&root); err != nil {
+	if err := decoder.Decode(&root); errors.Is(err, io.EOF) {
+		return errors.New("it is empty but for comments")
+	} else if err != nil {
 		return fmt.Errorf("it is not YAML or JSON: %w", err)
 	}
 	var fields map[string]yaml.Node

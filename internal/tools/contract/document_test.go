@@ -15,6 +15,7 @@ func TestParseRefuses(t *testing.T) {
 	for name, test := range map[string]struct{ text, want string }{
 		"nothing":              {"", "it is empty"},
 		"space":                {" \n\n", "it is empty"},
+		"a comment":            {"# nothing here\n", "it is empty but for comments"},
 		"a page":               {"<!DOCTYPE html>\n<html></html>", "it is a web page"},
 		"a page behind space":  {"\n  <html>", "raw.githubusercontent.com"},
 		"not found":            {"404: Not Found", `it has no field openapi, and begins with "404: Not Found"`},

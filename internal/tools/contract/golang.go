@@ -26,8 +26,9 @@ import (
 	"golang.org/x/tools/go/packages"
 )
 
-// configurations are those that generate.go names; the first is package gen's.
-var configurations = []string{"api/client.yml", "api/server.yml"}
+// configurations are those that generate.go names. The first two make what
+// programs import: package gen, and the root's operations.
+var configurations = []string{"api/client.yml", "api/operations.yml", "api/server.yml"}
 
 // A source is what code is generated from.
 type source struct {
@@ -45,13 +46,13 @@ type judge struct {
 	ctx  context.Context
 	root repository
 
-	mu       sync.Mutex                // also for the generator, which has global variables
-	imported map[string]*types.Package // by path
-	compiled map[string]*types.Package // package gen, by its source
+	mu       sync.Mutex                  // also for the generator, which has global variables
+	imported map[string]*types.Package   // by path
+	compiled map[string][]*types.Package // what programs import, by its source
 }
 
 func (r repository) judge(ctx context.Context) *judge {
-	return &judge{ctx: ctx, root: r, imported: make(map[string]*types.Package), compiled: make(map[string]*types.Package)}
+	return &judge{ctx: ctx, root: r, imported: make(map[string]*types.Package), compiled: make(map[string][]*types.Package)}
 }
 
 // errNoCode is returned for a document whose generated code does not compile.
@@ -76,9 +77,9 @@ func (s source) all() string {
 	return strings.Join(all, "\x00")
 }
 
-// compile returns package gen as a document makes it, after a look at whether all
-// that it generates compiles.
-func (j *judge) compile(s source) (*types.Package, error) {
+// compile returns what programs import as a document makes it, after a look at
+// whether all that it generates compiles.
+func (j *judge) compile(s source) ([]*types.Package, error) {
 	all := fmt.Sprint(s.lenient, s.all())
 	j.mu.Lock()
 	known := j.compiled[all]
@@ -86,24 +87,27 @@ func (j *judge) compile(s source) (*types.Package, error) {
 	if known != nil {
 		return known, nil
 	}
-	var gen *types.Package
+	var public []*types.Package
 	for i, name := range configurations {
 		code, _, err := j.generate(s, name)
 		if err != nil {
 			return nil, err
 		}
+		if i == 1 {
+			code += "\ntype Operation string\n" // of a file that is not generated
+		}
 		pkg, err := j.check(code)
 		if err != nil {
 			return nil, fmt.Errorf("%s generates %w", name, err)
 		}
-		if i == 0 {
-			gen = pkg
+		if i < 2 {
+			public = append(public, pkg)
 		}
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.compiled[all] = gen
-	return gen, nil
+	j.compiled[all] = public
+	return public, nil
 }
 
 // A configuration is a file of the generator's.
@@ -174,7 +178,10 @@ func (j *judge) generate(s source, name string) (code string, doc *openapi3.T, e
 	defer j.mu.Unlock()
 	doc, err = util.LoadSwaggerWithOverlay(document, overlay)
 	if err != nil {
-		why, _, _ := strings.Cut(err.Error(), "\n") // the rest says it again
+		why, _, _ := strings.Cut(err.Error(), "\n")                                                    // the rest says it again
+		if strings.HasPrefix(why, "failed to load Overlay") || strings.HasPrefix(why, "the Overlay") { // it is none, for any document
+			return "", nil, fmt.Errorf("fix %s: %s", config.OutputOptions.Overlay.Path, strings.ReplaceAll(why, dir+"/", ""))
+		}
 		return "", nil, &errNoCode{"what code is generated from is not there or not valid; fix api/overlay.yml if it is meant: " + why}
 	}
 	code, err = codegen.Generate(doc, config.UpdateDefaults())

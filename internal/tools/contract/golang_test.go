@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -27,7 +28,7 @@ func TestGenerateIsGoGenerates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for configuration, name := range map[string]string{"api/client.yml": "gen/oauth.gen.go", "api/server.yml": "lineoauthtest/internal/api/api.gen.go"} {
+	for configuration, name := range map[string]string{"api/client.yml": "gen/oauth.gen.go", "api/operations.yml": "operation.gen.go", "api/server.yml": "lineoauthtest/internal/api/api.gen.go"} {
 		code, _, err := r.judge(t.Context()).generate(s, configuration)
 		if err != nil {
 			t.Fatal(err)
@@ -43,10 +44,7 @@ func TestGenerateIsGoGenerates(t *testing.T) {
 // spaces, which formatting changes.
 func declarations(t *testing.T, code string) string {
 	t.Helper()
-	_, code, ok := strings.Cut(code, "\n)\n")
-	if !ok {
-		t.Fatal("there are no imports")
-	}
+	code = regexp.MustCompile(`(?s)^.*?\npackage \w+\n(\s*import \(.*?\n\)\n)?`).ReplaceAllString(code, "")
 	code = regexp.MustCompile(`(?m)//.*$`).ReplaceAllString(code, "")
 	return strings.Join(strings.FieldsFunc(code, func(r rune) bool { return strings.ContainsRune(" \t\n,;", r) }), "")
 }
@@ -86,5 +84,38 @@ func TestDeprecated(t *testing.T) {
 	}
 	if found < 10 || !bytes.Contains([]byte(code), []byte("// Deprecated: use another")) {
 		t.Errorf("%d functions are deprecated", found)
+	}
+}
+
+// What cannot be judged is no verdict on a document: without it, neither 0 nor 1 is right.
+func TestOverlayNotReadable(t *testing.T) {
+	base := read(t, "testdata/base.yml")
+	for name, overlay := range map[string]string{"no YAML": "actions: [\n", "no overlay": "info: {}\n", "nothing": ""} {
+		r := here(t)
+		newer := source{name: "newer", text: base, read: func(path string) ([]byte, error) {
+			if path == "api/overlay.yml" {
+				return []byte(overlay), nil
+			}
+			return r.readHere(path)
+		}}
+		if changes, err := r.judge(t.Context()).compare(source{name: "older", text: base, read: r.readHere}, newer); err == nil || !strings.Contains(err.Error(), "api/overlay.yml") {
+			t.Errorf("%s: %v, %v", name, changes, err)
+		}
+	}
+}
+
+// A name of the root that a template gives counts as one of package gen does.
+func TestRootTemplate(t *testing.T) {
+	base, r := read(t, "testdata/base.yml"), here(t)
+	newer := source{name: "newer", text: base, read: func(path string) ([]byte, error) {
+		text, err := r.readHere(path)
+		if path == "api/templates/operations.tmpl" {
+			text = bytes.ReplaceAll(text, []byte("func Operations()"), []byte("func AllOperations()"))
+		}
+		return text, err
+	}}
+	changes, err := r.judge(t.Context()).compare(source{name: "older", text: base, read: r.readHere}, newer)
+	if err != nil || !slices.ContainsFunc(changes, func(c change) bool { return c.breaksGo() && c.String() == "package lineoauth `Operations: removed`" }) {
+		t.Errorf("%v, %v", changes, err)
 	}
 }

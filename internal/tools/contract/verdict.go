@@ -1,20 +1,25 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"go/types"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
 
 	"github.com/getkin/kin-openapi/openapi3"
+	"github.com/oasdiff/oasdiff/checker"
 	"golang.org/x/exp/apidiff"
 )
 
 // A change is one that a caller could notice: on the wire, in Go, or both.
 type change struct {
+	id     string   // its kind, as oasdiff names it
 	where  string   // METHOD /path, or the part of the document
 	also   []string // more operations, which share the schema that changed
 	what   string
@@ -80,8 +85,13 @@ func (j *judge) compare(older, newer source) ([]change, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, g := range goChanges(before, after) {
-		changes = places.attach(changes, g)
+	for i := range before {
+		for _, g := range goChanges(before[i], after[i]) {
+			changes = places.attach(changes, "package "+before[i].Name(), g)
+		}
+	}
+	for _, g := range places.moved {
+		changes = places.attach(changes, "package gen", g)
 	}
 	return sorted(changes), nil
 }
@@ -90,7 +100,7 @@ func (j *judge) compare(older, newer source) ([]change, error) {
 // generated, so that there is no Go program that could break, and none says why
 // the newer one does not. An overlay for other documents, such as LINE's of another
 // year, is for neither.
-func (j *judge) compileBoth(older, newer source) (before, after *types.Package, none error, err error) {
+func (j *judge) compileBoth(older, newer source) (before, after []*types.Package, none error, err error) {
 	before, err = j.compile(older)
 	noCode := new(errNoCode)
 	if errors.As(err, &noCode) {
@@ -118,6 +128,7 @@ func sorted(changes []change) []change {
 type places struct {
 	operations map[string]string   // "METHOD /path" by the folded operation ID
 	schemas    map[string][]string // the operations that use it, by the folded name
+	moved      []apidiff.Change    // operation IDs that now call another endpoint
 }
 
 // fold makes a name of the document and the Go name that is made of it the same.
@@ -131,15 +142,23 @@ func fold(name string) string {
 }
 
 func newPlaces(ctx context.Context, sources ...source) (places, error) {
-	p := places{make(map[string]string), make(map[string][]string)}
+	p := places{operations: make(map[string]string), schemas: make(map[string][]string)}
 	for _, s := range sources {
 		doc, err := parse(ctx, s.name, s.text)
 		if err != nil {
 			return p, err
 		}
+		before, all := maps.Clone(p.operations), tree(doc)
 		for _, path := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
 			for method, operation := range doc.Paths.Value(path).Operations() {
-				p.add(doc, method+" "+path, operation)
+				p.add(all, method+" "+path, operation)
+			}
+		}
+		for id, was := range before {
+			now, kept := p.operations[id], operationAt(doc, was)
+			// An endpoint that is gone is a change of the wire, which new code follows.
+			if now != was && kept != nil && fold(operationID(was, kept)) != id {
+				p.moved = append(p.moved, apidiff.Change{Message: fmt.Sprintf("%s: calls %s, which was %s", operationID(now, operationAt(doc, now)), now, was)})
 			}
 		}
 	}
@@ -150,18 +169,37 @@ func newPlaces(ctx context.Context, sources ...source) (places, error) {
 	return p, nil
 }
 
-func (p places) add(doc *openapi3.T, where string, operation *openapi3.Operation) {
-	if operation.OperationID != "" {
-		p.operations[fold(operation.OperationID)] = where
+// operationAt returns the operation of "METHOD /path", or nil.
+func operationAt(doc *openapi3.T, where string) *openapi3.Operation {
+	method, path, _ := strings.Cut(where, " ")
+	item := doc.Paths.Find(path)
+	if item == nil {
+		return nil
 	}
+	return item.GetOperation(method)
+}
+
+// operationID is that of the generator for an operation without one.
+func operationID(where string, operation *openapi3.Operation) string {
+	return cmp.Or(operation.OperationID, where)
+}
+
+func (p places) add(doc any, where string, operation *openapi3.Operation) {
+	p.operations[fold(operationID(where, operation))] = where
 	for name := range components(operation, doc) {
 		p.schemas[fold(name)] = append(p.schemas[fold(name)], where)
 	}
 }
 
-// of returns the operations that a Go name belongs to, and what the document may
-// call the field that it names.
-func (p places) of(message string) (where []string, field string) {
+// A goName is a name of generated code, by what it comes from.
+type goName struct {
+	where     []string // the operations
+	operation string   // the folded ID, "" of a schema
+	field     string   // the folded name of the field or what else it has
+}
+
+// of returns where a change of Go comes from.
+func (p places) of(message string) (n goName) {
 	name, _, _ := strings.Cut(message, ":")
 	name = strings.NewReplacer("(*Client).", "", "(*ClientWithResponses).", "",
 		"ClientInterface.", "", "ClientWithResponsesInterface.", "").Replace(name)
@@ -169,60 +207,99 @@ func (p places) of(message string) (where []string, field string) {
 	typ, longest := fold(typ), ""
 	for schema, operations := range p.schemas {
 		if strings.HasPrefix(typ, schema) && len(schema) > len(longest) {
-			longest, where = schema, operations
+			longest, n.where = schema, operations
 		}
 	}
 	for operation, place := range p.operations {
 		if strings.Contains(typ, operation) && len(operation) > len(longest) {
-			longest, where = operation, []string{place}
+			longest, n.operation, n.where = operation, operation, []string{place}
 		}
 	}
+	n.field = fold(field)
 	if field == "" {
-		field = strings.TrimPrefix(typ, longest)
+		n.field = strings.TrimPrefix(typ, longest)
 	}
-	return where, fold(field)
+	return n
 }
 
-// attach puts a change of Go to the change of the document that it comes from, or
-// to those of the operation; else it stands by itself.
-func (p places) attach(changes []change, g apidiff.Change) []change {
-	where, field := p.of(g.Message)
+// Kinds of changes, by their IDs, and what they alter in Go beside the names in them.
+var (
+	wholeOperations = regexp.MustCompile(`^(api-(path-)?removed|endpoint-added)`)
+	requests        = regexp.MustCompile(`^new-.*request-.*parameter|^request-parameter-removed|^request-body-(removed|added|media-type)|^added-.*request-body|^request-.*media-type`)
+	answers         = regexp.MustCompile(`^response-(media-type|success-status|body-(type|wrapped|one-of|any-of|list))|response-header-removed`)
+
+	// These alter no Go code.
+	inert = regexp.MustCompile(`pattern|default|-(min|max|multiple)|-(not-)?(optional|required|nullable)-?$|-became-(optional|required|(not-)?nullable)|-deprecated|sunset-|stability`)
+
+	ofAnswers = regexp.MustCompile(`(JSON|Headers)\d|\d+Headers`) // names in Go
+	goneAlone = regexp.MustCompile("^`(\\w+): removed`$")         // how a change of Go alone is called
+)
+
+// explains rates how well a change of the document explains one of Go. One that
+// breaks needs its own reason: an exception for a change is for all that it explains.
+func (n goName) explains(c change, g apidiff.Change) (score int) {
+	names := quoted(c.what)
+	if removed := goneAlone.FindStringSubmatch(c.what); removed != nil && slices.Contains(strings.FieldsFunc(g.Message, notInName), removed[1]) {
+		return 2
+	}
+	if strings.HasPrefix(g.Message, "DefaultServerURL") && strings.Contains(c.what, "first server") || strings.Contains(g.Message, "Server") && c.where == "servers" {
+		return 2
+	}
+	if !slices.Contains(n.where, c.where) {
+		return 0
+	}
+	named := n.field != "" && slices.Contains(names, n.field)
+	removal := strings.HasSuffix(g.Message, ": removed")
+	switch {
+	case named && (g.Compatible || !inert.MatchString(c.id) && (!removal || strings.Contains(c.id, "removed") || strings.Contains(c.id, "became-not-enum"))):
+		return 3
+	case c.id == checker.APIOperationIdRemovedId:
+		if n.operation != "" && (slices.Contains(names, n.operation) || fold(c.where) == n.operation) {
+			return 2
+		}
+	case wholeOperations.MatchString(c.id),
+		n.operation != "" && !ofAnswers.MatchString(g.Message) && requests.MatchString(c.id) && !inert.MatchString(c.id),
+		(n.operation == "" || ofAnswers.MatchString(g.Message)) && answers.MatchString(c.id):
+		return 2
+	}
+	if g.Compatible {
+		return 1
+	}
+	return 0
+}
+
+func notInName(r rune) bool { return !unicode.IsLetter(r) && !unicode.IsDigit(r) && r != '_' }
+
+// attach puts a change of Go to the change of the document that explains it; else
+// it stands by itself.
+func (p places) attach(changes []change, pkg string, g apidiff.Change) []change {
+	n := p.of(g.Message)
 	best, score := -1, 0
 	for i, c := range changes {
-		s := 0
-		if slices.Contains(where, c.where) {
-			s = 1
-		}
-		if s > 0 && field != "" && slices.ContainsFunc(quoted(c.what), func(name string) bool { return fold(name) == field }) {
-			s = 3
-		}
-		if strings.HasPrefix(g.Message, "DefaultServerURL") && strings.Contains(c.what, "first server") || strings.Contains(g.Message, "Server") && c.where == "servers" {
-			s = max(s, 2)
-		}
-		if s > score {
+		if s := n.explains(c, g); s > score {
 			best, score = i, s
 		}
 	}
 	if best < 0 {
-		own := change{where: "package gen", what: "`" + g.Message + "`", golang: []apidiff.Change{g}}
-		if len(where) > 0 {
-			own.where = where[0]
+		own := change{where: pkg, what: "`" + g.Message + "`", golang: []apidiff.Change{g}}
+		if len(n.where) > 0 {
+			own.where = n.where[0]
 		}
 		return append(changes, own)
 	}
 	first := &changes[best]
 	first.golang = append(first.golang, g)
-	if score < 3 || len(where) < 2 {
+	if score < 3 || len(n.where) < 2 {
 		return changes
 	}
 	// A schema that several operations share changed once.
 	one := *first
 	for _, c := range changes {
-		if one.same(c) && slices.Contains(where, c.where) {
+		if one.same(c) && slices.Contains(n.where, c.where) {
 			first.also = append(first.also, c.where)
 		}
 	}
-	return slices.DeleteFunc(changes, func(c change) bool { return one.same(c) && slices.Contains(where, c.where) })
+	return slices.DeleteFunc(changes, func(c change) bool { return one.same(c) && slices.Contains(n.where, c.where) })
 }
 
 // same reports whether the same change happens to another operation.
@@ -230,11 +307,13 @@ func (c change) same(other change) bool {
 	return c.what == other.what && c.where != other.where && len(other.golang) == 0
 }
 
-// quoted are the names in backquotes.
+// quoted are the names in backquotes, and those of which a path there consists, folded.
 func quoted(text string) (names []string) {
 	for i, part := range strings.Split(text, "`") {
 		if i%2 == 1 {
-			names = append(names, part[strings.LastIndex(part, "/")+1:])
+			for name := range strings.SplitSeq(part, "/") {
+				names = append(names, fold(name))
+			}
 		}
 	}
 	return names

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/oasdiff/oasdiff/flatten/commonparams"
 	"github.com/oasdiff/oasdiff/flatten/headers"
 	"github.com/oasdiff/oasdiff/load"
+	"golang.org/x/exp/apidiff"
 )
 
 // severity differs from oasdiff's own levels where an announcement excuses a
@@ -54,7 +56,7 @@ func wireChanges(ctx context.Context, oldName string, oldText []byte, newName st
 	}
 	older, newer = normalize(older), normalize(newer)
 	relax(older, newer)
-	changes := append(serverChanges(older, newer), encodingChanges(older, newer)...)
+	changes := slices.Concat(serverChanges(older, newer), encodingChanges(older, newer), narrowedSchemas(older, newer))
 
 	report, sources, err := diff.GetWithOperationsSourcesMap(diff.NewConfig(),
 		&load.SpecInfo{Url: oldName, Spec: older}, &load.SpecInfo{Url: newName, Spec: newer})
@@ -68,7 +70,8 @@ func wireChanges(ctx context.Context, oldName string, oldText []byte, newName st
 		if where == "" {
 			where = c.GetSection()
 		}
-		changes = append(changes, change{where: where, what: c.GetUncolorizedText(words), wire: c.GetLevel() >= checker.WARN})
+		what := strings.TrimSuffix(c.GetUncolorizedText(words), " and replaced with ``")
+		changes = append(changes, change{id: c.GetId(), where: where, what: what, wire: c.GetLevel() >= checker.WARN})
 	}
 	return changes, nil
 }
@@ -79,6 +82,10 @@ func normalize(doc *openapi3.T) *openapi3.T {
 	openapi3conv.Upgrade(doc)
 	commonparams.Move(doc)
 	headers.Lowercase(doc)
+	if doc.Components != nil { // what nobody uses may be impossible to merge
+		used := components(doc.Paths, tree(doc))
+		maps.DeleteFunc(doc.Components.Schemas, func(name string, _ *openapi3.SchemaRef) bool { return !used["#/components/schemas/"+name] })
+	}
 	if merged, err := allof.MergeSpec(doc); err == nil {
 		doc = merged
 	}
@@ -111,10 +118,20 @@ func normalize(doc *openapi3.T) *openapi3.T {
 }
 
 // relax writes a oneOf of the older document as the anyOf that took its place:
-// what was one of several is any of them. A schema renamed is the same one.
+// what was one of several is any of them. A schema renamed is the same one, and so
+// is a security scheme.
 func relax(older, newer *openapi3.T) {
 	if newer.Components == nil {
 		newer.Components = &openapi3.Components{}
+	}
+	if older.Components != nil {
+		for name, scheme := range older.Components.SecuritySchemes {
+			for other, same := range newer.Components.SecuritySchemes {
+				if newer.Components.SecuritySchemes[name] == nil && older.Components.SecuritySchemes[other] == nil && reflect.DeepEqual(tree(scheme), tree(same)) {
+					renameScheme(newer, other, name)
+				}
+			}
+		}
 	}
 	now := make(map[string]*openapi3.Schema)
 	_ = newer.WalkSchemas(func(pointer string, ref *openapi3.SchemaRef) error {
@@ -135,10 +152,32 @@ func relax(older, newer *openapi3.T) {
 	})
 }
 
-// both calls a function for each operation that both documents have.
+func renameScheme(doc *openapi3.T, from, to string) {
+	rename := func(all openapi3.SecurityRequirements) {
+		for _, one := range all {
+			if scopes, ok := one[from]; ok {
+				delete(one, from)
+				one[to] = scopes
+			}
+		}
+	}
+	rename(doc.Security)
+	for _, item := range doc.Paths.Map() {
+		for _, operation := range item.Operations() {
+			if operation.Security != nil {
+				rename(*operation.Security)
+			}
+		}
+	}
+	doc.Components.SecuritySchemes[to] = doc.Components.SecuritySchemes[from]
+	delete(doc.Components.SecuritySchemes, from)
+}
+
+// both calls a function for each operation that both documents have, whatever its
+// path's parameters are called.
 func both(older, newer *openapi3.T, do func(where string, before, after *openapi3.PathItem, method string)) {
 	for path, before := range older.Paths.Map() {
-		after := newer.Paths.Value(path)
+		after := newer.Paths.Find(path)
 		for method := range before.Operations() {
 			if after != nil && after.GetOperation(method) != nil {
 				do(method+" "+path, before, after, method)
@@ -150,6 +189,14 @@ func both(older, newer *openapi3.T, do func(where string, before, after *openapi
 // encodingChanges returns the values that are written in another way, which
 // oasdiff's changelog leaves out.
 func encodingChanges(older, newer *openapi3.T) (changes []change) {
+	for path := range older.Paths.Map() {
+		for now, item := range newer.Paths.Map() {
+			if item == newer.Paths.Find(path) && swapped(path, now) {
+				changes = append(changes, change{where: now, wire: true, what: "the path parameters changed places; the path was " + path,
+					golang: []apidiff.Change{{Message: "the arguments of the functions changed places"}}})
+			}
+		}
+	}
 	both(older, newer, func(where string, before, after *openapi3.PathItem, method string) {
 		was, is := before.GetOperation(method), after.GetOperation(method)
 		for _, parameter := range was.Parameters {
@@ -168,10 +215,36 @@ func encodingChanges(older, newer *openapi3.T) (changes []change) {
 		for name, media := range was.RequestBody.Value.Content {
 			if now := is.RequestBody.Value.Content[name]; now != nil {
 				changes = append(changes, bodyEncodings(where, media, now)...)
+				continue
+			}
+			for other := range is.RequestBody.Value.Content { // oasdiff takes both for the same
+				if essence(other) == essence(name) && was.RequestBody.Value.Content[other] == nil {
+					changes = append(changes, change{id: "request-body-media-type-changed", where: where,
+						what: fmt.Sprintf("the media type of the request is now `%s`, which was `%s`", other, name)})
+				}
 			}
 		}
 	})
 	return changes
+}
+
+var pathParameter = regexp.MustCompile(`\{[^}]*\}`)
+
+// swapped reports whether a parameter of a path is now in the place of another.
+func swapped(before, after string) bool {
+	was, is := pathParameter.FindAllString(before, -1), pathParameter.FindAllString(after, -1)
+	for i, name := range was {
+		if at := slices.Index(is, name); at >= 0 && at != i {
+			return true
+		}
+	}
+	return false
+}
+
+// essence is a media type without its parameters.
+func essence(mediaType string) string {
+	name, _, _ := strings.Cut(mediaType, ";")
+	return strings.ToLower(strings.TrimSpace(name))
 }
 
 // parameterEncoding returns how a parameter's value is written. Of a single value,
@@ -208,6 +281,9 @@ func bodyEncodings(where string, before, after *openapi3.MediaType) (changes []c
 			own = new(openapi3.Encoding)
 		}
 		text, style, explode := own.ContentType, own.Style, true
+		if text == "text/plain" { // the default of all but objects
+			text = ""
+		}
 		if own.Explode != nil {
 			explode = *own.Explode
 		}
@@ -304,8 +380,9 @@ func serverNames(servers openapi3.Servers) (names []string) {
 	return names
 }
 
-// components are the schemas that an operation leads to, by their names.
-func components(value any, doc *openapi3.T) map[string]bool {
+// components are what a part of a document leads to, by references and names. Doc
+// is the tree of the document.
+func components(value, doc any) map[string]bool {
 	found := make(map[string]bool)
 	var visit func(node any)
 	visit = func(node any) {
@@ -324,9 +401,12 @@ func components(value any, doc *openapi3.T) map[string]bool {
 				return
 			}
 			found[ref], found[name] = true, true
-			if doc.Components != nil && doc.Components.Schemas[name] != nil {
-				visit(tree(doc.Components.Schemas[name].Value))
+			target := doc
+			for part := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
+				parent, _ := target.(map[string]any)
+				target = parent[part]
 			}
+			visit(target)
 		}
 	}
 	visit(tree(value))
@@ -335,7 +415,7 @@ func components(value any, doc *openapi3.T) map[string]bool {
 
 // tree is a part of a document as JSON has it.
 func tree(value any) (root any) {
-	if reflect.ValueOf(value).IsNil() {
+	if value == nil || reflect.ValueOf(value).Kind() == reflect.Pointer && reflect.ValueOf(value).IsNil() {
 		return nil
 	}
 	text, err := json.Marshal(value)
