@@ -133,6 +133,8 @@ var strikes = map[FaultKind]func(f Fault, w *watchedWriter, r *http.Request, s *
 			s.mux.ServeHTTP(w, r)
 		case <-r.Context().Done():
 			w.end(0)
+		case <-s.closing: // net/http does not end the context of a client that has sent more
+			w.end(0)
 		}
 	},
 	WrongDate: func(f Fault, w *watchedWriter, r *http.Request, s *Server) {

@@ -41,6 +41,8 @@ type Server struct {
 	kept
 
 	ownChannel func() *Channel
+	closing    chan struct{} // closed by Close
+	closeOnce  sync.Once
 }
 
 // kept is the state that Reset clears, in addition to that of channels.
@@ -88,6 +90,7 @@ func NewUnstartedServer() *Server {
 		keys:     make(map[string]registeredKey),
 		hosts:    make(map[string]bool),
 		kept:     newKept(),
+		closing:  make(chan struct{}),
 	}
 	s.ownChannel = sync.OnceValue(s.newChannel)
 	s.routeOperations(handler{s, unanswered})
@@ -141,6 +144,7 @@ func (s *Server) serve(l net.Listener) {
 // ended.
 func (s *Server) Close() {
 	s.memory.CloseIdleConnections()
+	s.closeOnce.Do(func() { close(s.closing) })
 	_ = s.http.Close()
 	s.served.Wait()
 }

@@ -72,6 +72,7 @@ type serveFlags struct {
 func (a *app) serve(ctx context.Context, f *serveFlags) error {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 	defer stop()
+	defer context.AfterFunc(ctx, stop)() // a second signal kills the process
 	address, err := tcpAddress(f.listen, "PORT, :PORT or HOST:PORT, such as 8080 or 127.0.0.1:8080")
 	if err != nil {
 		return err
