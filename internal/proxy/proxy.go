@@ -208,6 +208,13 @@ func (p *Proxy) rewrite(r *httputil.ProxyRequest) {
 	r.SetURL(server)
 	r.Out.URL.RawQuery = r.In.URL.RawQuery // unchanged, even if LINE refuses it
 	r.Out.GetBody = r.In.GetBody
+	// An upgrade may be ignored, and HTTP/2 has none. For a WebSocket, net/http connects
+	// by HTTP/1.
+	if !strings.EqualFold(r.Out.Header.Get("Upgrade"), "websocket") {
+		r.Out.Header.Del("Connection")
+		r.Out.Header.Del("Upgrade")
+	}
+	r.Out.Header.Del("Http2-Settings") // clients may not list it in Connection
 }
 
 // tokens is a transport that sets a token.

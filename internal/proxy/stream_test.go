@@ -196,7 +196,7 @@ func TestSecrets(t *testing.T) {
 	}
 }
 
-// An upgraded connection works both ways, and is logged as such.
+// A WebSocket works both ways, and is logged as such.
 func TestUpgrades(t *testing.T) {
 	t.Parallel()
 	w := newFixture(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
@@ -206,7 +206,7 @@ func TestUpgrades(t *testing.T) {
 			return
 		}
 		defer func() { _ = conn.Close() }()
-		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 		_, _ = io.CopyN(conn, rw, int64(len(message)))
 	}})
 	ended := make(chan struct{})
@@ -221,7 +221,7 @@ func TestUpgrades(t *testing.T) {
 		t.Fatal(err)
 	}
 	req.Header.Set("Connection", "Upgrade")
-	req.Header.Set("Upgrade", "echo")
+	req.Header.Set("Upgrade", "websocket")
 	rsp, err := w.client.Do(req)
 	if err != nil {
 		t.Fatal(err)
@@ -234,6 +234,33 @@ func TestUpgrades(t *testing.T) {
 	<-ended
 	if log := w.log.String(); !strings.Contains(log, `"status":101`) {
 		t.Errorf("the log is %s", log)
+	}
+}
+
+// An upgrade is ignored, over HTTP/1 and HTTP/2, unless it is to a WebSocket, which
+// takes a connection of HTTP/1.
+func TestUpgradesIgnored(t *testing.T) {
+	t.Parallel()
+	for name, overTLS := range map[string]bool{"HTTP/1.1": false, "HTTP/2.0": true} {
+		w := newFixture(t, setting{tls: overTLS, handler: func(w http.ResponseWriter, r *http.Request) {
+			body, _ := io.ReadAll(r.Body)
+			_, _ = fmt.Fprintf(w, "%s%s%s%s", r.Proto, r.Header["Upgrade"], r.Header["Http2-Settings"], body)
+		}})
+		for upgrade, want := range map[string]string{
+			"h2c": name + "[][]", "H2C, websocket": name + "[][]", "TLS/1.2": name + "[][]",
+			"echo": name + "[][]", "websocket": "HTTP/1.1[websocket][]",
+		} {
+			for _, connection := range []string{"Upgrade, HTTP2-Settings", "upgrade"} {
+				status, _, text := w.do("POST", "/v2/bot/message/push", message, func(r *http.Request) {
+					r.Header.Set("Connection", connection)
+					r.Header.Set("Upgrade", upgrade)
+					r.Header.Set("Http2-Settings", "AAEAAEAAAAIAAAAB")
+				})
+				if status != 200 || text != want+message {
+					t.Errorf("%s to %s, with Connection: %s: %d %s", name, upgrade, connection, status, text)
+				}
+			}
+		}
 	}
 }
 
