@@ -35,8 +35,8 @@ const contentHost = "api-data.line.me"
 var contentPath = regexp.MustCompile(`^/v2/bot/(message/[^/]+/content(/.*)?|richmenu/[^/]+/content|audienceGroup/upload/byFile)$`)
 
 const (
-	// maxRepeat is the size up to which a body is buffered, so that the request can
-	// be sent again with a new token. Larger bodies are streamed.
+	// maxRepeat is the size up to which a body is kept, so that the request can be sent
+	// again with a new token. Bodies that are larger, or of unknown length, are streamed.
 	maxRepeat = 256 << 10
 	// clientGone is the status, in logs and metrics, of a request that the client canceled.
 	clientGone = 499
@@ -196,6 +196,11 @@ func (p *Proxy) forward(a *answer, r *http.Request) {
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		r.Body, _ = r.GetBody()
 		r.Header.Del("Expect") // the body is complete
+	} else if r.ContentLength < 0 {
+		body := &repeatable{source: r.Body}
+		defer body.close() // what the server forbids after the answer
+		r.GetBody = body.again
+		r.Body, _ = r.GetBody()
 	}
 	p.reverse.ServeHTTP(a, r)
 }
