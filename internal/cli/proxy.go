@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -223,23 +224,43 @@ func checkHosts(hosts []string) error {
 	return nil
 }
 
-// changes warns of failures to get a token, without repeating the same one.
+// changes warns of failures to get a token. Until a success, it repeats none in a row.
 type changes struct {
 	*app
 	mu   sync.Mutex
-	last string
+	last map[lineoauth.EventKind]string
 }
 
 func (c *changes) note(e lineoauth.Event) {
-	said := ""
-	switch e.Kind {
-	case lineoauth.EventStoreFailed, lineoauth.EventRefreshFailed, lineoauth.EventCredentialsFailed:
-		said = e.Err.Error()
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if said != "" && said != c.last {
+	switch e.Kind {
+	case lineoauth.EventStoreFailed, lineoauth.EventRefreshFailed, lineoauth.EventCredentialsFailed:
+		said := steady(e.Err)
+		if said == c.last[e.Kind] {
+			return
+		}
+		if c.last == nil {
+			c.last = make(map[lineoauth.EventKind]string)
+		}
+		c.last[e.Kind] = said
 		c.warn(e.Err)
+	case lineoauth.EventIssued, lineoauth.EventRefreshed, lineoauth.EventAdopted, lineoauth.EventCredentialsChanged:
+		clear(c.last)
 	}
-	c.last = said
+}
+
+// ownPort matches the port of this machine in an error of package net.
+var ownPort = regexp.MustCompile(`:\d+->`)
+
+// steady returns the text of an error without what differs between LINE's answers, and
+// between connections.
+func steady(err error) string {
+	text := err.Error()
+	if e := new(lineoauth.Error); errors.As(err, &e) {
+		same := *e
+		same.RequestID, same.RetryAfter, same.Attempts = "", 0, 0
+		text = strings.ReplaceAll(text, e.Error(), same.Error())
+	}
+	return ownPort.ReplaceAllString(text, "->")
 }

@@ -7,6 +7,7 @@ package cli
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lineoauth/lineoauth"
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
@@ -193,5 +195,47 @@ func TestProxyWarns(t *testing.T) {
 	if strings.Count(said, "lineoauth: warning: issueStatelessChannelToken: LINE answered 400 ") == 0 ||
 		strings.Count(said, `"method":"GET","path":"/v2/bot/info","status":503,`) != 2 || strings.Contains(said, "wrong-secret") {
 		t.Errorf("standard error is %q", said)
+	}
+}
+
+// A warning comes once, whatever differs between LINE's answers, and again after a
+// success.
+func TestProxyWarnsOnce(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	c := &changes{app: &app{stderr: &b}}
+	refusal := func(status int, id string, wait time.Duration, attempts int) error {
+		return fmt.Errorf("lineoauth: %w", &lineoauth.Error{
+			Operation: "issueStatelessChannelToken", StatusCode: status, RequestID: id, RetryAfter: wait, Attempts: attempts,
+		})
+	}
+	reset := func(port int) error {
+		return &lineoauth.Error{Operation: "issueStatelessChannelToken", Err: &net.OpError{
+			Op: "read", Net: "tcp", Source: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: port}, Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 2), Port: 443}, Err: syscall.ECONNRESET,
+		}}
+	}
+	for _, tt := range []struct {
+		kind  lineoauth.EventKind
+		err   error
+		warns bool
+	}{
+		{lineoauth.EventRefreshFailed, refusal(400, "a1", 0, 1), true},
+		{lineoauth.EventRefreshFailed, refusal(400, "b2", 0, 1), false},
+		{lineoauth.EventRefreshFailed, refusal(503, "c3", time.Second, 2), true},
+		{lineoauth.EventRetried, refusal(503, "d4", time.Second, 1), false},
+		{lineoauth.EventRefreshFailed, refusal(503, "e5", 2*time.Second, 3), false},
+		{lineoauth.EventStoreFailed, errors.New("the disk is full"), true},
+		{lineoauth.EventRefreshFailed, refusal(503, "f6", 0, 3), false},
+		{lineoauth.EventStoreFailed, errors.New("the disk is full"), false},
+		{lineoauth.EventRefreshFailed, reset(50001), true},
+		{lineoauth.EventRefreshFailed, reset(50002), false},
+		{lineoauth.EventIssued, nil, false},
+		{lineoauth.EventRefreshFailed, reset(50003), true},
+	} {
+		before := b.Len()
+		c.note(lineoauth.Event{Kind: tt.kind, Err: tt.err})
+		if said := b.String()[before:]; (said != "") != tt.warns {
+			t.Errorf("%s, %v: %q", tt.kind, tt.err, said)
+		}
 	}
 }
