@@ -164,13 +164,24 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	whole = true
 }
 
+var (
+	errEnded  = errors.New("the proxy ended before the whole answer was sent")
+	errStatus = errors.New("the answer's status is not an HTTP status; something between this machine and LINE may have given it, check the base URL and the proxy")
+)
+
 // brokenOff is the reason why an answer is incomplete.
 func brokenOff(r *http.Request) error {
+	if hasEnded(r) {
+		return errEnded
+	}
 	if r.Context().Err() != nil {
 		return errors.New("the client did not wait for the whole answer")
 	}
 	return errors.New("LINE's answer broke off")
 }
+
+// hasEnded reports whether the proxy ended before a request did.
+func hasEnded(r *http.Request) bool { return errors.Is(context.Cause(r.Context()), errEnded) }
 
 // refusal returns the status and message for a refused request, or 0.
 func (p *Proxy) refusal(r *http.Request) (status int, text string) {
@@ -234,7 +245,12 @@ func (p tokens) RoundTrip(r *http.Request) (*http.Response, error) {
 	if _, err := p.source.Token(r.Context()); err != nil {
 		return nil, &noTokenError{err}
 	}
-	return p.line.RoundTrip(r)
+	rsp, err := p.line.RoundTrip(r)
+	if err == nil && (rsp.StatusCode < 100 || rsp.StatusCode > 999) { // for which WriteHeader panics
+		_ = rsp.Body.Close()
+		return nil, errStatus
+	}
+	return rsp, err
 }
 
 // fail answers a request that LINE did not answer.
@@ -243,6 +259,9 @@ func (p *Proxy) fail(w http.ResponseWriter, r *http.Request, err error) {
 	a.err = err
 	noToken := new(noTokenError)
 	switch {
+	case hasEnded(r):
+		a.err = errEnded
+		a.message(http.StatusBadGateway, "no answer from LINE: "+errEnded.Error())
 	case r.Context().Err() != nil:
 		a.status = clientGone
 	case errors.As(err, &noToken):
@@ -261,10 +280,16 @@ func retryAfter(err error) int {
 	return 1
 }
 
+// endWait is how long canceled requests have to be logged.
+const endWait = 500 * time.Millisecond
+
 // Serve answers the requests of a listener until ctx is done. It then waits for
-// active requests, for at most grace, and closes the listener.
+// active requests, for at most grace, cancels the others, and closes the listener.
 func (p *Proxy) Serve(ctx context.Context, l net.Listener, grace time.Duration) error {
+	base, cut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cut(nil)
 	srv := &http.Server{
+		BaseContext:       func(net.Listener) context.Context { return base },
 		Handler:           p,
 		ReadHeaderTimeout: time.Minute,
 		IdleTimeout:       5 * time.Minute,
@@ -284,10 +309,16 @@ func (p *Proxy) Serve(ctx context.Context, l net.Listener, grace time.Duration) 
 		return err
 	case <-ctx.Done():
 	}
-	ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer cancel()
-	if srv.Shutdown(ending) != nil {
-		_ = srv.Close()
+	shutdown := func(wait time.Duration) error {
+		ending, cancel := context.WithTimeout(context.WithoutCancel(ctx), wait)
+		defer cancel()
+		return srv.Shutdown(ending)
+	}
+	if shutdown(grace) != nil {
+		cut(errEnded)
+		if shutdown(endWait) != nil {
+			_ = srv.Close()
+		}
 	}
 	p.line.CloseIdleConnections()
 	return nil

@@ -283,3 +283,27 @@ func TestClientLeaves(t *testing.T) {
 	<-left
 	<-done
 }
+
+// An answer whose status is not an HTTP status counts as none.
+func TestStatusThatIsNone(t *testing.T) {
+	t.Parallel()
+	for _, status := range []string{"000", "099", "001"} {
+		w := newFixture(t, setting{handler: func(w http.ResponseWriter, _ *http.Request) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 "+status+" Odd\r\nContent-Length: 2\r\n\r\nhi")
+			_ = conn.Close()
+		}})
+		got, _, text := w.do("GET", "/v2/bot/info", "")
+		if got != 502 || !strings.Contains(text, "lineoauth proxy: no answer from LINE: the answer's status is not an HTTP status; ") {
+			t.Errorf("%s: %d %s", status, got, text)
+		}
+		_, _, text = w.do("GET", "/_proxy/metrics", "")
+		if log := w.log.String(); !strings.Contains(log, `"status":502`) || !strings.Contains(text, "{status=\"502\"} 1\n") {
+			t.Errorf("%s: the log is %s, the metrics\n%s", status, log, text)
+		}
+	}
+}

@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"context"
 	"net/http"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,7 +43,8 @@ func TestEndOfWhatHangs(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer source.Close()
-		p, err := proxy.New(proxy.Config{Source: source, Transport: cfg.Transport})
+		var log strings.Builder
+		p, err := proxy.New(proxy.Config{Source: source, Transport: cfg.Transport, Log: &log})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -63,8 +65,11 @@ func TestEndOfWhatHangs(t *testing.T) {
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
-		if took := time.Since(start); took != 9*time.Second {
+		if took := time.Since(start); took < 9*time.Second || took > 9*time.Second+100*time.Millisecond {
 			t.Errorf("Serve returned after %v", took)
+		}
+		if text := log.String(); !strings.Contains(text, `"status":502`) || !strings.Contains(text, `"error":"the proxy ended before the whole answer was sent"`) {
+			t.Errorf("the log is %s", text)
 		}
 		bot.CloseIdleConnections()
 	})

@@ -365,6 +365,10 @@ func TestEnd(t *testing.T) {
 			if err := <-served; err != nil && !errors.Is(err, http.ErrServerClosed) {
 				t.Error(err)
 			}
+			const reason = `"error":"the proxy ended before the whole answer was sent"`
+			if log := w.log.String(); strings.Contains(log, reason) != (name == "cut") || strings.Contains(log, "client") {
+				t.Errorf("the log is %s", log)
+			}
 		})
 	}
 }
