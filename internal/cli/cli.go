@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"math"
 	"os"
 	"os/signal"
@@ -49,7 +50,10 @@ type app struct {
 }
 
 // Main runs the command line of this process, then exits.
-func Main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv)) }
+func Main() {
+	log.SetOutput(io.Discard) // net/http logs there what a server sends, which may repeat a token
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+}
 
 // Command returns the command tree for documentation; do not run it.
 func Command() *cobra.Command { return (&app{}).command() }

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -237,5 +238,43 @@ func TestProxyWarnsOnce(t *testing.T) {
 		if said := b.String()[before:]; (said != "") != tt.warns {
 			t.Errorf("%s, %v: %q", tt.kind, tt.err, said)
 		}
+	}
+}
+
+// What LINE sends beyond an answer is not shown: it may repeat the token.
+func TestProxyHidesUnsolicited(t *testing.T) {
+	t.Parallel()
+	line := lineoauthtest.NewServer()
+	defer line.Close()
+	tokens := make(chan string, 3)
+	upstream := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/v2/bot/info" {
+			line.ServeHTTP(w, r)
+			return
+		}
+		tokens <- r.Header.Get("Authorization")
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\n\r\nyou sent "+r.Header.Get("Authorization"))
+		_, _ = io.Copy(io.Discard, conn) // until the proxy has read it
+		_ = conn.Close()
+	}))
+	defer upstream.Close()
+	url, stop := startProxy(t, line, "LINE_CHANNEL_SECRET="+line.Channel().Secret, "--base-url", upstream.URL)
+	for range cap(tokens) {
+		rsp, err := http.Get(url + "/v2/bot/info")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = rsp.Body.Close()
+		if token := <-tokens; rsp.StatusCode != http.StatusNoContent || !strings.HasPrefix(token, "Bearer ") {
+			t.Errorf("%s", rsp.Status)
+		}
+	}
+	if said := stop(); said != "" {
+		t.Errorf("standard error is %q", said)
 	}
 }

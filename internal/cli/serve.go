@@ -6,7 +6,9 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"log"
 	"net"
+	"os"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -70,6 +72,7 @@ type serveFlags struct {
 }
 
 func (a *app) serve(ctx context.Context, f *serveFlags) error {
+	log.SetOutput(os.Stderr) // for a panic of the emulator; no request goes to another server
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM)
 	defer stop()
 	defer context.AfterFunc(ctx, stop)() // a second signal kills the process
