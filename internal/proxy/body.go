@@ -12,8 +12,8 @@ var (
 )
 
 // repeatable is a request body of unknown length. Each of its readers reads it from the
-// start, as it comes from the client, until more than maxRepeat bytes were read. Only
-// the last reader goes on then.
+// start, as it comes from the client. After maxRepeat bytes there can be no other reader
+// than the last one.
 type repeatable struct {
 	reading sync.Mutex // held while source is read, which may take long
 	source  io.Reader
