@@ -56,8 +56,8 @@ test $(TESTS) test-contract: export GOGC ?= 400
 # has no goroutines of its own, and what starts hundreds of programs, whose parts are
 # tested with it where they are. So are the longest tables of the root and the
 # scripts of the command line: what they go through, others do as well, and with it.
-PLAIN_TESTS = ^Test(ClocksApart|Consumer|DocumentsNameWhatIsThere|Faults|FleetWaits|LostAnswersAreBounded|README|Scripts)$$
-PLAIN = ./api ./internal/simulate ./lineoauthtest/conformance
+PLAIN_TESTS = ^Test(ClocksApart|Consumer|DocumentsNameWhatIsThere|Faults|FleetWaits|LoopbackWithoutProxy|LostAnswersAreBounded|README|Scripts|UnreadableProxy)$$
+PLAIN = ./api ./internal/assertion ./internal/simulate ./lineoauthtest/conformance
 PLAIN_MODULES = bench examples internal/interop internal/man internal/tools store/redisstore/internal/fleet
 TESTED = store/redisstore $(PLAIN_MODULES)
 
@@ -74,7 +74,7 @@ test: fmt ## run all required checks: format, vet, regeneration, tests with the 
 test-plain:
 	MAKEFLAGS= $(GO) test $(TESTFLAGS) $(PLAIN)
 test-raced:
-	@packages=$$($(GO) list ./... | grep -vE '/(api|internal/simulate|lineoauthtest/conformance)$$'); set -x; \
+	@packages=$$($(GO) list ./... | grep -vE '/(api|internal/(assertion|simulate)|lineoauthtest/conformance)$$'); set -x; \
 	MAKEFLAGS= $(GO) test $(TESTFLAGS) $(RACE) -skip '$(PLAIN_TESTS)' $$packages
 test-tables:
 	MAKEFLAGS= $(GO) test $(TESTFLAGS) -run '$(PLAIN_TESTS)' . ./internal/cli
@@ -87,7 +87,7 @@ test-contract: ## run the slowest tests: verdicts on a corpus of changes, more v
 	$(GO) test -v -vet=off -timeout 0 -run '^Test(Variants|NewOperation|Documents|APIDiff|SpecUpdate|Proposal|Release)' ./api -all
 	$(GO) test $(TESTFLAGS) -run '^TestSimulate$$' ./internal/simulate -seeds 200
 	$(GO) test $(TESTFLAGS) $(RACE) -run '$(PLAIN_TESTS)' -skip '^Test(Consumer|README)$$' . ./internal/cli
-	$(GO) test $(TESTFLAGS) $(RACE) ./lineoauthtest/conformance
+	$(GO) test $(TESTFLAGS) $(RACE) ./lineoauthtest/conformance ./internal/assertion
 	@set -ex; for module in $(filter-out internal/tools,$(PLAIN_MODULES)); do $(GO) -C $$module test $(TESTFLAGS) $(RACE) ./...; done
 
 .PHONY: test-node
