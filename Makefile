@@ -83,7 +83,7 @@ $(TESTED:%=test-in-%): test-in-%:
 
 .PHONY: test-contract
 test-contract: ## run the slowest tests: verdicts on a corpus of changes, more variants of the OpenAPI document, a new operation, updates, proposals, a release, more seeds, the race detector where make test has none
-	$(GO) -C internal/tools test -vet=off -count 1 -run '^TestCorpus$$' ./contract -all
+	$(GO) -C internal/tools test -vet=off -count 1 -run '^Test(Corpus|ChangesWorkflow)$$' ./contract -all
 	$(GO) test -v -vet=off -timeout 0 -run '^Test(Variants|NewOperation|Documents|APIDiff|SpecUpdate|Proposal|Release)' ./api -all
 	$(GO) test $(TESTFLAGS) -run '^TestSimulate$$' ./internal/simulate -seeds 200
 	$(GO) test $(TESTFLAGS) $(RACE) -run '$(PLAIN_TESTS)' -skip '^Test(Consumer|README)$$' . ./internal/cli

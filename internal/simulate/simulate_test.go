@@ -9,7 +9,7 @@ import (
 )
 
 var (
-	seeds  = flag.Int("seeds", 25, "how many seeds to run")
+	seeds  = flag.Int("seeds", 10, "how many seeds to run")
 	first  = flag.Uint64("seed", 1, "the first seed")
 	twice  = flag.Bool("twice", false, "run each seed twice, and count those that differ")
 	before = flag.Int("before", 40, "how many lines of the log to print before a breach")

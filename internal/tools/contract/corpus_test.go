@@ -30,7 +30,7 @@ type corpusChange struct {
 }
 
 // all is what make test-contract sets.
-var all = flag.Bool("all", false, "judge all changes of the corpus, not one in eight")
+var all = flag.Bool("all", false, "judge all changes of the corpus, not one in eight, and run the workflow")
 
 // TestCorpus judges each change of the corpus, for the wire and for Go.
 func TestCorpus(t *testing.T) {

@@ -154,6 +154,9 @@ var (
 
 // The steps of a pull request's workflow, in the checkouts that GitHub makes.
 func TestChangesWorkflow(t *testing.T) {
+	if !*all {
+		t.Skip("takes long; make test-contract runs it")
+	}
 	w := readWorkflow(t, "changes.yml")
 	o := origin(t)
 	o.edit(t, "main", "fine", newOptional)
