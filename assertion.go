@@ -60,7 +60,13 @@ func (c *Client) sign(ctx context.Context, cl *call) (*signedAssertion, error) {
 		validFor = assertion.DefaultValidFor
 	}
 	by := c.credentials(cl)
-	if a := c.signed.Load(); a != nil && a.skew == skew && a.by.same(by) && (a.validFor == validFor || validFor == anyLife) && c.clock.Now() < a.reuse {
+	last := func() *signedAssertion {
+		if a := c.signed.Load(); a != nil && a.skew == skew && a.by.same(by) && (a.validFor == validFor || validFor == anyLife) && c.clock.Now() < a.reuse {
+			return a
+		}
+		return nil
+	}
+	if a := last(); a != nil {
 		return a, nil
 	}
 	if validFor == anyLife {
@@ -76,6 +82,9 @@ func (c *Client) sign(ctx context.Context, cl *call) (*signedAssertion, error) {
 	signing, begun := by.Key.in(), c.clock.Now()
 	name := fmt.Sprintf("%p %d %d %s", c.shared, validFor, skew, by.KeyID)
 	signed := signing.group.DoChan(name, func() (any, error) {
+		if a := last(); a != nil { // another call has signed since
+			return signature{a, by.Key}, nil
+		}
 		signing.running.Add(1)
 		defer signing.running.Add(-1)
 		a, err := c.signAnew(by, validFor, skew)
