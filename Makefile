@@ -50,7 +50,7 @@ export GORACE ?= atexit_sleep_ms=0
 TESTFLAGS = -vet=off -ldflags=-w -timeout 30m
 
 # Tests, compilers and linkers end before it pays to collect all their garbage.
-test $(TESTS) test-contract: export GOGC ?= 400
+test test-contract: export GOGC ?= 400
 
 # What make test runs without the race detector, which make test-contract has: what
 # has no goroutines of its own, and what starts hundreds of programs, whose parts are

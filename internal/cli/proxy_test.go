@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -46,17 +47,7 @@ func TestProxyEnds(t *testing.T) {
 		cmd := process("proxy", "--listen", "0")
 		cmd.Env = append(cmd.Env, "LINE_OAUTH_BASE_URL="+upstream.URL,
 			"LINE_CHANNEL_ID="+line.Channel().ID, "LINE_CHANNEL_SECRET="+line.Channel().Secret)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		var ready proxying
-		if err := json.NewDecoder(out).Decode(&ready); err != nil {
-			t.Fatal(err)
-		}
+		ready := started(t, cmd)
 		answered := make(chan error, 1)
 		go func() {
 			rsp, err := http.Get(ready.URL + "/v2/bot/info")
@@ -76,6 +67,7 @@ func TestProxyEnds(t *testing.T) {
 		if err := cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
+		var err error
 		for err == nil { // until it accepts no more connections
 			var conn net.Conn
 			if conn, err = net.Dial("tcp", strings.TrimPrefix(ready.URL, "http://")); err == nil {
@@ -93,6 +85,22 @@ func TestProxyEnds(t *testing.T) {
 	}
 }
 
+// started starts a process of "lineoauth proxy", and returns what it prints once it listens.
+func started(t *testing.T, cmd *exec.Cmd) (ready proxying) {
+	t.Helper()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.NewDecoder(out).Decode(&ready); err != nil {
+		t.Fatal(err)
+	}
+	return ready
+}
+
 // startProxy runs "lineoauth proxy" with a credential of the line's channel until stop,
 // which returns its standard error.
 func startProxy(t *testing.T, line *lineoauthtest.Server, credential string, flags ...string) (url string, stop func() string) {
@@ -101,17 +109,7 @@ func startProxy(t *testing.T, line *lineoauthtest.Server, credential string, fla
 	cmd.Env = append(cmd.Env, "LINE_OAUTH_BASE_URL="+line.URL, "LINE_CHANNEL_ID="+line.Channel().ID, credential)
 	var stderr strings.Builder
 	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	var ready proxying
-	if err := json.NewDecoder(out).Decode(&ready); err != nil {
-		t.Fatal(err)
-	}
+	ready := started(t, cmd)
 	return ready.URL, func() string {
 		t.Helper()
 		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
