@@ -88,6 +88,9 @@ func (j *judge) compile(s source) ([]*types.Package, error) {
 		return known, nil
 	}
 	var public []*types.Package
+	var codes []*ast.File
+	var imports []string
+	files := token.NewFileSet()
 	for i, name := range configurations {
 		code, _, err := j.generate(s, name)
 		if err != nil {
@@ -96,7 +99,17 @@ func (j *judge) compile(s source) ([]*types.Package, error) {
 		if i == 1 {
 			code += "\ntype Operation string\n" // of a file that is not generated
 		}
-		pkg, err := j.check(code)
+		file, err := parser.ParseFile(files, "", code, parser.SkipObjectResolution)
+		if err != nil {
+			return nil, fmt.Errorf("%s generates %w", name, &errNoCode{err.Error()})
+		}
+		codes, imports = append(codes, file), append(imports, used(file)...)
+	}
+	if err := j.load(imports); err != nil {
+		return nil, err
+	}
+	for i, name := range configurations {
+		pkg, err := j.check(files, codes[i])
 		if err != nil {
 			return nil, fmt.Errorf("%s generates %w", name, err)
 		}
@@ -191,16 +204,8 @@ func (j *judge) generate(s source, name string) (code string, doc *openapi3.T, e
 	return code, doc, nil
 }
 
-// check compiles generated code, as far as its types.
-func (j *judge) check(code string) (*types.Package, error) {
-	files := token.NewFileSet()
-	file, err := parser.ParseFile(files, "", code, parser.SkipObjectResolution)
-	if err != nil {
-		return nil, &errNoCode{err.Error()}
-	}
-	if err := j.load(used(file)); err != nil {
-		return nil, err
-	}
+// check compiles generated code, as far as its types. What it imports is loaded.
+func (j *judge) check(files *token.FileSet, file *ast.File) (*types.Package, error) {
 	var faults []string
 	config := types.Config{
 		Importer: j,

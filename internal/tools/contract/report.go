@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 
 	"golang.org/x/exp/apidiff"
@@ -81,11 +82,17 @@ func (r repository) base(ctx context.Context, base string) (s source, isFile boo
 	if err != nil {
 		return source{}, false, err
 	}
+	var known sync.Map // what git has shown, by path
 	read := func(path string) ([]byte, error) {
-		if text, err := r.git(ctx, "show", commit+":"+path); err == nil {
-			return []byte(text), nil
+		if text, ok := known.Load(path); ok {
+			return text.([]byte), nil
 		}
-		return r.readHere(path)
+		text, err := r.git(ctx, "show", commit+":"+path)
+		if err != nil {
+			return r.readHere(path)
+		}
+		known.Store(path, []byte(text))
+		return []byte(text), nil
 	}
 	return source{name: base, text: text, read: read}, false, nil
 }
