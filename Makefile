@@ -5,7 +5,7 @@ SEEDS ?= 1000
 SEED ?= 1
 
 # Tools that are not dependencies of this module.
-TOOL = $(GO) tool -modfile=$(CURDIR)/internal/tools/go.mod
+GOVULNCHECK = $(GO) -C internal/tools tool govulncheck
 GOLANGCI_LINT = $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 ACTIONLINT = $(GO) run github.com/rhysd/actionlint/cmd/actionlint@v1.7.12
 
@@ -82,9 +82,9 @@ $(TESTED:%=test-in-%): test-in-%:
 	MAKEFLAGS= $(GO) -C $* test $(TESTFLAGS) $(if $(filter $*,$(PLAIN_MODULES)),,$(RACE)) ./...
 
 .PHONY: test-contract
-test-contract: ## run the slowest tests: verdicts on a corpus of changes, more variants of the OpenAPI document, a new operation, updates, proposals, a release, more seeds, the race detector where make test has none
+test-contract: ## run the slowest tests: verdicts on a corpus of changes, variants of the OpenAPI document, a new operation, transcripts, updates, proposals, a release, more seeds, the race detector where make test has none
 	$(GO) -C internal/tools test -vet=off -count 1 -run '^Test(Corpus|ChangesWorkflow)$$' ./contract -all
-	$(GO) test -v -vet=off -timeout 0 -run '^Test(Variants|NewOperation|Documents|APIDiff|SpecUpdate|Proposal|Release)' ./api -all
+	$(GO) -C internal/tools test -v -vet=off -count 1 -timeout 0 -run '^Test(VariantsOfTheContract|NewOperation|Documents|APIDiff|SpecUpdate|Proposal|Release)$$' ./targets -all
 	$(GO) test $(TESTFLAGS) -run '^TestSimulate$$' ./internal/simulate -seeds 200
 	$(GO) test $(TESTFLAGS) $(RACE) -run '$(PLAIN_TESTS)' -skip '^Test(Consumer|README)$$' . ./internal/cli
 	$(GO) test $(TESTFLAGS) $(RACE) ./lineoauthtest/conformance ./internal/assertion
@@ -159,7 +159,7 @@ lint: ## run golangci-lint and, for the workflows, actionlint (slow the first ti
 
 .PHONY: vuln
 vuln: ## run govulncheck, which connects to vuln.go.dev
-	@set -e; for module in $(MODULES); do (set -x; $(TOOL) govulncheck -C $$module -test ./...); done
+	@set -e; for module in $(MODULES); do (set -x; $(GOVULNCHECK) -C $(CURDIR)/$$module -test ./...); done
 
 .PHONY: generate
 generate: ## generate Go code from the OpenAPI document

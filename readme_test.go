@@ -131,7 +131,7 @@ func (r *reader) try(t *testing.T, b block) {
 		r.shell(t, b)
 	case b.language == "console" && strings.HasPrefix(b.text, "$ make "):
 		if b.document != "docs/openapi.md" {
-			t.Error("what make prints is compared in docs/openapi.md only, by the test of package api")
+			t.Error("what make prints is compared in docs/openapi.md only, by the test of internal/tools/targets")
 		}
 	case b.language == "console":
 		needCurl(t, b)

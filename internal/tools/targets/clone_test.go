@@ -1,9 +1,10 @@
-package api_test
+package targets_test
 
 import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -16,6 +17,74 @@ import (
 	"github.com/lineoauth/lineoauth/internal/testproc"
 	"github.com/oapi-codegen/oapi-codegen/v2/pkg/util"
 )
+
+// root is the folder of the repository.
+const root = "../../.."
+
+const (
+	document = "api/channel-access-token.yml"
+	form     = "application/x-www-form-urlencoded"
+)
+
+// all is what make test-contract sets.
+var all = flag.Bool("all", false, "run all that make test-contract does")
+
+// takesLong skips a test that is not among those of make test.
+func takesLong(t *testing.T) {
+	t.Helper()
+	if !*all {
+		t.Skip("make test-contract runs it")
+	}
+}
+
+// nested is set for the commands that these tests run, so that a make test among
+// them does not run these tests once more.
+const nested = "LINEOAUTH_NESTED_TEST"
+
+// skipCopies skips a test that copies the repository where that would test nothing.
+func skipCopies(t *testing.T) {
+	t.Helper()
+	if testing.Short() || os.Getenv(nested) != "" {
+		t.Skip("a copy of the repository is not copied again")
+	}
+}
+
+// checkout copies what git knows of this repository into a new folder.
+func checkout(t *testing.T) string {
+	t.Helper()
+	skipCopies(t)
+	dir := t.TempDir()
+	copyTree(t, dir)
+	return dir
+}
+
+func copyTree(t *testing.T, dir string) {
+	t.Helper()
+	files, err := testproc.Command(t, "git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	if err != nil {
+		t.Fatalf("this test needs a git checkout: %v", err)
+	}
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(files), "\x00"), "\x00") {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if os.IsNotExist(err) {
+			continue // removed, but not yet from the index
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, text, info.Mode()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
 
 // others are the modules that clones do without, unless all is set: api-diff would
 // compile them, with all that they import.
@@ -116,7 +185,7 @@ var builtTool struct {
 func contractTool(t *testing.T) string {
 	t.Helper()
 	builtTool.Do(func() {
-		cmd := testproc.Command(t, "go", "-C", "../internal/tools", "tool", "-n", "contract")
+		cmd := testproc.Command(t, "go", "tool", "-n", "contract")
 		cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -trimpath")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
@@ -195,7 +264,7 @@ func (c clone) edit(t *testing.T, changes ...func(object map[string]any)) {
 // newer returns our document with changes to its objects.
 func newer(t *testing.T, changes ...func(object map[string]any)) string {
 	t.Helper()
-	doc, err := util.LoadSwagger(contract)
+	doc, err := util.LoadSwagger(filepath.Join(root, document))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,8 +298,6 @@ func newer(t *testing.T, changes ...func(object map[string]any)) string {
 	}
 	return string(text)
 }
-
-const document = "api/" + contract
 
 func properties(object map[string]any, has string) map[string]any {
 	if properties, ok := object["properties"].(map[string]any); ok && properties[has] != nil {

@@ -1,4 +1,4 @@
-package api_test
+package targets_test
 
 import (
 	"archive/tar"

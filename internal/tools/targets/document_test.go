@@ -1,4 +1,4 @@
-package api_test
+package targets_test
 
 import (
 	"os"
@@ -9,14 +9,11 @@ import (
 
 // What docs/openapi.md shows is what make prints.
 func TestDocuments(t *testing.T) {
+	takesLong(t)
 	t.Parallel()
 	c := newClone(t)
-	if *all {
-		// The outer make test runs all tests, and the variants those of the document.
-		c.env = []string{"GOFLAGS=" + os.Getenv("GOFLAGS") + " -trimpath -ldflags=-w -skip=^(Test|Example)"}
-	} else {
-		c.env = []string{"TEST=true"}
-	}
+	// The outer make test runs all tests, and the variants those of the document.
+	c.env = []string{"GOFLAGS=" + os.Getenv("GOFLAGS") + " -trimpath -ldflags=-w -skip=^(Test|Example)"}
 	page := c.read(t, "docs/openapi.md")
 	left := strings.Count(page, "$ make ")
 	defer func() {
@@ -33,9 +30,6 @@ func TestDocuments(t *testing.T) {
 			t.Fatalf("docs/openapi.md does not show %s", command)
 		}
 		left--
-		if strings.Contains(command, "api-diff") && !*all {
-			return // compiles for minutes
-		}
 		command, _, _ = strings.Cut(command, " #")
 		command, _, silent := strings.Cut(command, " 2>")
 		a := c.run(t, strings.Fields(command)...)
@@ -87,8 +81,6 @@ func TestDocuments(t *testing.T) {
 	c.reset(t)
 	c.edit(t, renameField)
 	shown(t, "make --silent spec-diff BASE=main", as)
-	if *all {
-		says(t, c.run(t, "make", "generate"), 0)
-	}
+	says(t, c.run(t, "make", "generate"), 0)
 	shown(t, "make --silent api-diff BASE=main # kids renamed", as)
 }
