@@ -58,9 +58,11 @@ func checkout(t *testing.T) string {
 	return dir
 }
 
-func copyTree(t *testing.T, dir string) {
+// copyTree copies what is under paths, by default all.
+func copyTree(t *testing.T, dir string, paths ...string) {
 	t.Helper()
-	files, err := testproc.Command(t, "git", "-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard").Output()
+	args := append([]string{"-C", root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--"}, paths...)
+	files, err := testproc.Command(t, "git", args...).Output()
 	if err != nil {
 		t.Fatalf("this test needs a git checkout: %v", err)
 	}
@@ -86,9 +88,9 @@ func copyTree(t *testing.T, dir string) {
 	}
 }
 
-// others are the modules that clones do without, unless all is set: api-diff would
-// compile them, with all that they import.
-var others = []string{"bench", "internal/assets", "internal/interop", "internal/man", "store/redisstore/internal/fleet"}
+// needed is what the tests of make test need of the repository. Those of make
+// test-contract have all of it.
+var needed = []string{":(glob)*", "api", "gen", "internal/tools", "lineoauthtest/internal"}
 
 // A clone is a copy of the repository elsewhere, with one commit.
 type clone struct {
@@ -111,14 +113,10 @@ func newClone(t *testing.T) clone {
 			t.Fatal(err)
 		}
 		first.clone = clone{dir: dir}
-		copyTree(t, dir)
-		for _, module := range others {
-			if *all {
-				break
-			}
-			if err := os.RemoveAll(filepath.Join(dir, module)); err != nil {
-				t.Fatal(err)
-			}
+		if *all {
+			copyTree(t, dir)
+		} else {
+			copyTree(t, dir, needed...)
 		}
 		first.git(t, "init", "-q", "-b", "main")
 		first.git(t, "add", "-A")
@@ -172,36 +170,53 @@ func (c clone) run(t *testing.T, args ...string) answer {
 func (c clone) contract(t *testing.T, args ...string) answer {
 	t.Helper()
 	c.dir = filepath.Join(c.dir, "internal", "tools")
-	return c.run(t, append([]string{contractTool(t)}, args...)...)
+	return c.run(t, append([]string{must(t, contractTool)}, args...)...)
 }
 
-var builtTool struct {
-	sync.Once
-	path string
+// contractTool returns the program that "go tool contract" runs, and codegen that of
+// "go tool oapi-codegen". Go looks for changes before each run, and takes longer for it
+// than most runs.
+var (
+	contractTool = sync.OnceValues(func() (string, error) { return toolPath("..", "contract") })
+	codegen      = sync.OnceValues(func() (string, error) { return toolPath(root, "oapi-codegen") })
+)
+
+func toolPath(module, name string) (string, error) {
+	cmd := exec.Command("go", "-C", module, "tool", "-n", name)
+	cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -trimpath")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
 }
 
-// contractTool returns the program that "go tool contract" runs. Go looks for
-// changes before each run, and takes longer for it than most runs.
-func contractTool(t *testing.T) string {
+func must(t *testing.T, tool func() (string, error)) string {
 	t.Helper()
-	builtTool.Do(func() {
-		cmd := testproc.Command(t, "go", "tool", "-n", "contract")
-		cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -trimpath")
-		out, err := cmd.CombinedOutput()
-		if err != nil {
-			t.Fatalf("%v\n%s", err, out)
-		}
-		builtTool.path = strings.TrimSpace(string(out))
-	})
-	return builtTool.path
+	path, err := tool()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
-// withTool has make run that program, too, in place of go -C internal/tools tool
-// contract, which links it in each clone. TestREADME leaves make as it is.
-func (c clone) withTool(t *testing.T) clone {
+// withTools has make run those programs, too, in place of go -C internal/tools tool
+// contract, which links it in each clone, and of what go generate runs.
+func (c clone) withTools(t *testing.T) clone {
 	t.Helper()
 	fake := filepath.Join(t.TempDir(), "go")
-	text := "#!/bin/sh\nif [ \"$1 $2 $3 $4\" = '-C internal/tools tool contract' ]; then cd \"$2\" && shift 4 && exec '" + contractTool(t) + "' \"$@\"; fi\nexec go \"$@\"\n"
+	text := `#!/bin/sh
+case "$*" in
+"-C internal/tools tool contract "*)
+	cd "$2" && shift 4 && exec '` + must(t, contractTool) + `' "$@" ;;
+"generate ./...")
+	sed -n 's|^//go:generate go tool oapi-codegen ||p' generate.go | while read -r args; do
+		'` + must(t, codegen) + `' $args || exit 1
+	done
+	exit ;;
+esac
+exec go "$@"
+`
 	if err := os.WriteFile(fake, []byte(text), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func TestSpecDiff(t *testing.T) {
 		says(t, c.contract(t, "spec-diff"), 2, "make spec-diff BASE=")
 		says(t, c.contract(t, "spec-diff", ""), 2, "make spec-diff BASE=")
 		says(t, c.contract(t, "nosuch", "x"), 2, "spec-diff, spec-update")
-		says(t, c.withTool(t).run(t, "make", "spec-diff", "BASE=nosuch"), 2, "nosuch is neither a file nor a git revision", "Error 2")
+		says(t, c.withTools(t).run(t, "make", "spec-diff", "BASE=nosuch"), 2, "nosuch is neither a file nor a git revision", "Error 2")
 		says(t, c.contract(t, "spec-diff", ".golangci.yml"), 2, ".golangci.yml is not a valid OpenAPI document")
 		c.edit(t, func(object map[string]any) { replaceValue(object, "type", "strong") })
 		says(t, c.contract(t, "spec-diff", "HEAD"), 2, document+" is not a valid OpenAPI document")

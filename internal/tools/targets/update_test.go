@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -13,8 +14,10 @@ import (
 func TestSpecUpdate(t *testing.T) {
 	t.Parallel()
 	c := newClone(t)
-	quick := c
-	quick.env = []string{"TEST=true"}
+	quick := c.withTools(t)
+	built := quick
+	built.env = append(slices.Clip(quick.env), "TEST=go build ./gen")
+	quick.env = append(slices.Clip(quick.env), "TEST=true")
 	file := func(t *testing.T, changes ...func(map[string]any)) string {
 		t.Helper()
 		path := filepath.Join(t.TempDir(), "newer.yml")
@@ -34,8 +37,6 @@ func TestSpecUpdate(t *testing.T) {
 		}))
 		defer srv.Close()
 		says(t, quick.contract(t, "spec-update", srv.URL+"/nosuch"), 2, "404")
-		built := c
-		built.env = []string{"TEST=go build ./gen"}
 		says(t, built.contract(t, "spec-update", srv.URL+"/newer.yml"), 0, "+  ", "endpoint added", "- explainChannelToken is new", "CHANGELOG.md",
 			"- The changes above that break callers: allow each in api/breaking.txt")
 		if got := c.read(t, document); got != text {
