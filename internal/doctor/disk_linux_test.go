@@ -21,7 +21,7 @@ func (p *fixture) mount(options string) {
 
 func TestDisks(t *testing.T) {
 	t.Parallel()
-	key := newKey(t)
+	key := keyOf(t, firstKey)
 	check(t, key, breakage{func(p *fixture) {
 		p.mount("size=128k")
 		_ = os.WriteFile(filepath.Join(filepath.Dir(p.store), "filler"), make([]byte, 1<<20), 0o600)

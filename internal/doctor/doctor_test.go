@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -29,16 +30,20 @@ import (
 	"github.com/lineoauth/lineoauth/store/filestore"
 )
 
-// A process reads its proxy variables once, so each examination runs in its own process.
 func TestMain(m *testing.M) {
 	if os.Getenv("DOCTOR_STORE") == "" {
 		os.Exit(m.Run())
 	}
-	out := json.NewEncoder(os.Stdout)
+	examine(os.Getenv, os.Getenv("DOCTOR_STORE"), os.Stdout)
+}
+
+// examine writes the checks as lines of JSON.
+func examine(getenv func(string) string, store string, w io.Writer) {
+	out := json.NewEncoder(w)
 	doctor.Examine(context.Background(), doctor.Config{
-		Getenv:  os.Getenv,
+		Getenv:  getenv,
 		Timeout: 5 * time.Second,
-		Store:   os.Getenv("DOCTOR_STORE"),
+		Store:   store,
 		Report:  func(c doctor.Check) { _ = out.Encode(c) },
 	})
 }
@@ -54,9 +59,14 @@ type fixture struct {
 
 const secret = "the-test-secret"
 
-func newKey(t *testing.T) *rsa.PrivateKey {
+var (
+	firstKey  = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+	secondKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+)
+
+func keyOf(t *testing.T, generated func() (*rsa.PrivateKey, error)) *rsa.PrivateKey {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := generated()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,18 +123,23 @@ func newFixture(t *testing.T, key *rsa.PrivateKey) *fixture {
 	return p
 }
 
-// examine returns the checks of a new process.
+// examine returns the checks. A process reads the variables of proxies and certificates
+// once, so where they matter, it is a new process that runs the checks.
 func (p *fixture) examine() (checks []doctor.Check, output string) {
 	p.Helper()
-	cmd := testproc.Command(p.T, os.Args[0])
-	cmd.Env = []string{"DOCTOR_STORE=" + p.store, "HOME=" + p.TempDir(), "GORACE=atexit_sleep_ms=0"}
-	for name, value := range p.env {
-		cmd.Env = append(cmd.Env, name+"="+value)
-	}
 	var out bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	if err := cmd.Run(); err != nil {
-		p.Fatalf("%v\n%s", err, out.String())
+	if p.env["HTTPS_PROXY"]+p.env["http_proxy"] == "" && !strings.HasPrefix(p.env["LINE_OAUTH_BASE_URL"], "https:") {
+		examine(func(name string) string { return p.env[name] }, p.store, &out)
+	} else {
+		cmd := testproc.Command(p.T, os.Args[0])
+		cmd.Env = []string{"DOCTOR_STORE=" + p.store, "HOME=" + p.TempDir(), "GORACE=atexit_sleep_ms=0"}
+		for name, value := range p.env {
+			cmd.Env = append(cmd.Env, name+"="+value)
+		}
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Run(); err != nil {
+			p.Fatalf("%v\n%s", err, out.String())
+		}
 	}
 	output = out.String()
 	for d := json.NewDecoder(&out); d.More(); {
@@ -227,7 +242,7 @@ func set(name, value string) func(*fixture) {
 
 func TestChecks(t *testing.T) {
 	t.Parallel()
-	key, other := newKey(t), newKey(t)
+	key, other := keyOf(t, firstKey), keyOf(t, secondKey)
 	for name, tt := range breakages(key, other) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -276,7 +291,7 @@ func check(t *testing.T, key *rsa.PrivateKey, tt breakage) {
 // before.
 func TestOrder(t *testing.T) {
 	t.Parallel()
-	p := newFixture(t, newKey(t))
+	p := newFixture(t, keyOf(t, firstKey))
 	checks, _ := p.examine()
 	var names []string
 	for _, c := range checks {

@@ -13,7 +13,7 @@ import (
 // What the readers of a store can be is reported only for a directory that was read.
 func TestStoreReaders(t *testing.T) {
 	t.Parallel()
-	key := newKey(t)
+	key := keyOf(t, firstKey)
 	for name, tt := range map[string]struct {
 		store func(*fixture)
 		want  doctor.Status
