@@ -136,9 +136,8 @@ func TestKilledWhileSaving(t *testing.T) {
 	s := open(t, dir)
 	for round := range 10 {
 		saver := start(t, "save", dir)
-		for range round + 1 {
-			saver.line(t)
-		}
+		saver.line(t)
+		time.Sleep(time.Duration(round) * time.Millisecond) // so that each is killed elsewhere
 		saver.kill(t)
 		entry, err := s.Load(t.Context(), key)
 		if err != nil || len(entry.Value) != 50_000 {
@@ -176,7 +175,7 @@ const roleEnv = "FILESTORE_TEST_ROLE"
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(roleEnv); role != "" {
-		if err := play(role, os.Args[1]); err != nil {
+		if err := play(role, os.Args[1:]...); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
@@ -186,15 +185,22 @@ func TestMain(m *testing.M) {
 }
 
 // play takes a lease until standard input ends, or saves until it is killed. It
-// prints a line once it has the lease, or has saved.
-func play(role, dir string) error {
-	s, err := filestore.New(filestore.Config{Dir: dir})
-	if err != nil {
-		return err
-	}
+// prints a line once it has the lease, or has saved. Role use ends what it prints of
+// each directory with a form feed.
+func play(role string, dirs ...string) error {
 	ctx := context.Background()
 	if role == "use" {
-		return use(ctx, s)
+		for _, dir := range dirs {
+			if err := use(ctx, dir); err != nil {
+				fmt.Println(err)
+			}
+			fmt.Print("\f")
+		}
+		return nil
+	}
+	s, err := filestore.New(filestore.Config{Dir: dirs[0]})
+	if err != nil {
+		return err
 	}
 	if role != "save" {
 		ttl, err := time.ParseDuration(strings.TrimPrefix(role, "lease "))
@@ -216,7 +222,7 @@ func play(role, dir string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := s.Save(ctx, key, update(entry.Revision, fmt.Sprintf("%050000d", i))); err != nil {
+		if _, err := s.Save(ctx, key, update(entry.Revision, strings.Repeat(string(rune('0'+i%10)), 50_000))); err != nil {
 			return err
 		}
 		fmt.Println("saved")
@@ -230,7 +236,11 @@ type process struct {
 }
 
 // use makes each call of a store, and loads again.
-func use(ctx context.Context, s *filestore.Store) error {
+func use(ctx context.Context, dir string) error {
+	s, err := filestore.New(filestore.Config{Dir: dir})
+	if err != nil {
+		return err
+	}
 	entry, err := s.Load(ctx, key)
 	fmt.Printf("Load: %q, %v\n", entry.Value, err)
 	release, err := s.Lease(ctx, key, time.Hour)
@@ -247,13 +257,13 @@ func use(ctx context.Context, s *filestore.Store) error {
 }
 
 // role returns the command of such a process.
-func role(t *testing.T, name, dir string) *exec.Cmd {
+func role(t *testing.T, name string, dirs ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), self, dir) // which kills it at the end
+	cmd := exec.CommandContext(t.Context(), self, dirs...) // which kills it at the end
 	cmd.Env = append(os.Environ(), roleEnv+"="+name, "GORACE=atexit_sleep_ms=0")
 	return cmd
 }

@@ -119,7 +119,7 @@ func anotherUser(t *testing.T) other {
 			t.Fatal(err)
 		}
 	}
-	self, err := os.ReadFile(role(t, "", "").Path)
+	self, err := os.ReadFile(role(t, "").Path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,9 +131,9 @@ func anotherUser(t *testing.T) other {
 }
 
 // run has a process of that user do something.
-func (o other) run(t *testing.T, name, dir string) (output string, err error) {
+func (o other) run(t *testing.T, name string, dirs ...string) (output string, err error) {
 	t.Helper()
-	cmd := role(t, name, dir)
+	cmd := role(t, name, dirs...)
 	cmd.Path = o.program
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 12345, Gid: 12345}}
 	out, err := cmd.CombinedOutput()
@@ -155,6 +155,7 @@ func TestFilesOfAnotherUser(t *testing.T) {
 		return func(path string) error { return errors.Join(os.Remove(path), os.Symlink(to, path)) }
 	}
 	const foreign = "belongs to user 54321, and this process runs as user 12345"
+	var dirs, wants []string // all are used by one process, since starting it takes longest
 	for name, tt := range map[string]struct {
 		spoil func(path string) error
 		want  string // in the first error of Load; empty if it finds the token
@@ -172,44 +173,53 @@ func TestFilesOfAnotherUser(t *testing.T) {
 			if name == "writable" && (only == "" || only == ".lease") {
 				continue // that lease is held, and this user can see it
 			}
-			t.Run(name+only, func(t *testing.T) {
-				dir := filepath.Join(as.dir, strings.ReplaceAll(name+only, "'", ""))
-				s := open(t, dir)
-				save(t, s, "", "old")
-				if _, err := s.Lease(t.Context(), key, time.Hour); err != nil {
+			dir := filepath.Join(as.dir, strings.ReplaceAll(name+only, "'", ""))
+			s := open(t, dir)
+			save(t, s, "", "old")
+			if _, err := s.Lease(t.Context(), key, time.Hour); err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(os.Chown(dir, 12345, 12345), os.Symlink("circular", filepath.Join(dir, "circular"))); err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range files(t, dir, "token-") {
+				if err := chown(12345, 0o600)(path); err != nil {
 					t.Fatal(err)
 				}
-				if err := errors.Join(os.Chown(dir, 12345, 12345), os.Symlink("circular", filepath.Join(dir, "circular"))); err != nil {
-					t.Fatal(err)
-				}
-				for _, path := range files(t, dir, "token-") {
-					if err := chown(12345, 0o600)(path); err != nil {
-						t.Fatal(err)
-					}
-					if strings.HasSuffix(path, only) {
-						if err := tt.spoil(path); err != nil {
-							t.Fatal(err)
-						}
-					}
-				}
-				if only != "" && only != ".lease" { // whose holder is this process
-					if err := os.Remove(file(t, dir, ".lease")); err != nil {
+				if strings.HasSuffix(path, only) {
+					if err := tt.spoil(path); err != nil {
 						t.Fatal(err)
 					}
 				}
-				out, err := as.run(t, "use", dir)
-				first, _, _ := strings.Cut(out, "\n")
-				if tt.want == "" || only == ".lock" || only == ".lease" {
-					if first != `Load: "old", <nil>` {
-						t.Errorf("it begins with %s; want the token", first)
-					}
-				} else if !strings.Contains(first, tt.want) || !strings.Contains(first, "it was renamed to ") {
-					t.Errorf("it begins with %s; want %q", first, tt.want)
+			}
+			if only != "" && only != ".lease" { // whose holder is this process
+				if err := os.Remove(file(t, dir, ".lease")); err != nil {
+					t.Fatal(err)
 				}
-				if err != nil || !strings.HasSuffix(out, "\nLoad: \"new\", <nil>\n") || strings.Contains(out, "hunter2") {
-					t.Errorf("%v: %s", err, out)
-				}
-			})
+			}
+			if only == ".lock" || only == ".lease" {
+				tt.want = ""
+			}
+			dirs, wants = append(dirs, dir), append(wants, tt.want)
+		}
+	}
+	all, err := as.run(t, "use", dirs...)
+	outputs := strings.Split(all, "\f")
+	if err != nil || len(outputs) != len(dirs)+1 {
+		t.Fatalf("%v: %s", err, all)
+	}
+	for i, want := range wants {
+		out := outputs[i]
+		first, _, _ := strings.Cut(out, "\n")
+		if want == "" {
+			if first != `Load: "old", <nil>` {
+				t.Errorf("%s: it begins with %s; want the token", dirs[i], first)
+			}
+		} else if !strings.Contains(first, want) || !strings.Contains(first, "it was renamed to ") {
+			t.Errorf("%s: it begins with %s; want %q", dirs[i], first, want)
+		}
+		if !strings.HasSuffix(out, "\nLoad: \"new\", <nil>\n") || strings.Contains(out, "hunter2") {
+			t.Errorf("%s: %s", dirs[i], out)
 		}
 	}
 	if data, err := os.ReadFile(secret); string(data) != "hunter2" || err != nil {
