@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"strings"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -14,11 +14,11 @@ import (
 
 // text is a body of n bytes, no two parts of which are the same.
 func text(n int) string {
-	var b strings.Builder
-	for i := 0; b.Len() < n; i++ {
-		fmt.Fprintln(&b, i)
+	var b []byte
+	for i := int64(0); len(b) < n; i++ {
+		b = append(strconv.AppendInt(b, i, 10), '\n')
 	}
-	return b.String()[:n]
+	return string(b[:n])
 }
 
 // A request whose length is not known is sent once more after a 401, unless its body is

@@ -30,10 +30,10 @@ func (e *endless) Read(p []byte) (int, error) {
 	return int(n), nil
 }
 
-// 100 MB are streamed each way without buffering. The test is not parallel, so that
+// 20 MB are streamed each way without buffering. The test is not parallel, so that
 // other tests allocate nothing meanwhile.
 func TestStreams(t *testing.T) {
-	const size = 100 << 20
+	const size = 20 << 20
 	received := make(chan int64, 1)
 	w := newFixture(t, setting{handler: func(w http.ResponseWriter, r *http.Request) {
 		n, err := io.Copy(io.Discard, r.Body)
