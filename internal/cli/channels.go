@@ -100,35 +100,30 @@ func readChannels(path string) ([]channelSetup, error) {
 	return setups, nil
 }
 
-// add adds the channel to an emulator. Without a public key, it gets the generated one.
-func (c channelSetup) add(srv *lineoauthtest.Server, keys *keyFolder) (servedChannel, error) {
+// add adds the channel to an emulator, with its public keys.
+func (c channelSetup) add(srv *lineoauthtest.Server) (*lineoauthtest.Channel, servedChannel, error) {
 	channel, err := srv.AddChannel(c.ChannelID, c.ChannelSecret)
 	if err != nil {
-		return servedChannel{}, usagef("%s: %w", c.flag, err)
+		return nil, servedChannel{}, usagef("%s: %w", c.flag, err)
 	}
 	channel.SetMINIApp(c.MINIApp)
 	served := servedChannel{ChannelID: channel.ID, ChannelSecret: channel.Secret}
 	for _, key := range c.PublicKeys {
 		jwk, err := readPublicKey(key.File)
 		if err != nil {
-			return served, usagef("%s: %w; name a file with a public key in JWK or PEM", c.keyFlag, err)
+			return nil, served, usagef("%s: %w; name a file with a public key in JWK or PEM", c.keyFlag, err)
 		}
 		if key.KeyID == "" {
-			return served, usagef("%s: %s: %s is empty; use any non-empty name", c.keyFlag, key.File, c.keyIDName)
+			return nil, served, usagef("%s: %s: %s is empty; use any non-empty name", c.keyFlag, key.File, c.keyIDName)
 		}
 		if _, err := channel.RegisterKey(key.KeyID, jwk); err != nil {
-			return served, usagef("%s: %s: %w; use up to 2 public keys like those of lineoauth keygen, each with its own %s", c.keyFlag, key.File, err, c.keyIDName)
+			return nil, served, usagef("%s: %s: %w; use up to 2 public keys like those of lineoauth keygen, each with its own %s", c.keyFlag, key.File, err, c.keyIDName)
 		}
 	}
 	if len(c.PublicKeys) > 0 {
 		served.KeyID = c.PublicKeys[0].KeyID
-		return served, nil
 	}
-	if served.PrivateKeyFile, err = keys.write(channel.ID); err != nil {
-		return served, err
-	}
-	served.KeyID, err = channel.RegisterKey("", keys.public)
-	return served, err
+	return channel, served, nil
 }
 
 // keyFolder is a temporary folder with the private key that serve generates, in a file
@@ -138,19 +133,22 @@ type keyFolder struct {
 	private, public []byte
 }
 
-func (k *keyFolder) write(channelID string) (path string, err error) {
-	if k.private == nil {
-		if k.private, k.public, err = newKeyPair(); err != nil {
-			return "", err
-		}
-	}
+// give registers the generated key with a channel.
+func (k *keyFolder) give(channel *lineoauthtest.Channel, served *servedChannel) (err error) {
 	if k.dir == "" {
 		if k.dir, err = os.MkdirTemp("", "lineoauth-"); err != nil {
-			return "", fmt.Errorf("cannot create a folder for the private key: %w; set TMPDIR to a writable folder, or use --public-key", err)
+			return fmt.Errorf("cannot create a folder for the private key: %w; set TMPDIR to a writable folder, or use --public-key", err)
+		}
+		if k.private, k.public, err = newKeyPair(); err != nil {
+			return err
 		}
 	}
-	path = filepath.Join(k.dir, "private-key-"+channelID+".pem")
-	return path, os.WriteFile(path, k.private, 0o600)
+	served.PrivateKeyFile = filepath.Join(k.dir, "private-key-"+channel.ID+".pem")
+	if err := os.WriteFile(served.PrivateKeyFile, k.private, 0o600); err != nil {
+		return err
+	}
+	served.KeyID, err = channel.RegisterKey("", k.public)
+	return err
 }
 
 func (k *keyFolder) remove() {

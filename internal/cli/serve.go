@@ -92,22 +92,29 @@ func (a *app) serve(ctx context.Context, f *serveFlags) error {
 			return usagef("--allow-host: %w", err)
 		}
 	}
-	keys := &keyFolder{}
-	defer keys.remove()
-	var served []servedChannel
-	for _, setup := range setups {
-		channel, err := setup.add(srv, keys)
-		if err != nil {
+	channels, served := make([]*lineoauthtest.Channel, len(setups)), make([]servedChannel, len(setups))
+	for i, setup := range setups {
+		if channels[i], served[i], err = setup.add(srv); err != nil {
 			return err
 		}
-		served = append(served, channel)
+	}
+	if srv.Listener, err = net.Listen("tcp", address); err != nil {
+		return usagef("cannot listen: %w; use another --listen", err)
+	}
+	// Last, as it takes longest.
+	keys := &keyFolder{}
+	defer keys.remove()
+	for i, setup := range setups {
+		if len(setup.PublicKeys) > 0 {
+			continue
+		}
+		if err := keys.give(channels[i], &served[i]); err != nil {
+			return err
+		}
 	}
 	ready := serving{servedChannel: served[0]}
 	if f.several() {
 		ready.Channels = served
-	}
-	if srv.Listener, err = net.Listen("tcp", address); err != nil {
-		return usagef("cannot listen: %w; use another --listen", err)
 	}
 	srv.Start()
 	ready.URL = urlOf(srv.Listener.Addr())
