@@ -19,6 +19,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -26,9 +27,26 @@ import (
 	"github.com/lineoauth/lineoauth/lineoauthtest"
 )
 
+// keyPair returns a private key as PEM and its public key as a JWK, which all tests
+// share: it takes long to generate one.
+func keyPair(t *testing.T) (private, public []byte) {
+	t.Helper()
+	pair, err := sharedPair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pair[0], pair[1]
+}
+
+var sharedPair = sync.OnceValues(func() (pair [2][]byte, err error) {
+	pair[0], pair[1], err = newKeyPair()
+	return pair, err
+})
+
 // The demo fails if the emulator misbehaves in any single step.
 func TestDemoFindsFaults(t *testing.T) {
 	t.Parallel()
+	private, public := keyPair(t)
 	answer := func(status int, body string) func(http.ResponseWriter, *http.Request) bool {
 		return func(w http.ResponseWriter, _ *http.Request) bool {
 			w.Header().Set("Content-Type", "application/json")
@@ -69,7 +87,7 @@ func TestDemoFindsFaults(t *testing.T) {
 				}
 			}))
 			defer broken.Close()
-			err = (&app{stdout: io.Discard}).demo(t.Context(), srv, broken.URL)
+			err = (&app{stdout: io.Discard}).demo(t.Context(), srv, broken.URL, private, public)
 			if (tt.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("demo: %v; want %q in it", err, tt.want)
 			}
@@ -222,10 +240,7 @@ func TestProcessList(t *testing.T) {
 		t.Skip("no /proc on this system")
 	}
 	url, asked := hangingServer(t)
-	private, _, err := newKeyPair()
-	if err != nil {
-		t.Fatal(err)
-	}
+	private, _ := keyPair(t)
 	for name, tt := range map[string]struct{ args, stdin string }{
 		"secret": {args: "issue --timeout 1h --type short-lived"},
 		"key":    {args: "issue --timeout 1h --type v2.1"},

@@ -26,14 +26,19 @@ network and no channel. Secrets are shortened.`,
 		RunE: runs(func(ctx context.Context, _ []string) error {
 			srv := lineoauthtest.NewServer()
 			defer srv.Close()
-			return a.demo(ctx, srv, srv.URL)
+			private, public, err := newKeyPair()
+			if err != nil {
+				return fmt.Errorf("key pair: %w", err)
+			}
+			return a.demo(ctx, srv, srv.URL, private, public)
 		}),
 	}
 }
 
 // demo issues, verifies and revokes a token of every type on a channel of srv, which
-// it reaches at baseURL. It fails at the first step with an unexpected result.
-func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL string) error {
+// it reaches at baseURL, with a key pair. It fails at the first step with an unexpected
+// result.
+func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL string, private, public []byte) error {
 	channel := srv.Channel()
 	var writeErr error
 	say := func(what, format string, args ...any) {
@@ -41,10 +46,6 @@ func (a *app) demo(ctx context.Context, srv *lineoauthtest.Server, baseURL strin
 		if err := a.printLine(what + " " + fmt.Sprintf(format, args...)); writeErr == nil {
 			writeErr = err
 		}
-	}
-	private, public, err := newKeyPair()
-	if err != nil {
-		return fmt.Errorf("key pair: %w", err)
 	}
 	key, err := lineoauth.ParseKey(private)
 	if err != nil {

@@ -17,10 +17,7 @@ func TestStoreWithoutPermission(t *testing.T) {
 	t.Parallel()
 	srv := lineoauthtest.NewServer()
 	defer srv.Close()
-	private, _, err := newKeyPair()
-	if err != nil {
-		t.Fatal(err)
-	}
+	private, _ := keyPair(t)
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)

@@ -55,8 +55,8 @@ func (m many) Run() int {
 
 func TestScripts(t *testing.T) {
 	keys := t.TempDir()
-	private, public, err := newKeyPair()
-	if err := errors.Join(err, os.WriteFile(filepath.Join(keys, "private.pem"), private, 0o600),
+	private, public := keyPair(t)
+	if err := errors.Join(os.WriteFile(filepath.Join(keys, "private.pem"), private, 0o600),
 		os.WriteFile(filepath.Join(keys, "public.json"), public, 0o600)); err != nil {
 		t.Fatal(err)
 	}
