@@ -134,10 +134,11 @@ func TestKilledHolder(t *testing.T) {
 func TestKilledWhileSaving(t *testing.T) {
 	dir := tempDir(t)
 	s := open(t, dir)
+	save(t, s, "", strings.Repeat("x", 50_000))
 	for round := range 10 {
 		saver := start(t, "save", dir)
 		saver.line(t)
-		time.Sleep(time.Duration(round) * time.Millisecond) // so that each is killed elsewhere
+		time.Sleep(time.Duration(3*round) * time.Millisecond) // each at another step of its save
 		saver.kill(t)
 		entry, err := s.Load(t.Context(), key)
 		if err != nil || len(entry.Value) != 50_000 {
@@ -185,7 +186,7 @@ func TestMain(m *testing.M) {
 }
 
 // play takes a lease until standard input ends, or saves until it is killed. It
-// prints a line once it has the lease, or has saved. Role use ends what it prints of
+// prints a line once it has the lease, or before it saves. Role use ends what it prints of
 // each directory with a form feed.
 func play(role string, dirs ...string) error {
 	ctx := context.Background()
@@ -222,10 +223,10 @@ func play(role string, dirs ...string) error {
 		if err != nil {
 			return err
 		}
+		fmt.Println("saving")
 		if _, err := s.Save(ctx, key, update(entry.Revision, strings.Repeat(string(rune('0'+i%10)), 50_000))); err != nil {
 			return err
 		}
-		fmt.Println("saved")
 	}
 }
 
