@@ -213,7 +213,7 @@ func TestManyAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
+		defer func() { _ = conn.Close() }()
 		_ = conn.SetDeadline(time.Now().Add(time.Minute))
 		_, _ = fmt.Fprintf(conn, "POST /v2/bot/message/push HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s", len(message), message)
 		clients = append(clients, conn)
