@@ -130,20 +130,27 @@ func TestKilledHolder(t *testing.T) {
 	}
 }
 
-// Whenever a process is killed, there is a whole token, and nothing locked.
+// While a process saves, and whenever it is killed, there is a whole token, and nothing
+// locked.
 func TestKilledWhileSaving(t *testing.T) {
 	dir := tempDir(t)
 	s := open(t, dir)
 	save(t, s, "", strings.Repeat("x", 50_000))
-	for round := range 10 {
-		saver := start(t, "save", dir)
-		saver.line(t)
-		time.Sleep(time.Duration(3*round) * time.Millisecond) // each at another step of its save
-		saver.kill(t)
+	load := func() store.Entry {
 		entry, err := s.Load(t.Context(), key)
 		if err != nil || len(entry.Value) != 50_000 {
 			t.Fatalf("Load = %d bytes, %v", len(entry.Value), err)
 		}
+		return entry
+	}
+	for round := range 10 {
+		saver := start(t, "save", dir)
+		saver.line(t)
+		for range round + 1 { // so that each is killed at another step of its save
+			load()
+		}
+		saver.kill(t)
+		entry := load()
 		save(t, s, entry.Revision, string(entry.Value))
 	}
 	for _, path := range files(t, dir, ".tmp") {
