@@ -184,7 +184,7 @@ func (c *channelLife) gap(n int, have *token, failing time.Duration) time.Durati
 // call makes one call and checks its answer.
 func (c *channelLife) call(n int) (*token, error) {
 	w, p, r := c.p.w, c.p, c.caller[n]
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx := context.Background()
 	w.mu.Lock()
 	var need, deadline time.Duration
 	if n > 0 {
@@ -207,9 +207,10 @@ func (c *channelLife) call(n int) (*token, error) {
 	}
 	w.mu.Unlock()
 	if deadline > 0 {
+		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, deadline)
+		defer cancel()
 	}
-	defer cancel()
 	var got *life.Held
 	var err error
 	if need > 0 {
@@ -408,22 +409,16 @@ func (w *world) checkIssue(c *channelLife, l *channel, now time.Duration) {
 	}
 }
 
-// checkSave checks I5 when a value is saved. w.mu is held.
-func (w *world) checkSave(c *channelLife, key string, value []byte) {
-	r, err := store.DecodeRecord(key, value)
-	if err != nil {
-		w.breachLocked("I5", "process %d saves what cannot be read: %v", c.p.n, err)
-		return
-	}
+// checkSave checks I5 when a record is saved. w.mu is held.
+func (w *world) checkSave(c *channelLife, key string, r store.Record) {
 	l := w.line[c.ch]
-	if before, ok := w.shared.entries[key]; ok && r.Issuing == "" {
+	if before, ok := w.shared.entries[key]; ok {
+		b := before.record
 		// Another's mark may stand for a request that was sent, also if none was.
-		if b, err := store.DecodeRecord(key, before.value); err == nil && b.Issuing != "" && r.Lost == b.Lost+1 && l.marker != c.p.id {
+		if r.Issuing == "" && b.Issuing != "" && r.Lost == b.Lost+1 && l.marker != c.p.id {
 			l.sent = max(l.sent, r.Lost)
 		}
-	}
-	if before, ok := w.shared.entries[key]; ok && !before.damaged && r.Token != nil {
-		if b, err := store.DecodeRecord(key, before.value); err == nil && b.Token != nil {
+		if !before.damaged && r.Token != nil && b.Token != nil {
 			older, newer := w.find(r.Token.AccessToken), w.find(b.Token.AccessToken)
 			if older.at < newer.at && newer.alive(w.now()) {
 				w.breachLocked("I4", "process %d saves %s in the place of %s, which is newer", c.p.n, older.id, newer.id)

@@ -46,11 +46,7 @@ func (t *token) alive(now time.Duration) bool { return !t.revoked && now < t.exp
 
 // find returns a token by its text. w.mu is held.
 func (w *world) find(id string) *token {
-	var ch, n int
-	if _, err := fmt.Sscanf(id, "token-%d-%d", &ch, &n); err != nil || n >= len(w.line[ch].tokens) {
-		return nil
-	}
-	return w.line[ch].tokens[n]
+	return w.tokens[id]
 }
 
 // lineConn is a process's connection to LINE.
@@ -269,6 +265,7 @@ func (w *world) issue(c *channelLife) (*token, error) {
 	w.checkIssue(c, l, now)
 	t := &token{id: fmt.Sprintf("token-%d-%d", c.ch, len(l.tokens)), ch: l, at: now, expires: now + w.life}
 	l.tokens = append(l.tokens, t)
+	w.tokens[t.id] = t
 	l.issuedAt, l.wanted = now, false
 	w.issued++
 	w.note(c.p.n, c.ch, "LINE issues ", t.id)

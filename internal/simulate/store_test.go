@@ -22,6 +22,7 @@ type shared struct {
 // entry is a saved value.
 type entry struct {
 	value    []byte
+	record   store.Record // zero if the value cannot be read
 	revision string
 	damaged  bool
 	at       time.Duration // of the save, in true time
@@ -200,17 +201,17 @@ func (s *storeConn) Load(ctx context.Context, key string) (store.Entry, error) {
 		if w.ageless || found.Age < 0 {
 			found.Age = store.AgeUnknown
 		}
-		if r, err := store.DecodeRecord(key, e.value); err == nil && r.Token != nil {
+		if saved := e.record.Token; saved != nil {
 			lie := now - e.at - found.Age
 			if found.Age < 0 {
 				lie = 0
 			}
-			if t := w.find(r.Token.AccessToken); w.shared.wasSet(now) && found.Age >= 0 {
+			if t := w.find(saved.AccessToken); w.shared.wasSet(now) && found.Age >= 0 {
 				// What it said of an age was saved again.
-				claimed := time.Duration(r.Token.Left)*time.Millisecond - found.Age
+				claimed := time.Duration(saved.Left)*time.Millisecond - found.Age
 				lie = claimed - (t.expires - now)
 			}
-			c.knows(r.Token.AccessToken, behind, ahead, lie)
+			c.knows(saved.AccessToken, behind, ahead, lie)
 		}
 		return nil
 	})
@@ -237,8 +238,13 @@ func (s *storeConn) Save(ctx context.Context, key string, update store.Update) (
 		}
 		w.shared.saves++
 		revision = fmt.Sprint("r", w.shared.saves)
-		w.checkSave(c, key, value)
-		w.shared.entries[key] = &entry{value: value, revision: revision, at: now, by: at, until: at + update.Lifetime}
+		record, err := store.DecodeRecord(key, value)
+		if err != nil {
+			w.breachLocked("I5", "process %d saves what cannot be read: %v", c.p.n, err)
+		} else {
+			w.checkSave(c, key, record)
+		}
+		w.shared.entries[key] = &entry{value: value, record: record, revision: revision, at: now, by: at, until: at + update.Lifetime}
 		w.shared.tell(key)
 		return nil
 	})

@@ -32,6 +32,7 @@ type world struct {
 	wg       sync.WaitGroup
 	machines []*machine
 	line     []*channel
+	tokens   map[string]*token // by text
 	shared   *shared
 
 	mu       sync.Mutex
@@ -73,7 +74,7 @@ type outcome struct {
 func (s scenario) run(t *testing.T, traced bool) (o outcome) {
 	t.Helper()
 	synctest.Test(t, func(*testing.T) {
-		w := &world{scenario: s, start: time.Now(), over: make(chan struct{}), traced: traced}
+		w := &world{scenario: s, start: time.Now(), over: make(chan struct{}), tokens: make(map[string]*token), traced: traced}
 		w.play()
 		o = outcome{w.breaches, w.trace, w.hash, w.waits, s.length.Hours() * float64(s.processes), w.issued, w.answers, w.storeCalls}
 	})
@@ -215,9 +216,14 @@ func (w *world) active(kind faultKind, proc int) *fault {
 
 // stoppedUntil is when a machine's process, which is stopped now, resumes, or 0.
 func (w *world) stoppedUntil(proc int) time.Duration {
+	now := w.now()
 	var until time.Duration
-	for _, kind := range []faultKind{procFreezes, procSleeps} {
-		if f := w.active(kind, proc); f != nil {
+	for i := range w.faults {
+		f := &w.faults[i]
+		if f.at > now {
+			break
+		}
+		if f.proc == proc && now < f.end() && (f.kind == procFreezes || f.kind == procSleeps) {
 			until = max(until, f.end())
 		}
 	}
