@@ -53,10 +53,10 @@ TESTFLAGS = -vet=off -ldflags=-w -timeout 30m
 test test-contract: export GOGC ?= 400
 
 # What make test runs without the race detector, which make test-contract has: what
-# has no goroutines of its own, and what starts hundreds of programs, whose parts are
+# has no goroutines of its own, and what starts programs, whose parts are
 # tested with it where they are. So are the longest tables of the root and the
 # scripts of the command line: what they go through, others do as well, and with it.
-PLAIN_TESTS = ^Test(ClocksApart|Consumer|DocumentsNameWhatIsThere|Faults|FleetWaits|LoopbackWithoutProxy|LostAnswersAreBounded|README|Scripts|UnreadableProxy)$$
+PLAIN_TESTS = ^Test(ClocksApart|CompareSecrets|ConfigEqual|Consumer|DecoratedEnvironment|DocumentsNameWhatIsThere|EnvironmentWithSomethingInside|FIPS|Faults|FleetWaits|LoopbackWithoutProxy|LostAnswersAreBounded|ManyFields|NewRefuses|PanicsShowNoSecret|README|Scripts|UnreadableProxy)$$
 PLAIN = ./api ./internal/assertion ./internal/simulate ./lineoauthtest/conformance
 PLAIN_MODULES = bench examples internal/interop internal/man internal/tools store/redisstore/internal/fleet
 TESTED = store/redisstore $(PLAIN_MODULES)
@@ -87,7 +87,8 @@ test-contract: ## run the slowest tests: verdicts on a corpus of changes, varian
 	$(GO) -C internal/tools test -v -vet=off -count 1 -timeout 0 -run '^Test(VariantsOfTheContract|NewOperation|Documents|APIDiff|SpecUpdate|Proposal|Release)$$' ./targets -all
 	$(GO) test $(TESTFLAGS) -run '^TestSimulate$$' ./internal/simulate -seeds 200
 	$(GO) test $(TESTFLAGS) $(RACE) -run '$(PLAIN_TESTS)' -skip '^Test(Consumer|README)$$' . ./internal/cli
-	$(GO) test $(TESTFLAGS) $(RACE) ./lineoauthtest/conformance ./internal/assertion
+	$(GO) test $(TESTFLAGS) $(RACE) ./lineoauthtest/conformance
+	$(GO) test $(TESTFLAGS) $(RACE) ./internal/assertion -all
 	@set -ex; for module in $(filter-out internal/tools,$(PLAIN_MODULES)); do $(GO) -C $$module test $(TESTFLAGS) $(RACE) ./...; done
 
 .PHONY: test-node
