@@ -188,7 +188,8 @@ func TestUnreadableProxy(t *testing.T) {
 		}
 		srv := lineoauthtest.NewServer() // on loopback, where there is no proxy
 		defer srv.Close()
-		if _, err := newClient(t, srv.Config()).IssueStatelessChannelToken(t.Context()); err != nil {
+		cfg := lineoauth.Config{BaseURL: srv.URL, ChannelID: srv.Channel().ID, ChannelSecret: lineoauth.NewSecret(srv.Channel().Secret)}
+		if _, err := newClient(t, cfg).IssueStatelessChannelToken(t.Context()); err != nil {
 			t.Error(err)
 		}
 		return

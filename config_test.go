@@ -39,6 +39,11 @@ var signerOnce = sync.OnceValues(func() (*rsa.PrivateKey, error) {
 	return rsa.GenerateKey(rand.Reader, 2048)
 })
 
+var (
+	otherSigner = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+	smallSigner = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 1024) })
+)
+
 func testSigner(t testing.TB) *rsa.PrivateKey {
 	t.Helper()
 	key, err := signerOnce()
@@ -135,11 +140,11 @@ func TestConfigFromEnvRefuses(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	big, err := rsa.GenerateKey(rand.Reader, 3072)
+	small, err := smallSigner()
 	if err != nil {
 		t.Fatal(err)
 	}
-	bigKey, err := lineoauth.NewKey(big, "k")
+	smallKey, err := lineoauth.NewKey(small, "k")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +157,7 @@ func TestNewRefuses(t *testing.T) {
 		want string
 	}{
 		"channel ID":           {lineoauth.Config{ChannelID: "12a"}, "ChannelID: the channel ID contains something other than digits"},
-		"key size":             {lineoauth.Config{Key: bigKey}, "RSA-3072"},
+		"key size":             {lineoauth.Config{Key: smallKey}, "RSA-1024"},
 		"two key IDs":          {lineoauth.Config{Key: key, KeyID: "hunter2"}, `two key IDs: KeyID is set, but the key contains "k"`},
 		"assertion lifetime":   {lineoauth.Config{AssertionLifetime: time.Hour}, "30m0s"},
 		"secret for ID":        {lineoauth.Config{ChannelID: "hunter2"}, "other than digits"},
@@ -240,11 +245,11 @@ func TestTLS(t *testing.T) {
 }
 
 func TestSkipChecks(t *testing.T) {
-	big, err := rsa.GenerateKey(rand.Reader, 1024)
+	small, err := smallSigner()
 	if err != nil {
 		t.Fatal(err)
 	}
-	key, err := lineoauth.NewKey(big, "k")
+	key, err := lineoauth.NewKey(small, "k")
 	if err != nil {
 		t.Fatal(err)
 	}

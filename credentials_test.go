@@ -15,7 +15,6 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
 	"encoding/pem"
@@ -116,7 +115,7 @@ func (v *vault) put(t *testing.T, generation int) {
 // Secret and key are replaced under load: no caller gets an error, LINE refuses at
 // most one call, and the next tokens are issued by the new ones.
 func TestCredentialsAreReplaced(t *testing.T) {
-	another, err := rsa.GenerateKey(rand.Reader, 2048)
+	another, err := otherSigner()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,7 +73,9 @@ func callLoopback(t *testing.T, srv *lineoauthtest.Server, host string, transpor
 		t.Error(err)
 	}
 	if here {
-		if _, err := conformance.Run(t.Context(), cfg); err != nil {
+		bySecret := cfg // signatures are slow, and the requests with them go the same way
+		bySecret.Key, bySecret.KeyID = nil, ""
+		if _, err := conformance.Run(t.Context(), bySecret); err != nil {
 			t.Errorf("conformance: %v", err)
 		}
 	}

@@ -2,8 +2,6 @@ package lineoauth_test
 
 import (
 	"bytes"
-	"crypto/rand"
-	"crypto/rsa"
 	"encoding/gob"
 	"encoding/xml"
 	"errors"
@@ -43,7 +41,7 @@ func TestCompareSecrets(t *testing.T) {
 		}
 		return key
 	}
-	private, err := rsa.GenerateKey(rand.Reader, 2048)
+	private, err := otherSigner()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func TestFleet(t *testing.T) {
 					wg.Go(func() { _, _ = source.Token(t.Context()) })
 				}
 				wg.Wait()
-				for period := range 5 {
+				for period := range 3 {
 					if n := issued(srv); n != period+1 {
 						t.Fatalf("%d tokens were issued after %d refreshes", n, period)
 					}
@@ -66,7 +66,7 @@ func TestColdFleet(t *testing.T) {
 				}
 				srv.Inject(lineoauthtest.Fault{Kind: lineoauthtest.Delayed, Delay: 5 * time.Second})
 				var wg sync.WaitGroup
-				for range 200 {
+				for range 60 {
 					calls := breakable(watchable(st))
 					var seen store.Store = calls
 					if name == "silent" {
