@@ -45,12 +45,13 @@ type shared struct {
 // New returns a client for cfg. The error matches [ErrInvalid] and names
 // everything that is wrong with cfg.
 func New(cfg Config) (*Client, error) {
+	now := cfg.Now
 	cfg, err := cfg.validate()
 	if err != nil {
 		return nil, err
 	}
 	base, _ := url.Parse(cfg.BaseURL) // which validate has done, too
-	s := &shared{cfg: cfg, server: server(cfg.BaseURL), clock: clock.New(cfg.Now)}
+	s := &shared{cfg: cfg, server: server(cfg.BaseURL), clock: clock.New(now)}
 	if len(cfg.OperationURLs) > 0 {
 		s.servers = make(map[Operation]string)
 	}

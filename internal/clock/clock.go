@@ -36,7 +36,7 @@ type Reading struct{ Wall, Mono time.Duration }
 
 // Clock returns instants. It is safe for concurrent use.
 type Clock struct {
-	now   func() time.Time
+	now   func() time.Time // nil for time.Now
 	start time.Time
 	model *model // replaces now and timers
 	from  atomic.Pointer[anchor]
@@ -52,19 +52,23 @@ type model struct {
 // follow from it.
 type anchor struct {
 	Reading
-	at, until Instant
-	end       time.Time // by the monotonic clock
+	at    Instant
+	until Instant      // before which Before is true while trust lasts
+	trust atomic.Int64 // on the monotonic clock
 }
 
-func (c *Clock) anchor(r Reading, at Instant) *anchor {
-	return &anchor{Reading: r, at: at, until: at.Add(maxRun), end: c.start.Add(r.Mono + maxRun)}
+func newAnchor(r Reading, at Instant) *anchor {
+	return &anchor{Reading: r, at: at, until: at.Add(maxRun + maxTrust)}
 }
 
 // New returns a clock over a function such as [time.Now], whose times contain both
-// clocks' readings. Times without a monotonic reading work, too.
+// clocks' readings. Times without a monotonic reading work, too. nil means time.Now.
 func New(now func() time.Time) *Clock {
-	c := &Clock{now: now, start: now()}
-	c.from.Store(c.anchor(c.reading(), 1))
+	c := &Clock{now: now, start: time.Now()}
+	if now != nil {
+		c.start = now()
+	}
+	c.from.Store(newAnchor(c.reading(), 1))
 	return c
 }
 
@@ -72,7 +76,7 @@ func New(now func() time.Time) *Clock {
 // means this machine's timers.
 func NewFromReadings(read func() Reading, sleep func(context.Context, time.Duration) error) *Clock {
 	c := &Clock{model: &model{read, sleep}}
-	c.from.Store(c.anchor(read(), 1))
+	c.from.Store(newAnchor(read(), 1))
 	return c
 }
 
@@ -80,7 +84,10 @@ func (c *Clock) reading() Reading {
 	if c.model != nil {
 		return c.model.read()
 	}
-	t := c.now()
+	t := time.Now()
+	if c.now != nil {
+		t = c.now()
+	}
 	return Reading{time.Duration(t.UnixNano()), t.Sub(c.start)}
 }
 
@@ -91,6 +98,9 @@ const (
 	// maxRun bounds the error when a clock without a monotonic reading goes back. It is
 	// no more than maxApart: clocks that are both within it are not apart.
 	maxRun = time.Second
+	// maxTrust is how long the monotonic clock alone is read. It advances by more when a
+	// machine goes to sleep, which stops its processes first and resumes them last.
+	maxTrust = 100 * time.Microsecond
 )
 
 // elapsed returns the larger elapsed time of both clocks.
@@ -108,24 +118,29 @@ func (c *Clock) Now() Instant {
 	return c.rebase()
 }
 
-// Before reports whether the current instant is before limit. Far from it, it is
-// faster than Now: each call for a token asks this.
+// Before reports whether the current instant is before limit. Each call for a token asks
+// this, so for a tenth of a millisecond after both clocks were read it reads one of them.
 func (c *Clock) Before(limit Instant) bool {
-	if from := c.from.Load(); limit >= from.until {
-		var wall time.Duration
-		var running bool
-		if c.model == nil {
-			t := c.now()
-			wall, running = time.Duration(t.UnixNano())-from.Wall, t.Before(from.end)
-		} else {
-			now := c.model.read()
-			wall, running = now.Wall-from.Wall, now.Mono-from.Mono < maxRun
-		}
-		if running && 0 <= wall && wall < maxRun {
-			return true
-		}
+	from := c.from.Load()
+	if limit < from.until {
+		return c.Now() < limit
+	}
+	if c.now == nil && c.mono() < time.Duration(from.trust.Load()) {
+		return true
+	}
+	now := c.reading()
+	if wall, mono := now.Wall-from.Wall, now.Mono-from.Mono; 0 <= wall && wall < maxRun && mono < maxRun {
+		from.trust.Store(int64(now.Mono + maxTrust))
+		return true
 	}
 	return c.Now() < limit
+}
+
+func (c *Clock) mono() time.Duration {
+	if c.model != nil {
+		return c.model.read().Mono
+	}
+	return time.Since(c.start)
 }
 
 // rebase returns the current instant and makes it the new anchor: setting a clock
@@ -135,7 +150,7 @@ func (c *Clock) rebase() Instant {
 		from, now := c.from.Load(), c.reading()
 		passed := elapsed(now.Wall-from.Wall, now.Mono-from.Mono)
 		at := from.at.Add(max(passed, 0))
-		if c.from.CompareAndSwap(from, c.anchor(now, at)) {
+		if c.from.CompareAndSwap(from, newAnchor(now, at)) {
 			return at
 		}
 	}

@@ -102,7 +102,11 @@ func setWall(t time.Time, d time.Duration) time.Time {
 	return t
 }
 
-// Before agrees with Now, whichever way the clocks are read.
+// trust is how long the clock reads one of its clocks only.
+const trust = 100 * time.Microsecond
+
+// Before agrees with Now, whichever way the clocks are read, unless both were read just
+// before.
 func TestBefore(t *testing.T) {
 	both, start := new(hands), time.Now()
 	for name, create := range map[string]func() *clock.Clock{
@@ -117,8 +121,9 @@ func TestBefore(t *testing.T) {
 		r := rand.New(rand.NewPCG(1, 0))
 		upTo := func(d time.Duration) time.Duration { return time.Duration(r.Int64N(int64(d))) }
 		c := create()
-		for range 20_000 {
-			at, passed := c.Now(), upTo(1500*time.Millisecond)
+		looked := both.Mono - trust
+		for range 40_000 {
+			at, passed := c.Now(), upTo([]time.Duration{2 * trust, 1500 * time.Millisecond}[r.IntN(2)])
 			both.run(passed)
 			switch d := upTo(3*time.Second) - 1500*time.Millisecond; r.IntN(6) {
 			case 0:
@@ -127,8 +132,48 @@ func TestBefore(t *testing.T) {
 				both.suspend(d.Abs())
 			}
 			limit := at.Add(passed + time.Duration(r.IntN(3)) - 1 + time.Duration(r.IntN(2))*time.Second)
-			if got, want := c.Before(limit), c.Now() < limit; got != want {
+			got, want := c.Before(limit), c.Now() < limit
+			if got != want && (want || both.Mono-looked >= trust) {
 				t.Fatalf("%s: %v after a reading, before an instant %v after it: %v", name, passed, limit.Sub(at), got)
+			}
+			if got == want {
+				looked = both.Mono
+			}
+		}
+	}
+}
+
+// A sleep, and a clock that is set forward, are noticed once the monotonic clock has
+// advanced a little; the end of a token's life, at once.
+func TestTrust(t *testing.T) {
+	both := &hands{Wall: 1e18}
+	c := clock.NewFromReadings(both.read, nil)
+	limit := c.Now().Add(time.Hour)
+	before := func(want bool) {
+		t.Helper()
+		if got := c.Before(limit); got != want {
+			t.Errorf("Before = %t", got)
+		}
+	}
+	before(true)
+	both.suspend(2 * time.Hour)
+	before(true)
+	both.run(trust - 1)
+	before(true)
+	both.run(1)
+	before(false)
+	both.set(-2 * time.Hour)
+	before(false)
+
+	c = clock.NewFromReadings(both.read, nil)
+	start := c.Now()
+	both.run(time.Second - 1)
+	before(true)
+	for range 10 {
+		both.run(trust / 20)
+		for _, limit := range []clock.Instant{start.Add(time.Second), start.Add(time.Second + trust/2), start.Add(time.Second + trust)} {
+			if got, now := c.Before(limit), c.Now(); got != (now < limit) {
+				t.Errorf("%v before it: %t", limit.Sub(now), got)
 			}
 		}
 	}
