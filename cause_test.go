@@ -170,6 +170,7 @@ const badProxyEnv = "LINEOAUTH_BAD_PROXY"
 // A proxy variable that net/http cannot read, and so goes around the proxy without a
 // word, fails the call by its name.
 func TestUnreadableProxy(t *testing.T) {
+	t.Parallel()
 	if name := os.Getenv(badProxyEnv); name != "" {
 		for _, transport := range []http.RoundTripper{nil, byEnvironment(t)} {
 			for _, base := range []string{"https://0.0.0.0:1", "http://0.0.0.0:1"} {

@@ -33,6 +33,7 @@ func TestConsumer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("compiles another module")
 	}
+	t.Parallel()
 	dir := t.TempDir()
 	root, err := filepath.Abs(".")
 	if err != nil {

@@ -827,43 +827,6 @@ func TestDeadOnArrival(t *testing.T) {
 	})
 }
 
-// A call that comes as a token arrives begins no refresh of it.
-func TestCallsAsATokenArrives(t *testing.T) {
-	var issues atomic.Int64
-	answer := fixed(200, http.Header{"Content-Type": {"application/json"}}, `{"access_token":"t","token_type":"Bearer","expires_in":900}`)
-	client := newClient(t, lineoauth.Config{
-		ChannelID: "1", ChannelSecret: lineoauth.NewSecret("s"),
-		Transport: roundTrip(func(req *http.Request) (*http.Response, error) {
-			issues.Add(1)
-			return answer.RoundTrip(req)
-		}),
-	})
-	over, cancel := context.WithCancel(t.Context())
-	cancel() // so that calls do not wait
-	var sources int64
-	for until := time.Now().Add(2 * time.Second); time.Now().Before(until); sources++ {
-		source, err := client.Source(lineoauth.SourceConfig{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		asking, arrived := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(arrived)
-			_, err := source.Token(over)
-			for close(asking); err != nil; {
-				_, err = source.Token(over)
-			}
-		}()
-		<-asking
-		get(t, source)
-		<-arrived
-		_ = source.Close() // waits for a refresh, if there is one
-	}
-	if n := issues.Load(); n != sources {
-		t.Errorf("%d issues for %d sources", n, sources)
-	}
-}
-
 // sluggish is a signer that hangs when it is used first.
 type sluggish struct {
 	crypto.Signer

@@ -28,6 +28,10 @@ type machine struct {
 	ahead              time.Duration  // by how much it is ahead
 }
 
+// asleepAfter is how long the monotonic clock of a machine that goes to sleep continues
+// after its processes stopped; in truth, for longer.
+const asleepAfter = time.Millisecond
+
 // clocks returns the readings of the clocks at a true time. w.mu is held.
 func (m *machine) clocks(at time.Duration) clock.Reading {
 	awake, wall := at, time.Duration(float64(at)*m.wallRate)+m.wallOffset
@@ -38,7 +42,7 @@ func (m *machine) clocks(at time.Duration) clock.Reading {
 		}
 		switch f.kind {
 		case procSleeps:
-			awake -= m.w.overlap(i, at)
+			awake -= max(m.w.overlap(i, at)-asleepAfter, 0)
 		case procSet:
 			wall += f.amount
 		}
