@@ -80,7 +80,7 @@ func TestREADME(t *testing.T) {
 	bin := t.TempDir()
 	t.Run("programs", func(t *testing.T) {
 		t.Parallel()
-		testPrograms(t, line, slices.Concat(collect(all, documents)...))
+		testPrograms(t, newLINE(t), slices.Concat(collect(all, documents)...))
 	})
 	snapshot := snapshot(t)
 	run(t, ".", nil, "go", "build", "-ldflags=-w", "-o", bin, "./cmd/lineoauth")
