@@ -1,6 +1,7 @@
 package lineoauth_test
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"math/rand/v2"
@@ -50,7 +51,7 @@ func TestSoak(t *testing.T) {
 	transport := &http.Transport{}
 	t.Cleanup(transport.CloseIdleConnections)
 	cfg.BaseURL, cfg.Transport = front.URL, transport
-	var tokens, failures, unsigned atomic.Int64
+	var tokens, failures, unsigned, late atomic.Int64
 	cfg.OnEvent = func(e lineoauth.Event) {
 		switch e.Kind {
 		case lineoauth.EventIssued, lineoauth.EventRefreshed:
@@ -59,6 +60,9 @@ func TestSoak(t *testing.T) {
 			failures.Add(1)
 			if errors.Is(e.Err, lineoauth.ErrInvalidAssertion) {
 				unsigned.Add(1)
+			}
+			if errors.Is(e.Err, context.DeadlineExceeded) { // perhaps before a request was sent
+				late.Add(1)
 			}
 		}
 	}
@@ -123,9 +127,9 @@ func TestSoak(t *testing.T) {
 	// At this speed an assertion is valid for less than a Retry-After here. When
 	// it is refused, another is signed and sent, of which there is no event.
 	reported := func() int64 { return tokens.Load() + failures.Load() + refused.Load() - unsigned.Load() }
-	for waits := 0; counted() != reported(); waits++ {
+	for waits := 0; counted() > reported() || counted() < reported()-late.Load(); waits++ {
 		if waits == 6000 {
-			t.Errorf("the emulator counted %d issues, the source %d", counted(), reported())
+			t.Errorf("the emulator counted %d issues, the source %d, %d of which may not have been sent", counted(), reported(), late.Load())
 			break
 		}
 		<-time.After(10 * time.Millisecond)

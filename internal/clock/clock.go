@@ -53,8 +53,8 @@ type model struct {
 type anchor struct {
 	Reading
 	at    Instant
-	until Instant      // before which Before is true while trust lasts
-	trust atomic.Int64 // on the monotonic clock
+	until Instant      // which is not reached while trust lasts
+	trust atomic.Int64 // until when the monotonic clock alone is read
 }
 
 func newAnchor(r Reading, at Instant) *anchor {
@@ -98,8 +98,9 @@ const (
 	// maxRun bounds the error when a clock without a monotonic reading goes back. It is
 	// no more than maxApart: clocks that are both within it are not apart.
 	maxRun = time.Second
-	// maxTrust is how long the monotonic clock alone is read. It advances by more when a
-	// machine goes to sleep, which stops its processes first and resumes them last.
+	// maxTrust is how long after both clocks were read the monotonic one alone is. It
+	// advances by more when a machine goes to sleep, which stops its processes first and
+	// resumes them last.
 	maxTrust = 100 * time.Microsecond
 )
 

@@ -26,7 +26,7 @@ func (f *Fleet) lease(ctx context.Context) (release func(), err error) {
 	}, nil
 }
 
-// mark saves a mark, without a token: a process that cannot save must not issue. The error
+// mark saves a mark beside what is stored: a process that cannot save must not issue. The error
 // matches [store.ErrConflict] if the store has something else than before, which
 // has to be looked at first.
 func (f *Fleet) mark(ctx context.Context, before string) (stored, error) {

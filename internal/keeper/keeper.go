@@ -159,27 +159,19 @@ func (k *Keeper[V]) State() (*Held[V], pace.State) {
 
 // Get returns a valid value. It waits only when there is none.
 func (k *Keeper[V]) Get(ctx context.Context) (*Held[V], error) {
-	if h := k.current.Load(); h != nil && k.settings.Clock.Before(clock.Instant(h.check.Load())) {
-		return h, nil
+	if h := k.current.Load(); h != nil {
+		check := h.check.Load()
+		if k.settings.Clock.Before(clock.Instant(check)) {
+			return h, nil
+		}
+		if now := k.settings.Clock.Now(); now < h.Expires {
+			if h.check.CompareAndSwap(check, int64(h.Expires)) {
+				k.background(ctx, h, now)
+			}
+			return h, nil
+		}
 	}
-	return k.check(ctx)
-}
-
-// check returns a value that is still valid, and has the first such caller renew it in
-// the background.
-func (k *Keeper[V]) check(ctx context.Context) (*Held[V], error) {
-	h := k.current.Load()
-	if h == nil {
-		return k.wait(ctx, 0)
-	}
-	check, now := h.check.Load(), k.settings.Clock.Now()
-	if now >= h.Expires {
-		return k.wait(ctx, 0)
-	}
-	if now >= clock.Instant(check) && h.check.CompareAndSwap(check, int64(h.Expires)) {
-		k.background(ctx, h, now)
-	}
-	return h, nil
+	return k.wait(ctx, 0)
 }
 
 // GetFor returns a value that is valid for at least need, if there is one or the

@@ -28,8 +28,7 @@ const (
 // Lease implements [store.Store]. The lease of a process that exits, in whatever way,
 // is free immediately; that of a process that is suspended or hangs, after ttl.
 //
-// A
-// lease is a file that its holder has locked and whose name contains the time at
+// A lease is a file that its holder has locked and whose name contains the time at
 // which it ends. A lock alone would outlive its time in a suspended process, and a
 // time alone would outlive its holder.
 func (s *Store) Lease(ctx context.Context, key string, ttl time.Duration) (release func(), err error) {
