@@ -108,7 +108,9 @@ func TestSoak(t *testing.T) {
 				case !now.Before(token.ExpiresAt()):
 					t.Errorf("a token that had expired for %v", now.Sub(token.ExpiresAt()))
 				default:
-					expires := token.ExpiresAt().UnixNano()
+					// By the source's own measure: at this speed, a moment between two looks
+					// at the clock is long.
+					expires := source.Stats().ExpiresAt.UnixNano()
 					for until < expires && !liveUntil.CompareAndSwap(until, expires) {
 						until = liveUntil.Load()
 					}
@@ -119,6 +121,9 @@ func TestSoak(t *testing.T) {
 	<-time.After(*soak / 10) // the goroutines and connections that it takes are there
 	goroutines, heap := used()
 	<-time.After(*soak - *soak/10)
+	for tokens.Load() == 0 { // on a busy machine
+		<-time.After(10 * time.Millisecond)
+	}
 	moreGoroutines, moreHeap := used()
 	close(stop)
 	all.Wait()
@@ -146,7 +151,7 @@ func TestSoak(t *testing.T) {
 	if moreHeap > heap+4<<20 {
 		t.Errorf("%d bytes of heap became %d", heap, moreHeap)
 	}
-	if tokens.Load() < max(1, int64(*soak/(2*time.Second))) {
+	if tokens.Load() < int64(*soak/(2*time.Second)) {
 		t.Errorf("%d tokens", tokens.Load())
 	}
 }
