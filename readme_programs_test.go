@@ -189,7 +189,7 @@ func newModule(t *testing.T) module {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := module{t.TempDir(), append(os.Environ(), "GOFLAGS=-mod=mod -trimpath -ldflags=-w", "GOWORK=off", "GOPROXY=off")}
+	m := module{t.TempDir(), append(os.Environ(), "GOFLAGS=-mod=mod -trimpath -ldflags=-w", "GOWORK=off")}
 	for _, name := range []string{"go.mod", "go.sum"} {
 		text, err := os.ReadFile(filepath.Join("examples", name))
 		if err != nil {
