@@ -19,15 +19,20 @@ override FROM := $(value FROM)
 override VERSION := $(value VERSION)
 export BASE FROM VERSION GO
 
+# All that is compiled has the same flags, also where tests compile in other folders, so
+# that it is compiled once.
+export GOFLAGS := $(filter-out -trimpath,$(shell $(GO) env GOFLAGS)) -trimpath
+
 # The race detector needs a C compiler.
 RACE ?= $(shell [ "$$($(GO) env CGO_ENABLED)" = 1 ] && command -v $$($(GO) env CC) >/dev/null 2>&1 && echo -race)
 
 # The modules of this repository, each with a go.mod of its own.
 MODULES = . bench examples examples/deploy internal/assets internal/interop internal/man internal/tools store/redisstore store/redisstore/internal/fleet
 
-# Modules that take minutes to compile the first time: make test-examples and make
-# test-release test them.
-SLOW = examples/deploy internal/assets
+# Modules that take minutes to download and compile the first time. make lint vets
+# them, make test-examples and make test-release test those that have tests.
+SLOW = bench examples/deploy internal/assets
+QUICK = $(filter-out $(SLOW),$(MODULES))
 
 # The platforms on which everything, and store/redisstore, must compile: one of each
 # kind. On plan9 miniredis, which its tests use, does not build. Compiling without
@@ -50,24 +55,27 @@ export GORACE ?= atexit_sleep_ms=0
 TESTFLAGS = -vet=off -ldflags=-w -timeout 30m
 
 # Tests, compilers and linkers end before it pays to collect all their garbage.
-test test-contract: export GOGC ?= 400
+test test-contract: export GOGC ?= 800
 
-# What make test runs without the race detector, which make test-contract has: what
-# has no goroutines of its own, and what starts programs, whose parts are
+# What make test runs without the race detector, which make test-contract has: the other
+# modules, what has no goroutines of its own, and what starts programs, whose parts are
 # tested with it where they are. So are the longest tables of the root and the
 # scripts of the command line: what they go through, others do as well, and with it.
 PLAIN_TESTS = ^Test(ClocksApart|CompareSecrets|ConfigEqual|Consumer|DecoratedEnvironment|DocumentsNameWhatIsThere|EnvironmentWithSomethingInside|FIPS|Faults|FleetWaits|LoopbackWithoutProxy|LostAnswersAreBounded|ManyFields|NewRefuses|PanicsShowNoSecret|README|Scripts|UnreadableProxy)$$
 PLAIN = ./api ./internal/assertion ./internal/simulate ./lineoauthtest/conformance
-PLAIN_MODULES = bench examples internal/interop internal/man internal/tools store/redisstore/internal/fleet
-TESTED = store/redisstore $(PLAIN_MODULES)
+NESTED = $(filter-out .,$(QUICK))
 
-# The parts of make test, the longest first: two at a time keep two cores busy.
-TESTS = test-plain test-raced test-tables $(TESTED:%=test-in-%)
+# The parts of make test. Two at a time keep two cores busy: the long ones first, and
+# beside each other what downloads or compiles different things.
+TESTS = test-raced test-plain test-tables $(NESTED:%=test-in-%)
 
 .PHONY: test
-test: fmt tidy ## run all required checks: format, vet, regeneration, tests with the race detector
+test: fmt ## run all required checks: format, go.mod files, vet, regeneration, tests with the race detector
 	@[ -n "$(RACE)" ] || echo "the tests run without the race detector, which needs a C compiler"
-	@$(MAKE) --no-print-directory -o tidy -j 2 vet check $(TESTS)
+	@$(MAKE) --no-print-directory -j 2 test-raced $(QUICK:%=tidy-in-%) vet check $(TESTS)
+
+# They build what these modules require.
+test-tables test-in-internal/tools: $(QUICK:%=tidy-in-%)
 
 # Tests that run make do not inherit -j.
 .PHONY: $(TESTS)
@@ -78,8 +86,8 @@ test-raced:
 	MAKEFLAGS= $(GO) test $(TESTFLAGS) $(RACE) -skip '$(PLAIN_TESTS)' $$packages
 test-tables:
 	MAKEFLAGS= $(GO) test $(TESTFLAGS) -run '$(PLAIN_TESTS)' . ./internal/cli
-$(TESTED:%=test-in-%): test-in-%:
-	MAKEFLAGS= $(GO) -C $* test $(TESTFLAGS) $(if $(filter $*,$(PLAIN_MODULES)),,$(RACE)) ./...
+$(NESTED:%=test-in-%): test-in-%:
+	MAKEFLAGS= $(GO) -C $* test $(TESTFLAGS) ./...
 
 .PHONY: test-contract
 test-contract: ## run the slowest tests: verdicts on a corpus of changes, variants of the OpenAPI document, a new operation, transcripts, updates, proposals, a release, more seeds, the race detector where make test has none
@@ -89,7 +97,7 @@ test-contract: ## run the slowest tests: verdicts on a corpus of changes, varian
 	$(GO) test $(TESTFLAGS) $(RACE) -run '$(PLAIN_TESTS)' -skip '^Test(Consumer|README)$$' . ./internal/cli
 	$(GO) test $(TESTFLAGS) $(RACE) ./lineoauthtest/conformance
 	$(GO) test $(TESTFLAGS) $(RACE) ./internal/assertion -all
-	@set -ex; for module in $(filter-out internal/tools,$(PLAIN_MODULES)); do $(GO) -C $$module test $(TESTFLAGS) $(RACE) ./...; done
+	@set -ex; for module in $(filter-out internal/tools,$(NESTED)); do $(GO) -C $$module test $(TESTFLAGS) $(RACE) ./...; done
 
 .PHONY: test-node
 test-node: ## test LINE's SDK for JavaScript against the emulator (Node 20 or newer)
@@ -128,15 +136,14 @@ fmt: ## fail if gofmt would change a file
 	unformatted=$$("$$($(GO) env GOROOT)/bin/gofmt" -l $$files) || exit 1; \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w would change:"; echo "$$unformatted"; exit 1; fi
 
-# It downloads what tests need that build other modules, so it comes first.
-.PHONY: tidy
-tidy: ## fail if go mod tidy would change a go.mod or go.sum file
-	@set -ex; for module in $(MODULES); do $(GO) -C $$module mod tidy -diff; done
+.PHONY: tidy $(MODULES:%=tidy-in-%)
+tidy: $(MODULES:%=tidy-in-%) ## fail if go mod tidy would change a go.mod or go.sum file
+$(MODULES:%=tidy-in-%): tidy-in-%:
+	$(GO) -C $* mod tidy -diff
 
 .PHONY: vet
-vet: tidy ## run go vet, and check that go.mod files are tidy
-	@set -ex; for module in $(filter-out $(PLAIN_MODULES) $(SLOW),$(MODULES)); do $(GO) -C $$module vet $(RACE) ./...; done; \
-	for module in $(PLAIN_MODULES); do $(GO) -C $$module vet ./...; done
+vet: ## run go vet
+	@set -ex; for module in $(QUICK); do $(GO) -C $$module vet ./...; done
 
 .PHONY: platforms
 platforms: export CGO_ENABLED = 0
@@ -151,7 +158,7 @@ platforms: ## vet for other platforms, and run some tests as WebAssembly if Node
 		./internal/assertion ./store/filestore
 
 .PHONY: lint
-lint: ## run golangci-lint and, for the workflows, actionlint (slow the first time)
+lint: tidy ## run golangci-lint in all modules and, for the workflows, actionlint (slow the first time)
 	@set -e; for module in $(MODULES); do (set -x; cd $$module && $(GOLANGCI_LINT) run ./...); done
 	$(ACTIONLINT)
 	@if grep -n 'uses:' .github/workflows/*.y*ml | grep -vE '@[0-9a-f]{40} # v[0-9.]+$$'; then \
