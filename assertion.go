@@ -37,7 +37,7 @@ type signedAssertion struct {
 // https://developers.line.biz/en/docs/messaging-api/generate-json-web-token/
 func (c *Client) Assertion(ctx context.Context, validFor time.Duration) (Secret, error) {
 	cl := &call{by: byAssertion, validFor: validFor}
-	if err := c.renew(ctx, cl); err != nil {
+	if err := c.lookUpCredentials(ctx, cl); err != nil {
 		return Secret{}, err
 	}
 	a, err := c.sign(ctx, cl)

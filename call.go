@@ -57,7 +57,7 @@ const (
 // are others by now. The answer that it returns has status 200.
 func (c *Client) do(ctx context.Context, cl *call) (*answer, error) {
 	cl.channelID = c.cfg.ChannelID
-	if err := c.renew(ctx, cl); err != nil {
+	if err := c.lookUpCredentials(ctx, cl); err != nil {
 		return nil, err
 	}
 	var failed *Error // of the last attempt

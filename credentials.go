@@ -109,9 +109,9 @@ func (c *Client) credentials(cl *call) Credentials {
 	return c.cfg.given()
 }
 
-// renew gives a call the credentials that Config.Credentials returns now. If that
-// fails, the last ones serve.
-func (c *Client) renew(ctx context.Context, cl *call) error {
+// lookUpCredentials gives a call the credentials that Config.Credentials returns now.
+// If that fails, the last ones serve.
+func (c *Client) lookUpCredentials(ctx context.Context, cl *call) error {
 	if c.cfg.Credentials == nil || cl.by == byNothing {
 		return nil
 	}
@@ -128,7 +128,7 @@ func (c *Client) renew(ctx context.Context, cl *call) error {
 	last := c.last.Load()
 	switch {
 	case err == nil:
-		last = c.adopt(ctx, now)
+		last = c.keepCredentials(ctx, now)
 	case ctx.Err() != nil:
 		return fmt.Errorf("lineoauth: waiting for the credentials: %w", ctx.Err())
 	default:
@@ -151,7 +151,7 @@ func (c *Client) replaced(ctx context.Context, cl *call, err error) bool {
 		return false
 	}
 	used := cl.current
-	return c.renew(ctx, cl) == nil && (!cl.current.same(*used) || !refused && !cl.current.Key.sameSigner(used.Key))
+	return c.lookUpCredentials(ctx, cl) == nil && (!cl.current.same(*used) || !refused && !cl.current.Key.sameSigner(used.Key))
 }
 
 // maxAsking bounds the calls of Config.Credentials that are under way, or hang.
@@ -187,9 +187,9 @@ func (c *Client) askForCredentials(ctx context.Context) (cr Credentials, err err
 	}
 }
 
-// adopt makes these the last credentials. Of the same key it takes the signer that
-// comes with it now: that of before may be a session which is closed.
-func (c *Client) adopt(ctx context.Context, now Credentials) *Credentials {
+// keepCredentials makes these the last credentials. Of the same key it takes the
+// signer that comes with it now: that of before may be a session which is closed.
+func (c *Client) keepCredentials(ctx context.Context, now Credentials) *Credentials {
 	for {
 		last := c.last.Load()
 		same := last != nil && now.same(*last)

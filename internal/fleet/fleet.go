@@ -103,8 +103,8 @@ type Fleet struct {
 	Late         func(*store.Token)
 	*place       // nil without a store
 
-	issues guard
-	asks   guard // calls of LINE that change nothing
+	issues    guard
+	questions guard // calls of LINE that change nothing
 
 	mu       sync.Mutex
 	unissued bool     // see hasFailed
@@ -293,7 +293,7 @@ func (f *Fleet) alone(ctx context.Context, a Attempt, o Outcome) Outcome {
 		}
 	}
 	asked := f.Clock.Now()
-	token, err := f.ask(ctx, a, f.LINE.Issue)
+	token, err := f.issue(ctx, a)
 	if err == nil {
 		f.losses(-1)
 		o.Token, o.Issued = token, true

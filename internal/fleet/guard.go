@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/lineoauth/lineoauth/internal/clock"
 )
 
 // notice wakes any number of goroutines when something changed. The zero notice
@@ -42,6 +44,11 @@ const (
 	// linger is how long a call may continue after its context has ended: one that heeds
 	// the context returns a better error.
 	linger = 100 * time.Millisecond
+
+	// hedgeAfter is how long a request may hang until another is sent beside it, on
+	// another connection, where that does no harm.
+	hedgeAfter = 2 * time.Second
+	maxHedges  = 5
 )
 
 // guard counts calls that may hang.
@@ -51,7 +58,7 @@ var errHung = errors.New("earlier calls still hang, although their contexts have
 
 // guarded makes a call and returns soon after ctx ends, also when the call does
 // not. What comes later goes to late, which may be nil.
-func guarded[T any](ctx context.Context, g *guard, call func() (T, error), late func(T)) (T, error) {
+func guarded[T any](ctx context.Context, g *guard, call func(context.Context) (T, error), late func(T)) (T, error) {
 	var none T
 	if err := ctx.Err(); err != nil {
 		return none, err
@@ -67,7 +74,7 @@ func guarded[T any](ctx context.Context, g *guard, call func() (T, error), late 
 	done := make(chan result, 1)
 	go func() {
 		defer g.calls.Add(-1)
-		value, err := call()
+		value, err := call(ctx)
 		done <- result{value, err}
 	}()
 	select {
@@ -88,4 +95,44 @@ func guarded[T any](ctx context.Context, g *guard, call func() (T, error), late 
 		}
 	}()
 	return none, fmt.Errorf("%w: %w", ErrAbandoned, ctx.Err())
+}
+
+// hedged makes a guarded call and, while it hangs, more of them, but not before hurt.
+// What ends first counts, also an error: the next attempt then begins soon, on
+// connections that do not hang.
+func hedged[T any](ctx context.Context, c *clock.Clock, hurt clock.Instant, g *guard, call func(context.Context) (T, error), late func(T)) (T, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type answer struct {
+		value T
+		err   error
+	}
+	answers := make(chan answer, maxHedges)
+	begun := 0
+	begin := func() {
+		begun++
+		go func() {
+			value, err := guarded(ctx, g, call, late)
+			answers <- answer{value, err}
+		}()
+	}
+	tick := make(chan struct{})
+	go func() {
+		for c.Sleep(ctx, hedgeAfter) == nil {
+			select {
+			case tick <- struct{}{}:
+			case <-ctx.Done():
+			}
+		}
+	}()
+	for begin(); ; {
+		select {
+		case a := <-answers:
+			return a.value, a.err
+		case <-tick:
+			if begun < maxHedges && c.Now() >= hurt {
+				begin()
+			}
+		}
+	}
 }

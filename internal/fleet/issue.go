@@ -23,9 +23,9 @@ func holdOff(n int) time.Duration {
 	return min(firstHold<<min(n-freeLosses, 16), longestHold)
 }
 
-// ask has LINE issue a token, and asks again beside a request that hangs, where
+// issue has LINE issue a token, and asks again beside a request that hangs, where
 // that does no harm.
-func (f *Fleet) ask(ctx context.Context, a Attempt, issue func(context.Context) (*store.Token, error)) (_ *store.Token, err error) {
+func (f *Fleet) issue(ctx context.Context, a Attempt) (_ *store.Token, err error) {
 	defer func() {
 		f.mu.Lock()
 		f.unissued = err != nil
@@ -34,11 +34,8 @@ func (f *Fleet) ask(ctx context.Context, a Attempt, issue func(context.Context) 
 			f.Reject(a.Have) // a store that missed the new one must not bring it back
 		}
 	}()
-	once := func(ctx context.Context) (*store.Token, error) {
-		return guarded(ctx, &f.issues, func() (*store.Token, error) { return issue(ctx) }, f.Late)
-	}
 	if f.Limited {
-		return once(ctx)
+		return guarded(ctx, &f.issues, f.LINE.Issue, f.Late)
 	}
 	hurt := clock.Never // from then on
 	switch {
@@ -47,5 +44,5 @@ func (f *Fleet) ask(ctx context.Context, a Attempt, issue func(context.Context) 
 	case a.Failing:
 		hurt = 0
 	}
-	return hedged(ctx, f.Clock, hurt, once)
+	return hedged(ctx, f.Clock, hurt, &f.issues, f.LINE.Issue, f.Late)
 }

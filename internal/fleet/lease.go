@@ -14,7 +14,7 @@ import (
 func (f *Fleet) lease(ctx context.Context) (release func(), err error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
-	free, err := guarded(ctx, &f.calls, func() (func(), error) { return f.Store.Lease(ctx, f.Key, f.LeaseTime) }, func(late func()) { late() })
+	free, err := guarded(ctx, &f.calls, func(ctx context.Context) (func(), error) { return f.Store.Lease(ctx, f.Key, f.LeaseTime) }, func(late func()) { late() })
 	if err != nil {
 		return nil, fmt.Errorf("taking the lease of the stored token: %w", err)
 	}
@@ -22,7 +22,7 @@ func (f *Fleet) lease(ctx context.Context) (release func(), err error) {
 		ctx, cancel := context.WithTimeout(context.Background(), storeTimeout)
 		defer cancel()
 		// However many calls hang: a lease that is kept stops all processes.
-		_, _ = guarded(ctx, new(guard), func() (struct{}, error) { free(); return struct{}{}, nil }, nil)
+		_, _ = guarded(ctx, new(guard), func(context.Context) (struct{}, error) { free(); return struct{}{}, nil }, nil)
 	}, nil
 }
 
@@ -72,7 +72,7 @@ func (f *Fleet) issueLeased(ctx context.Context, a Attempt, before string) (o Ou
 		return f.withoutStore(ctx, a, err), nil
 	}
 	asked := f.Clock.Now()
-	token, err := f.ask(ctx, a, f.LINE.Issue)
+	token, err := f.issue(ctx, a)
 	sent := err == nil || f.LINE.Failure(err).Sent
 	if err != nil {
 		return f.unmark(ctx, held, err, sent), nil

@@ -84,7 +84,7 @@ func (f *Fleet) loadOnce(ctx context.Context) (stored, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
 	s := stored{at: f.Clock.Now()}
-	entry, err := guarded(ctx, &f.calls, func() (store.Entry, error) { return f.Store.Load(ctx, f.Key) }, nil)
+	entry, err := guarded(ctx, &f.calls, func(ctx context.Context) (store.Entry, error) { return f.Store.Load(ctx, f.Key) }, nil)
 	s.revision, s.age = entry.Revision, entry.Age
 	if err == nil && entry.Revision != "" {
 		if s.Record, err = store.DecodeRecord(f.Key, entry.Value); err == nil {
@@ -129,7 +129,7 @@ func (f *Fleet) save(ctx context.Context, s stored) (revision string, err error)
 	}
 	value, err := s.Encode()
 	if err == nil {
-		revision, err = guarded(ctx, &f.calls, func() (string, error) {
+		revision, err = guarded(ctx, &f.calls, func(ctx context.Context) (string, error) {
 			return f.Store.Save(ctx, f.Key, store.Update{Value: value, Replaces: s.revision, Lifetime: lifetime})
 		}, nil)
 	}

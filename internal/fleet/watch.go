@@ -24,7 +24,7 @@ func (f *Fleet) Watch(ctx context.Context, changed func(), failed func(error, ti
 	}
 	for wait := time.Second; ; wait = min(2*wait, lookEvery) {
 		begun := f.Clock.Now()
-		_, err := guarded(ctx, &f.watches, func() (struct{}, error) { return struct{}{}, watcher.Watch(ctx, f.Key, notify) }, nil)
+		_, err := guarded(ctx, &f.watches, func(ctx context.Context) (struct{}, error) { return struct{}{}, watcher.Watch(ctx, f.Key, notify) }, nil)
 		if f.setWatched(false) {
 			changed() // from now on, the keeper has to look
 		}
