@@ -170,34 +170,34 @@ func (c clone) run(t *testing.T, args ...string) answer {
 func (c clone) contract(t *testing.T, args ...string) answer {
 	t.Helper()
 	c.dir = filepath.Join(c.dir, "internal", "tools")
-	return c.run(t, append([]string{must(t, contractTool)}, args...)...)
+	return c.run(t, append([]string{contractTool.path(t)}, args...)...)
 }
 
-// contractTool returns the program that "go tool contract" runs, and codegen that of
-// "go tool oapi-codegen". Go looks for changes before each run, and takes longer for it
-// than most runs.
-var (
-	contractTool = sync.OnceValues(func() (string, error) { return toolPath("..", "contract") })
-	codegen      = sync.OnceValues(func() (string, error) { return toolPath(root, "oapi-codegen") })
-)
+// A tool is a program that "go tool" runs. Go looks for changes before each run, and
+// takes longer for it than most runs.
+type tool struct {
+	module, name string
 
-func toolPath(module, name string) (string, error) {
-	cmd := exec.Command("go", "-C", module, "tool", "-n", name)
-	cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -trimpath")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return strings.TrimSpace(string(out)), nil
+	mu    sync.Mutex
+	built string
 }
 
-func must(t *testing.T, tool func() (string, error)) string {
+var contractTool, codegen = tool{module: "..", name: "contract"}, tool{module: root, name: "oapi-codegen"}
+
+func (p *tool) path(t *testing.T) string {
 	t.Helper()
-	path, err := tool()
-	if err != nil {
-		t.Fatal(err)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.built == "" {
+		cmd := testproc.Command(t, "go", "-C", p.module, "tool", "-n", p.name)
+		cmd.Env = append(os.Environ(), "GOFLAGS="+os.Getenv("GOFLAGS")+" -trimpath")
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		p.built = strings.TrimSpace(string(out))
 	}
-	return path
+	return p.built
 }
 
 // withTools has make run those programs, too, in place of go -C internal/tools tool
@@ -208,10 +208,10 @@ func (c clone) withTools(t *testing.T) clone {
 	text := `#!/bin/sh
 case "$*" in
 "-C internal/tools tool contract "*)
-	cd "$2" && shift 4 && exec '` + must(t, contractTool) + `' "$@" ;;
+	cd "$2" && shift 4 && exec '` + contractTool.path(t) + `' "$@" ;;
 "generate ./...")
 	sed -n 's|^//go:generate go tool oapi-codegen ||p' generate.go | while read -r args; do
-		'` + must(t, codegen) + `' $args || exit 1
+		'` + codegen.path(t) + `' $args || exit 1
 	done
 	exit ;;
 esac
