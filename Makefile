@@ -67,18 +67,18 @@ NESTED = $(filter-out .,$(QUICK))
 
 # The parts of make test. Two at a time keep two cores busy: the long ones first, and
 # beside each other what downloads or compiles different things.
-TESTS = test-raced test-plain test-tables $(NESTED:%=test-in-%)
+PARTS = test-raced $(QUICK:%=tidy-in-%) vet check test-plain test-tables $(NESTED:%=test-in-%)
 
 .PHONY: test
 test: fmt ## run all required checks: format, go.mod files, vet, regeneration, tests with the race detector
 	@[ -n "$(RACE)" ] || echo "the tests run without the race detector, which needs a C compiler"
-	@$(MAKE) --no-print-directory -j 2 test-raced $(QUICK:%=tidy-in-%) vet check $(TESTS)
+	@$(MAKE) --no-print-directory -j 2 $(PARTS)
 
 # They build what these modules require.
 test-tables test-in-internal/tools: $(QUICK:%=tidy-in-%)
 
 # Tests that run make do not inherit -j.
-.PHONY: $(TESTS)
+.PHONY: $(PARTS)
 test-plain:
 	MAKEFLAGS= $(GO) test $(TESTFLAGS) $(PLAIN)
 test-raced:
