@@ -103,6 +103,7 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 	needCheckout(t)
 	var documents, files []string
 	functions := map[string]bool{}
+	declared, owners := map[string]bool{}, map[string]bool{}
 	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
@@ -117,6 +118,8 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 		switch {
 		case filepath.Ext(path) == ".md":
 			documents = append(documents, path)
+		case filepath.Ext(path) == ".go" && !strings.HasSuffix(path, "_test.go"):
+			declare(t, path, func(owner, name string) { declared[owner+"."+name], owners[owner] = true, true })
 		case strings.HasSuffix(path, "_test.go"):
 			text, err := os.ReadFile(path)
 			if err != nil {
@@ -148,7 +151,7 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 			t.Fatal(err)
 		}
 		checkLinks(t, document, string(text))
-		blocks := regexp.MustCompile("(?ms)^```.*?^```$")
+		blocks, members := regexp.MustCompile("(?ms)^```.*?^```$"), regexp.MustCompile(`^\w+\.\w+$`)
 		for _, code := range regexp.MustCompile("`[^`]+`").FindAllString(blocks.ReplaceAllString(string(text), ""), -1) {
 			code := strings.Join(strings.Fields(strings.Trim(code, "`")), " ")
 			target, isTarget := strings.CutPrefix(code, "make ")
@@ -156,8 +159,64 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 			switch {
 			case isTarget && !bytes.Contains(makefile, []byte("\n"+target+":")),
 				regexp.MustCompile(`^(Test|Fuzz|Benchmark)[A-Z]\w*$`).MatchString(code) && !functions[code],
+				// Elsewhere than in CONTRIBUTING.md, source.Close may be of a variable.
+				document != "CHANGELOG.md" && members.MatchString(code) && (document == "CONTRIBUTING.md" || code < "a") && owners[strings.Split(code, ".")[0]] && !declared[code] && !is(code),
 				regexp.MustCompile(`^[\w./-]+(/|\.(go|md|txtar|mod|sum))$`).MatchString(code) && !is(code):
 				t.Errorf("%s names `%s`, which is not there", document, code)
+			}
+		}
+	}
+}
+
+// declare calls add with what a file declares: functions, types and values with their
+// package, methods and fields with their type.
+func declare(t *testing.T, path string, add func(owner, name string)) {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	members := func(of string, list *ast.FieldList) {
+		for _, member := range list.List {
+			for _, name := range member.Names {
+				add(of, name.Name)
+			}
+		}
+	}
+	for _, decl := range file.Decls {
+		switch decl := decl.(type) {
+		case *ast.FuncDecl:
+			owner := file.Name.Name
+			if decl.Recv != nil {
+				receiver := decl.Recv.List[0].Type
+				if star, ok := receiver.(*ast.StarExpr); ok {
+					receiver = star.X
+				}
+				switch generic := receiver.(type) {
+				case *ast.IndexExpr:
+					receiver = generic.X
+				case *ast.IndexListExpr:
+					receiver = generic.X
+				}
+				owner = receiver.(*ast.Ident).Name
+			}
+			add(owner, decl.Name.Name)
+		case *ast.GenDecl:
+			for _, spec := range decl.Specs {
+				switch spec := spec.(type) {
+				case *ast.ValueSpec:
+					for _, name := range spec.Names {
+						add(file.Name.Name, name.Name)
+					}
+				case *ast.TypeSpec:
+					add(file.Name.Name, spec.Name.Name)
+					switch of := spec.Type.(type) {
+					case *ast.StructType:
+						members(spec.Name.Name, of.Fields)
+					case *ast.InterfaceType:
+						members(spec.Name.Name, of.Methods)
+					}
+				}
 			}
 		}
 	}
