@@ -55,7 +55,7 @@ var sabotages = []struct {
 	{"a process that waits looks without a pause", []edit{{"fleet", "w.woken = w.Clock.Sleep(waiting, step) != nil", "w.woken = step == 0"}}},
 	{"an idle process looks every second", []edit{{"fleet", "	return lookEvery\n", "	return time.Second\n"}}},
 	{"requests that hang are waited for", []edit{{"fleet", "begun < maxHedges &&", "begun < 0 &&"}}},
-	{"a Watch that hangs is waited for", []edit{{"fleet", "_, err := guarded(ctx, &f.watches,", "_, err := guarded(context.WithoutCancel(ctx), &f.watches,"}}},
+	{"a Watch that hangs is waited for", []edit{{"fleet", "guarded(ctx, &f.watches, func(ctx context.Context)", "guarded(context.WithoutCancel(ctx), &f.watches, func(context.Context)"}}},
 	{"what is stored is issued again", []edit{{"fleet", "		o.Token, o.Expires, o.Stored = t, now.Add(left), true\n", "		_ = left\n"}}},
 }
 
