@@ -870,6 +870,22 @@ func TestHedge(t *testing.T) {
 			}
 		})
 	})
+	t.Run("Verify", func(t *testing.T) {
+		bubble(t, func(w *world) {
+			var asked atomic.Int32
+			w.line.verify = func(ctx context.Context, _ *store.Token) (time.Duration, error) {
+				if asked.Add(1) == 1 {
+					<-ctx.Done()
+				}
+				return life, ctx.Err()
+			}
+			begun := time.Now()
+			left, err := w.process().Verify(w.Context(), w.line.token())
+			if took := time.Since(begun); left != life || err != nil || took != 2*time.Second {
+				w.Errorf("%v, %v after %v", left, err, took)
+			}
+		})
+	})
 	t.Run("errors", func(t *testing.T) {
 		bubble(t, func(w *world) {
 			w.cfg.Limited = false
